@@ -1,0 +1,92 @@
+package functions
+
+import (
+	"errors"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
+// Input is columns of event rows that states are updated from. All slices index by row and are owned by the caller.
+type Input struct {
+	Args []*vector.Vector // the arguments of one aggregate, in order; a filtered-out row is not passed at all
+	TS   []int64          // event times, microseconds UTC
+	Tie  *vector.Vector   // Bytes: key encodings of the declared primary key; nil where the source has none
+}
+
+// Aggregate is one aggregate function bound to argument types. It is immutable and safe for concurrent use.
+type Aggregate interface {
+	// Definition is the entry of the list that it comes from.
+	Definition() *Definition
+	// ArgTypes are the types that Input.Args must have, after the casts the binder adds.
+	ArgTypes() []vector.Type
+	// ResultType is the type that Finalize appends.
+	ResultType() vector.Type
+	// New is the empty partial state.
+	New() State
+	// PartialSQL is the computation of the same state by an engine's GROUP BY.
+	PartialSQL(d Dialect, in PartialInput) PartialQuery
+}
+
+// State is a mergeable partial state: a value of a commutative monoid over multisets of rows. It is not safe for concurrent
+// use. Equal multisets have equal encodings, in whatever order and split they were added.
+type State interface {
+	// Update adds a row. NULLs are skipped as PostgreSQL's aggregate skips them.
+	Update(in *Input, row int)
+	// Merge adds the rows of o, a state of the same aggregate, which stays as it is.
+	Merge(o State)
+	// MergeEncoded adds the rows of an encoded state. A bad encoding is an error wrapping ErrBadState; the state is then undefined.
+	MergeEncoded(b []byte) error
+	// Append appends the canonical, versioned encoding.
+	Append(dst []byte) []byte
+	// Finalize appends the value to out, whose type is the ResultType. Errors: ErrOutOfRange (22003), ErrStateTooLarge (54000).
+	Finalize(out *vector.Vector) error
+	// Reset makes the state empty and keeps its memory.
+	Reset()
+}
+
+// Inverter is a State of which rows can be taken away again, exactly.
+type Inverter interface {
+	State
+	// Retract takes away a row that was added before.
+	Retract(in *Input, row int)
+	// Unmerge takes away the rows of o, all of which were added before.
+	Unmerge(o State)
+}
+
+// Errors of states. They reach the client with the SQLSTATE named.
+var (
+	ErrBadState      = errors.New("bad encoding of a partial state") // XX001
+	ErrOutOfRange    = errors.New("value out of range")              // 22003
+	ErrStateTooLarge = errors.New("partial state exceeds max_state") // 54000
+)
+
+// Definition is an entry of the list of aggregates: what documentation, pg_proc, the planner and the tests read.
+type Definition struct {
+	Name         string
+	Help         string // one line
+	NullRule     string // in words: which rows are skipped
+	Inverse      bool   // its states implement Inverter
+	Ordered      bool   // the value depends on the order by (event time, primary key, argument)
+	ErrorBound   string // in words; "exact" where there is none
+	StateVersion byte   // first byte of a non-empty encoding
+	// Bind returns the aggregate for argument types and the values of constant arguments (nil where an argument is not
+	// constant). Errors are *BindError.
+	Bind func(args []vector.Type, constants []*vector.Vector, opt Options) (Aggregate, error)
+}
+
+// Options are limits of states.
+type Options struct {
+	MaxState int // bytes of an exact multiset's encoding; 0: DefaultMaxState
+}
+
+// DefaultMaxState is the bound of an exact multiset's encoding, in bytes.
+const DefaultMaxState = 64 << 10
+
+// BindError says why an aggregate cannot take its arguments.
+type BindError struct {
+	SQLState string // 42883, 42804, 0A000, 22023, …
+	Message  string
+	Hint     string
+}
+
+func (e *BindError) Error() string { return e.Message }

@@ -1,0 +1,119 @@
+// Package event holds event rows as a feature group sees them: keyed, timed, with the evaluated argument columns of the
+// group's aggregates. It is what runs, tiles, the log's tail and the point-in-time merge exchange.
+//
+//	source row ──(key, WHERE, argument and FILTER expressions, by DuckDB)──► event row (key, ts, row id, tie, columns…)
+//
+// Invariants: Key and TS are never NULL; rows of one key are in Order wherever a slice is called sorted.
+package event
+
+import (
+	"bytes"
+	"math"
+
+	"github.com/tilehouse/tilehouse/functions"
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
+// Layout is the shape of a group's rows.
+type Layout struct {
+	Keys    []vector.Type `json:"keys"`
+	Tie     bool          `json:"tie"`     // rows carry the key encoding of the declared primary key
+	Columns []vector.Type `json:"columns"` // arguments, and filters as Bool
+}
+
+// Rows is columns of event rows, all of length N().
+type Rows struct {
+	Key   *vector.Vector // Bytes: concatenated key encodings (vector.AppendKey) of the entity key
+	TS    []int64        // event time, microseconds UTC
+	RowID []int64        // identity of the row version in its source: table rows count up, file rows are file id <<40 | row number
+	Tie   *vector.Vector // Bytes; nil unless Layout.Tie
+	Cols  []*vector.Vector
+}
+
+// NewRows is empty rows of a layout with room for n.
+func NewRows(l Layout, n int) *Rows {
+	r := &Rows{Key: vector.New(vector.T(vector.Bytes), n), TS: make([]int64, 0, n), RowID: make([]int64, 0, n)}
+	if l.Tie {
+		r.Tie = vector.New(vector.T(vector.Bytes), n)
+	}
+	for _, t := range l.Columns {
+		r.Cols = append(r.Cols, vector.New(t, n))
+	}
+	return r
+}
+
+// N is the number of rows.
+func (r *Rows) N() int { return len(r.TS) }
+
+// Append appends row i of src, of the same layout.
+func (r *Rows) Append(src *Rows, i int) {
+	r.Key.AppendFrom(src.Key, i)
+	r.TS = append(r.TS, src.TS[i])
+	r.RowID = append(r.RowID, src.RowID[i])
+	if r.Tie != nil {
+		r.Tie.AppendFrom(src.Tie, i)
+	}
+	for c := range r.Cols {
+		r.Cols[c].AppendFrom(src.Cols[c], i)
+	}
+}
+
+// Compare orders row i of a and row j of b, of one key: event time, primary key, row id (the last only so that the order is
+// total; no value depends on it).
+func Compare(a *Rows, i int, b *Rows, j int) int {
+	if a.TS[i] != b.TS[j] {
+		if a.TS[i] < b.TS[j] {
+			return -1
+		}
+		return 1
+	}
+	if a.Tie != nil {
+		if c := bytes.Compare(a.Tie.Bytes(i), b.Tie.Bytes(j)); c != 0 {
+			return c
+		}
+	}
+	switch {
+	case a.RowID[i] < b.RowID[j]:
+		return -1
+	case a.RowID[i] > b.RowID[j]:
+		return 1
+	}
+	return 0
+}
+
+// Partial is one partial state of a group: an aggregate over some of the layout's columns.
+type Partial struct {
+	Agg    functions.Aggregate
+	Args   []int // columns of the layout
+	Filter int   // a Bool column: rows where it is not true are skipped; -1: none
+}
+
+// Input is the view of rows that p's states are updated from. It shares r's buffers.
+func (p *Partial) Input(r *Rows) *functions.Input {
+	in := &functions.Input{TS: r.TS, Tie: r.Tie, Args: make([]*vector.Vector, len(p.Args))}
+	for i, c := range p.Args {
+		in.Args[i] = r.Cols[c]
+	}
+	return in
+}
+
+// Passes reports whether row i of r counts for p.
+func (p *Partial) Passes(r *Rows, i int) bool { return p.Filter < 0 || r.Cols[p.Filter].Bool(i) }
+
+// Interval is the half-open interval of event times [Lo, Hi), in microseconds. Lo = Forever is no lower bound.
+type Interval struct{ Lo, Hi int64 }
+
+// Forever is the lower end of LIFETIME.
+const Forever = math.MinInt64
+
+// Day is the length of a day in microseconds: 86,400 s, UTC, no leap seconds.
+const Day = 86_400_000_000
+
+// DayOf is the number of the UTC day that holds ts (days since 1970-01-01, rounded down).
+func DayOf(ts int64) int64 {
+	d := ts / Day
+	if ts%Day < 0 {
+		d--
+	}
+	return d
+}
