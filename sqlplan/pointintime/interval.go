@@ -62,5 +62,8 @@ func floor(x, h int64) int64 {
 	if r < 0 {
 		r += h
 	}
+	if x < math.MinInt64+r {
+		return math.MinInt64
+	}
 	return x - r
 }

@@ -1,0 +1,35 @@
+# Two commands matter: make demo, make test. The rest is for those who change the code.
+SHELL := /bin/bash
+GO    ?= go
+
+.DEFAULT_GOAL := help
+.PHONY: help build demo test lint soak bench fuzz toolchain
+
+help: ## Print what can be made.
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+toolchain:
+	@command -v $(GO) >/dev/null || { echo "Install Go 1.26 or newer: https://go.dev/doc/install"; exit 1; }
+	@command -v $${CC:-gcc} >/dev/null || { echo "Install a C compiler, for example: apt-get install gcc g++"; exit 1; }
+	@command -v $${CXX:-g++} >/dev/null || { echo "Install a C++ compiler, for example: apt-get install g++"; exit 1; }
+
+build: toolchain ## Build bin/tilehouse. The first build compiles PostgreSQL's parser: about two minutes.
+	@mkdir -p bin
+	$(GO) build -o bin/tilehouse ./cmd/tilehouse
+
+demo: build ## Run the main job on real flights, statement by statement. ARGS=--exit stops at the end.
+	./bin/tilehouse demo $(ARGS)
+
+test: toolchain ## Run the fast tests: minutes.
+	$(GO) test ./...
+
+lint: toolchain ## Run go vet, gofmt and staticcheck.
+	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w the files above"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+soak: toolchain ## Run the slow tests in full: crashes, peers, large data. About an hour.
+	TILEHOUSE_SOAK=1 $(GO) test -timeout 120m -count=1 -v ./tests/... ./storage/... 2>&1 | tee soak.log | grep -E '^(---|ok|FAIL|PASS|panic)|soak:'
+
+bench: build ## Measure against PostgreSQL and DuckDB, side by side.
+	$(GO) run ./tests/bench

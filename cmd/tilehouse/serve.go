@@ -1,0 +1,195 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/dustin/go-humanize"
+	"github.com/peterbourgon/ff/v3"
+	"github.com/peterbourgon/ff/v3/ffcli"
+
+	"github.com/tilehouse/tilehouse/server"
+	"github.com/tilehouse/tilehouse/sqlplan/engine"
+)
+
+// list is a flag that may be given several times, or once with commas.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, ",") }
+
+func (l *list) Set(s string) error {
+	for v := range strings.SplitSeq(s, ",") {
+		if v = strings.TrimSpace(v); v != "" {
+			*l = append(*l, v)
+		}
+	}
+	return nil
+}
+
+// size is a flag of bytes: 512MB, 2GiB.
+type size int64
+
+func (s *size) String() string { return humanize.IBytes(uint64(*s)) }
+
+func (s *size) Set(v string) error {
+	n, err := humanize.ParseBytes(v)
+	if err != nil {
+		return fmt.Errorf("%q is no size: write a number with a unit, such as 512MB", v)
+	}
+	*s = size(n)
+	return nil
+}
+
+type serveConfig struct {
+	data, listen, password, tlsCert, tlsKey, logLevel string
+	fileRoots                                         list
+	memory, cache                                     size
+	threads, maxConnections                           int
+}
+
+func (c *serveConfig) flags(fs *flag.FlagSet) {
+	c.memory, c.cache = 2<<30, 64<<20
+	fs.StringVar(&c.data, "data", "", "data `directory`; made if it does not exist")
+	fs.StringVar(&c.listen, "listen", "127.0.0.1:5433", "`host:port` to listen on; without a password only a loopback address")
+	fs.Var(&c.fileRoots, "file-root", "`directory` under which file sources may read; may be given several times; none: no files")
+	fs.StringVar(&c.password, "password", "", "set the password of role tilehouse to this at start; better: tilehouse password, or TILEHOUSE_PASSWORD")
+	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate `file` (PEM)")
+	fs.StringVar(&c.tlsKey, "tls-key", "", "private key `file` (PEM)")
+	fs.Var(&c.memory, "memory-limit", "memory for queries, joins and backfills together, such as 512MB")
+	fs.Var(&c.cache, "online-cache", "memory for decoded values of hot keys")
+	fs.IntVar(&c.threads, "threads", runtime.GOMAXPROCS(0), "threads of queries and joins")
+	fs.IntVar(&c.maxConnections, "max-connections", 200, "connections at most")
+	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.String("config", "", "configuration `file`: lines of a flag and its value")
+}
+
+func serveCommand() *ffcli.Command {
+	fs := flag.NewFlagSet("tilehouse serve", flag.ContinueOnError)
+	var c serveConfig
+	c.flags(fs)
+	return &ffcli.Command{
+		Name: "serve", ShortUsage: "tilehouse serve --data DIR [--listen HOST:PORT] [--file-root DIR]…",
+		ShortHelp: "Serve a data directory over the PostgreSQL protocol.",
+		LongHelp:  "Serves until SIGTERM or SIGINT. Role and database are both called tilehouse:\n\n  psql -h 127.0.0.1 -p 5433 -U tilehouse",
+		FlagSet:   fs,
+		Options:   []ff.Option{ff.WithEnvVarPrefix("TILEHOUSE"), ff.WithConfigFileFlag("config"), ff.WithConfigFileParser(ff.PlainParser)},
+		Exec: func(ctx context.Context, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("serve takes no argument %q; see tilehouse serve -h", args[0])
+			}
+			if c.data == "" {
+				return errors.New("serve needs --data DIR, the directory to keep everything in")
+			}
+			s, err := start(ctx, &c)
+			if err != nil {
+				return err
+			}
+			fmt.Printf("tilehouse is ready on %s (data %s, %s, %d ms)\n", s.addr(), c.data, s.access, s.took.Milliseconds())
+			return s.wait(ctx)
+		},
+	}
+}
+
+// running is a started server.
+type running struct {
+	engine *engine.Engine
+	server *server.Server
+	serve  chan error
+	access string // how clients get in, in words
+	took   time.Duration
+}
+
+func (r *running) addr() string { return r.server.Addr().String() }
+
+func start(ctx context.Context, c *serveConfig) (*running, error) {
+	began := time.Now()
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.logLevel)); err != nil {
+		return nil, fmt.Errorf("--log-level %q: write debug, info, warn or error", c.logLevel)
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	eng, err := engine.Open(ctx, engine.Config{
+		Dir: c.data, FileRoots: c.fileRoots, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if c.password != "" {
+		if err := setPassword(ctx, eng, c.password); err != nil {
+			return nil, errors.Join(err, eng.Close())
+		}
+	}
+	r := &running{engine: eng, serve: make(chan error, 1)}
+	trust := !eng.HasPassword(engine.DefaultRole)
+	r.access = "password required"
+	if trust {
+		r.access = "no password: loopback only"
+	}
+	r.server, err = server.New(eng, server.Config{
+		Listen: c.listen, TLSCert: c.tlsCert, TLSKey: c.tlsKey, MaxConnections: c.maxConnections, AllowTrust: trust,
+	}, log)
+	if err == nil {
+		err = r.server.Listen()
+	}
+	if err != nil {
+		return nil, errors.Join(err, eng.Close())
+	}
+	go func() { r.serve <- r.server.Serve(context.WithoutCancel(ctx)) }()
+	r.took = time.Since(began)
+	return r, nil
+}
+
+// shutdownGrace is how long running statements may take to end after SIGTERM.
+const shutdownGrace = 10 * time.Second
+
+// wait serves until ctx ends, then ends the server and closes the engine.
+func (r *running) wait(ctx context.Context) error {
+	select {
+	case err := <-r.serve:
+		return errors.Join(err, r.engine.Close())
+	case <-ctx.Done():
+	}
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	return errors.Join(r.server.Shutdown(end), r.engine.Close())
+}
+
+func setPassword(ctx context.Context, eng *engine.Engine, password string) error {
+	verifier, err := server.ScramVerifier(password)
+	if err != nil {
+		return err
+	}
+	return eng.SetVerifier(ctx, engine.DefaultRole, verifier)
+}
+
+func passwordCommand() *ffcli.Command {
+	fs := flag.NewFlagSet("tilehouse password", flag.ContinueOnError)
+	data := fs.String("data", "", "data `directory` of a server that is not running")
+	return &ffcli.Command{
+		Name: "password", ShortUsage: "tilehouse password --data DIR < password", FlagSet: fs,
+		ShortHelp: "Set the password of role tilehouse, read from standard input.",
+		Options:   []ff.Option{ff.WithEnvVarPrefix("TILEHOUSE")},
+		Exec: func(ctx context.Context, _ []string) error {
+			if *data == "" {
+				return errors.New("password needs --data DIR")
+			}
+			line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+			if line = strings.TrimRight(line, "\r\n"); line == "" {
+				return fmt.Errorf("no password on standard input: %w", err)
+			}
+			eng, err := engine.Open(ctx, engine.Config{Dir: *data, Log: slog.New(slog.DiscardHandler)})
+			if err != nil {
+				return err
+			}
+			return errors.Join(setPassword(ctx, eng, line), eng.Close())
+		},
+	}
+}

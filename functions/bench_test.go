@@ -1,0 +1,62 @@
+package functions
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
+// The hot paths of lookups and of sliding windows: nanoseconds and no allocation each.
+func BenchmarkState(b *testing.B) {
+	const rows = 1024
+	r := rand.New(rand.NewPCG(1, 2))
+	for _, c := range []struct {
+		name      string
+		t         vector.Type
+		constants []*vector.Vector
+	}{
+		{"count", int64s, nil}, {"sum", int64s, nil}, {"sum", money, nil}, {"sum", double64, nil}, {"avg", double64, nil},
+		{"max", double64, nil}, {"last", int64s, nil}, {"last_k", int64s, k(10)}, {"count_distinct", int64s, nil}, {"approx_count_distinct", int64s, nil},
+	} {
+		v := vector.New(c.t, rows)
+		in := &Input{Args: []*vector.Vector{v}}
+		for i := range rows {
+			switch x := r.Int64N(1_000_000); c.t.Buffer() {
+			case vector.BufI64:
+				v.AppendInt(x % 100)
+			case vector.BufF64:
+				v.AppendFloat(float64(x) / 100)
+			default:
+				v.AppendInt128(vector.Int128FromInt64(x))
+			}
+			in.TS = append(in.TS, int64(i))
+		}
+		a := (&subject{name: c.name, types: []vector.Type{c.t}, constants: c.constants}).bind()
+		s, o := a.New(), a.New()
+		for i := range 10 {
+			o.Update(in, i)
+		}
+		for i := range rows {
+			s.Update(in, i)
+		}
+		run := func(op string, f func(i int)) {
+			b.Run(fmt.Sprintf("%s(%s)/%s", c.name, c.t, op), func(b *testing.B) {
+				b.ReportAllocs()
+				for i := range b.N {
+					f(i)
+				}
+			})
+		}
+		run("Update", func(i int) { s.Update(in, i%rows) })
+		if inv, ok := s.(Inverter); ok {
+			run("RetractUpdate", func(i int) { inv.Retract(in, (i+9)%rows); inv.Update(in, i%rows) })
+		}
+		run("Merge", func(int) { s.Merge(o) })
+		enc, out := o.Append(nil), vector.New(a.ResultType(), 1)
+		run("MergeEncoded", func(int) { _ = s.MergeEncoded(enc) })
+		run("Append", func(int) { enc = o.Append(enc[:0]) })
+		run("Finalize", func(int) { out.Reset(); _ = o.Finalize(out) })
+	}
+}

@@ -1,0 +1,35 @@
+package functions
+
+// Aggregates is every aggregate there is, by name: what the binder, pg_proc, the documentation and the tests read. It is not
+// changed after start-up.
+var Aggregates = []*Definition{
+	approxCountDistinctDef,
+	avgDef,
+	countDef,
+	countDistinctDef,
+	lastDef,
+	lastKDef,
+	maxDef,
+	minDef,
+	sumDef,
+	sumMapDef,
+}
+
+// Lookup is the aggregate of a name in lower case. count(DISTINCT x) has the name count_distinct.
+func Lookup(name string) (*Definition, bool) {
+	for _, d := range Aggregates {
+		if d.Name == name {
+			return d, true
+		}
+	}
+	return nil, false
+}
+
+// Names are the names of all aggregates, ascending.
+func Names() []string {
+	names := make([]string, len(Aggregates))
+	for i, d := range Aggregates {
+		names[i] = d.Name
+	}
+	return names
+}

@@ -1,0 +1,257 @@
+package functions
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
+// value finalizes a state to text; errors become their SQLSTATE.
+func value(t *testing.T, a Aggregate, s State) string {
+	t.Helper()
+	out := vector.New(a.ResultType(), 1)
+	err := s.Finalize(out)
+	switch {
+	case errors.Is(err, ErrOutOfRange):
+		return "22003"
+	case errors.Is(err, ErrStateTooLarge):
+		return "54000"
+	case err != nil:
+		t.Fatal(err)
+	case out.N != 1:
+		t.Fatalf("Finalize appended %d values", out.N)
+	}
+	return show(out, 0)
+}
+
+// Random multisets, split at random into parts that are updated, merged and merged encoded in random order, with rows added and
+// taken away again: equal bytes, and the oracle's value.
+func TestStatesAgainstOracle(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	for _, sub := range subjects() {
+		t.Run(sub.name+fmt.Sprint(sub.types), func(t *testing.T) {
+			r := rand.New(rand.NewPCG(seed, 1))
+			a := sub.bind()
+			d := a.Definition()
+			if _, ok := a.New().(Inverter); ok != d.Inverse {
+				t.Fatalf("the list says inverse: %v", d.Inverse)
+			}
+			total, reused := a.New(), a.New()
+			for round := range 150 {
+				in := sub.input(r, 60)
+				rows := r.Perm(60)[:r.IntN(30)]
+				if round%10 == 0 {
+					rows = r.Perm(60)
+				}
+				extra := r.Perm(60)[:r.IntN(10)]
+				one := a.New()
+				for _, row := range rows {
+					one.Update(in, row)
+				}
+				parts := []State{a.New(), a.New(), reused}
+				reused.Reset()
+				for _, row := range r.Perm(len(rows)) {
+					parts[r.IntN(3)].Update(in, rows[row])
+				}
+				if d.Inverse {
+					side := a.New()
+					for _, row := range extra {
+						parts[0].Update(in, row)
+						parts[1].Update(in, row)
+						side.Update(in, row)
+					}
+					r.Shuffle(len(extra), func(i, j int) { extra[i], extra[j] = extra[j], extra[i] })
+					for _, row := range extra {
+						parts[0].(Inverter).Retract(in, row)
+					}
+					parts[1].(Inverter).Unmerge(side)
+				}
+				total.Reset()
+				for _, i := range r.Perm(3) {
+					if r.IntN(2) == 0 {
+						total.Merge(parts[i])
+					} else if err := total.MergeEncoded(parts[i].Append(nil)); err != nil {
+						t.Fatalf("%x: %v", parts[i].Append(nil), err)
+					}
+				}
+				want := one.Append([]byte("x"))
+				if got := total.Append([]byte("x")); !bytes.Equal(got, want) {
+					t.Fatalf("round %d: bytes %x, want %x", round, got, want)
+				}
+				if len(want) > 1 && want[1] != d.StateVersion {
+					t.Fatalf("first byte %d, version %d", want[1], d.StateVersion)
+				}
+				if len(rows) == 0 && len(want) != 1 {
+					t.Fatalf("an empty state has bytes %x", want[1:])
+				}
+				if got, w := value(t, a, total), sub.oracle(sub, in, slices.Clone(rows)); got != w {
+					t.Fatalf("round %d: %s, want %s", round, got, w)
+				}
+				if d.Inverse {
+					total.(Inverter).Unmerge(one)
+					if b := total.Append(nil); len(b) != 0 {
+						t.Fatalf("round %d: taken away: %x", round, b)
+					}
+				}
+			}
+		})
+	}
+}
+
+// Every entry of the list has what documentation and tests need.
+func TestListComplete(t *testing.T) {
+	tested := map[string]bool{}
+	for _, s := range subjects() {
+		tested[s.name] = true
+		a := s.bind()
+		if d := a.Definition(); d.Name != s.name {
+			t.Errorf("%s is bound as %s", s.name, d.Name)
+		}
+		if got, want := len(a.ArgTypes()), len(s.types); got != want {
+			t.Errorf("%s has %d argument columns, not %d", s.name, got, want)
+		}
+	}
+	for _, d := range Aggregates {
+		if !tested[d.Name] {
+			t.Errorf("%s has no oracle", d.Name)
+		}
+		if d.Help == "" || d.NullRule == "" || d.ErrorBound == "" || d.StateVersion == 0 || d.Bind == nil {
+			t.Errorf("%s: incomplete definition", d.Name)
+		}
+		if d.Name != strings.ToLower(d.Name) || strings.ContainsAny(d.Help, "\n\t") {
+			t.Errorf("%s: name in lower case, help in one line", d.Name)
+		}
+		if got, ok := Lookup(d.Name); !ok || got != d {
+			t.Errorf("Lookup(%s) = %v", d.Name, got)
+		}
+	}
+	if _, ok := Lookup("nope"); ok {
+		t.Error("Lookup finds what is not there")
+	}
+	if !slices.IsSorted(Names()) {
+		t.Errorf("names are not sorted: %v", Names())
+	}
+}
+
+func TestBindErrors(t *testing.T) {
+	null := vector.New(int32s, 1)
+	null.AppendNull()
+	for _, c := range []struct {
+		name      string
+		types     []vector.Type
+		constants []*vector.Vector
+		code      string
+	}{
+		{"sum", []vector.Type{texts}, nil, "42883"},
+		{"avg", []vector.Type{periods}, nil, "42883"},
+		{"sum", nil, nil, "42883"},
+		{"sum", []vector.Type{vector.T(vector.Decimal)}, nil, "0A000"},
+		{"sum", []vector.Type{vector.T(vector.Null)}, nil, "42725"},
+		{"min", []vector.Type{bools}, nil, "42883"},
+		{"min", []vector.Type{vector.T(vector.JSON)}, nil, "42883"},
+		{"max", []vector.Type{periods}, nil, "0A000"},
+		{"count", []vector.Type{texts, texts}, nil, "42883"},
+		{"count_distinct", []vector.Type{periods}, nil, "0A000"},
+		{"approx_count_distinct", []vector.Type{vector.ListOf(int64s)}, nil, "0A000"},
+		{"last", []vector.Type{vector.ListOf(int64s)}, nil, "0A000"},
+		{"last_k", []vector.Type{texts}, []*vector.Vector{nil}, "42883"},
+		{"last_k", []vector.Type{texts, int32s}, []*vector.Vector{nil, nil}, "22023"},
+		{"last_k", []vector.Type{texts, int32s}, []*vector.Vector{nil, null}, "22023"},
+		{"last_k", []vector.Type{texts, int32s}, k(0), "22023"},
+		{"last_k", []vector.Type{texts, int32s}, k(MaxLastK + 1), "22023"},
+		{"sum_map", []vector.Type{texts, texts}, nil, "42883"},
+		{"sum_map", []vector.Type{vector.T(vector.JSON), int32s}, nil, "42883"},
+	} {
+		d, _ := Lookup(c.name)
+		_, err := d.Bind(c.types, c.constants, Options{})
+		var be *BindError
+		if !errors.As(err, &be) || be.SQLState != c.code || be.Hint == "" || be.Message == "" {
+			t.Errorf("%s%v: %#v, want %s", c.name, c.types, err, c.code)
+		}
+	}
+}
+
+// Whether a multiset is too large follows from the multiset: not from its parts, nor from what was there before.
+func TestMaxState(t *testing.T) {
+	for _, name := range []string{"count_distinct", "sum_map"} {
+		d, _ := Lookup(name)
+		types := []vector.Type{int64s}
+		if name == "sum_map" {
+			types = append(types, int64s)
+		}
+		cost := 8 + map[string]int{"count_distinct": distinctCost, "sum_map": bucketCost}[name]
+		a, err := d.Bind(types, nil, Options{MaxState: 10 * cost})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := vector.New(int64s, 0)
+		for i := range 30 {
+			v.AppendInt(int64(i))
+		}
+		in := &Input{Args: []*vector.Vector{v, v}[:len(types)], TS: make([]int64, 30)}
+		states := make([]Inverter, 3)
+		for i := range states {
+			states[i] = a.New().(Inverter)
+			for row := range 10 + 10*(i/2) { // 10 values, 10 values, 20 values
+				states[i].Update(in, row+5*i)
+			}
+		}
+		if got := value(t, a, states[0]); got == "54000" {
+			t.Errorf("%s: exactly max_state: %s", name, got)
+		}
+		before := states[0].Append(nil)
+		mark := states[2].Append(nil)
+		if got := value(t, a, states[2]); got != "54000" || len(mark) != 2 {
+			t.Errorf("%s: beyond max_state: %s, %x", name, got, mark)
+		}
+		sum, over := a.New().(Inverter), a.New()
+		sum.Merge(states[0])
+		sum.Merge(states[1])
+		if got := value(t, a, sum); got != "54000" || !bytes.Equal(sum.Append(nil), mark) {
+			t.Errorf("%s: beyond max_state by a merge: %s, %x", name, got, sum.Append(nil))
+		}
+		sum.Unmerge(states[1])
+		if err := over.MergeEncoded(mark); err != nil {
+			t.Fatal(err)
+		}
+		sum.Merge(over)
+		if got := value(t, a, sum); got != "54000" {
+			t.Errorf("%s: with a mark: %s", name, got)
+		}
+		sum.Unmerge(over)
+		if got := sum.Append(nil); !bytes.Equal(got, before) {
+			t.Errorf("%s: without the mark again: %x, want %x", name, got, before)
+		}
+	}
+}
+
+// The estimate stays within four standard errors over the range where both estimators are used.
+func TestApproxCountDistinctError(t *testing.T) {
+	d, _ := Lookup("approx_count_distinct")
+	a, _ := d.Bind([]vector.Type{int64s}, nil, Options{})
+	s := a.New()
+	v := vector.New(int64s, 1)
+	n := int64(0)
+	for _, upTo := range []int64{1, 10, 100, 1000, 5000, 9000, 12000, 30000, 200000} {
+		for ; n < upTo; n++ {
+			v.Reset()
+			v.AppendInt(n * 7919)
+			s.Update(&Input{Args: []*vector.Vector{v}}, 0)
+		}
+		out := vector.New(int64s, 1)
+		if err := s.Finalize(out); err != nil {
+			t.Fatal(err)
+		}
+		got := out.I64[0]
+		if e := float64(got-n) / float64(n); e > 0.065 || e < -0.065 || n <= 10 && got != n {
+			t.Errorf("%d values: %d (%.1f %%), %d bytes", n, got, 100*e, len(s.Append(nil)))
+		}
+	}
+}

@@ -1,0 +1,167 @@
+package materialize
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// evaluator turns rows of event tables into event rows of groups: the expressions of a feature over rows that were just
+// written. Groups whose expressions are plain columns never enter DuckDB; the rest goes through a temporary table, many rows
+// at a time, because a round trip costs as much as evaluating thousands of rows.
+type evaluator struct {
+	mu     sync.Mutex
+	conn   *duck.Conn
+	tables map[uint32]bool // temporary tables made, by relation
+}
+
+// columnsOnly reports whether g's rows can be taken from a row of its relation without evaluating anything.
+func columnsOnly(c *schema.Catalog, g *schema.Group) bool {
+	r := c.Relations[g.Relation]
+	if r.View != nil {
+		return false
+	}
+	for _, e := range g.Keys {
+		if e.Column < 0 || !r.Columns[e.Column].Type.Equal(e.Type) {
+			return false
+		}
+	}
+	for _, e := range g.Columns {
+		if e.Column < 0 || !r.Columns[e.Column].Type.Equal(e.Type) {
+			return false
+		}
+	}
+	return true
+}
+
+// rows are the event rows of g for the rows ch of its base relation; ids are their row ids. The result does not share ch.
+func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Group, ch *vector.Chunk, ids []int64) (*event.Rows, error) {
+	out := event.NewRows(g.Layout, ch.N)
+	r := c.Relations[g.Relation]
+	b := base(c, r)
+	if columnsOnly(c, g) {
+		pick := &vector.Chunk{N: ch.N}
+		for _, k := range g.Keys {
+			pick.Cols = append(pick.Cols, ch.Cols[k.Column])
+		}
+		idv := vector.New(vector.T(vector.Int64), ch.N)
+		for _, id := range ids {
+			idv.AppendInt(id)
+		}
+		ts := ch.Cols[r.ColumnIndex(r.EventTime)]
+		pick.Cols = append(pick.Cols, ts, idv)
+		if g.Layout.Tie {
+			for _, k := range b.PrimaryKey {
+				pick.Cols = append(pick.Cols, ch.Cols[b.ColumnIndex(k)])
+			}
+		}
+		for _, col := range g.Columns {
+			pick.Cols = append(pick.Cols, ch.Cols[col.Column])
+		}
+		view := event.NewRows(g.Layout, 0)
+		eventRows(g.Layout, pick, nil, len(b.PrimaryKey), view)
+		for i := range ch.N {
+			if keyed(pick, len(g.Keys), i) && finite(ts, i) {
+				out.Append(view, i)
+			}
+		}
+		return out, nil
+	}
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	table := fmt.Sprintf("rows_%d", b.ID)
+	if !ev.tables[b.ID] {
+		cols := make([]string, len(b.Columns))
+		for i, col := range b.Columns {
+			cols[i] = duck.QuoteIdent(col.Name) + " " + col.Type.DuckDB()
+		}
+		if _, err := ev.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDColumn)); err != nil {
+			return nil, err
+		}
+		ev.tables[b.ID] = true
+	}
+	if _, err := ev.conn.Exec(ctx, "TRUNCATE temp.main."+table); err != nil {
+		return nil, err
+	}
+	if err := appendWithIDs(ev.conn, "temp", table, ch, ids); err != nil {
+		return nil, err
+	}
+	rows, err := ev.conn.Query(ctx, eventSQL(c, g, "temp.main."+table))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	view := event.NewRows(g.Layout, 0)
+	for {
+		ch, err := rows.Next()
+		if err != nil {
+			return nil, err
+		}
+		if ch == nil {
+			return out, nil
+		}
+		eventRows(g.Layout, ch, nil, len(b.PrimaryKey), view)
+		for i := range ch.N {
+			out.Append(view, i)
+		}
+	}
+}
+
+func keyed(ch *vector.Chunk, keys, i int) bool {
+	for _, k := range ch.Cols[:keys] {
+		if k.IsNull(i) {
+			return false
+		}
+	}
+	return true
+}
+
+func finite(ts *vector.Vector, i int) bool {
+	return !ts.IsNull(i) && ts.I64[i] != vector.PosInfinity && ts.I64[i] != vector.NegInfinity
+}
+
+// appendChunkRows bounds the chunks given to DuckDB's appender, in rows: its vector size.
+const appendChunkRows = 2048
+
+// appendWithIDs appends ch's rows and their ids to a table of those columns.
+func appendWithIDs(conn *duck.Conn, catalog, table string, ch *vector.Chunk, ids []int64) error {
+	a, err := conn.Appender(catalog, "main", table)
+	if err != nil {
+		return err
+	}
+	types := make([]vector.Type, 0, len(ch.Cols)+1)
+	for _, c := range ch.Cols {
+		types = append(types, c.Type)
+	}
+	part := vector.NewChunk(append(types, vector.T(vector.Int64)), min(ch.N, appendChunkRows))
+	for i := 0; i < ch.N; {
+		part.Reset()
+		for ; i < ch.N && part.N < appendChunkRows; i++ {
+			for j, c := range ch.Cols {
+				part.Cols[j].AppendFrom(c, i)
+			}
+			part.Cols[len(ch.Cols)].AppendInt(ids[i])
+			part.N++
+		}
+		if err := a.Append(part); err != nil {
+			_ = a.Close()
+			return err
+		}
+	}
+	return a.Close()
+}
+
+// consecutive are n row ids from first.
+func consecutive(first uint64, n int) []int64 {
+	ids := make([]int64, n)
+	for i := range ids {
+		ids[i] = int64(first) + int64(i)
+	}
+	return ids
+}

@@ -1,0 +1,181 @@
+package materialize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// Errors of file sources.
+var (
+	ErrNoRoot        = errors.New("no file root is configured")          // 42501
+	ErrOutsideRoots  = errors.New("path lies outside the file roots")    // 42501
+	ErrNoFiles       = errors.New("no file matches")                     // 58P01
+	ErrTooManyFiles  = errors.New("too many files match")                // 54000
+	ErrSchemaChanged = errors.New("file has another schema than source") // 42804
+)
+
+// maxFiles bounds the files of one source.
+const maxFiles = 100_000
+
+// Roots are the directories under which file sources may read: absolute, links resolved.
+type Roots []string
+
+// NewRoots resolves directories. Errors: one that does not exist.
+func NewRoots(dirs []string) (Roots, error) {
+	var out Roots
+	for _, d := range dirs {
+		abs, err := filepath.Abs(d)
+		if err == nil {
+			abs, err = filepath.EvalSymlinks(abs)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("file root %s: %w", d, err)
+		}
+		out = append(out, abs)
+	}
+	return out, nil
+}
+
+// inside reports whether path, absolute with links resolved, lies under a root.
+func (r Roots) inside(path string) bool {
+	return slices.ContainsFunc(r, func(root string) bool {
+		rel, err := filepath.Rel(root, path)
+		return err == nil && rel != ".." && !strings.HasPrefix(rel, ".."+string(filepath.Separator))
+	})
+}
+
+// List are the files that a glob matches, by path; a relative glob is looked for under each root. Ids and positions are not
+// set. A file outside the roots, also by a link, is refused.
+func (r Roots) List(ctx context.Context, glob string) ([]schema.FileVersion, error) {
+	if len(r) == 0 {
+		return nil, ErrNoRoot
+	}
+	var patterns []string
+	if filepath.IsAbs(glob) {
+		patterns = []string{filepath.Clean(glob)}
+	} else {
+		for _, root := range r {
+			patterns = append(patterns, filepath.Join(root, glob))
+		}
+	}
+	var out []schema.FileVersion
+	for _, p := range patterns {
+		base, rest := doublestar.SplitPattern(filepath.ToSlash(p))
+		resolved, err := filepath.EvalSymlinks(base)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !r.inside(resolved) {
+			return nil, fmt.Errorf("%w: %s", ErrOutsideRoots, glob)
+		}
+		err = doublestar.GlobWalk(os.DirFS(base), rest, func(path string, d fs.DirEntry) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			full := filepath.Join(base, path)
+			real, err := filepath.EvalSymlinks(full)
+			if err != nil || !r.inside(real) {
+				return fmt.Errorf("%w: %s", ErrOutsideRoots, full)
+			}
+			info, err := os.Stat(real)
+			if err != nil {
+				return err
+			}
+			if len(out) == maxFiles {
+				return fmt.Errorf("%w: %s matches more than %d", ErrTooManyFiles, glob, maxFiles)
+			}
+			out = append(out, schema.FileVersion{Path: full, Size: info.Size(), ModTime: info.ModTime().UnixNano()})
+			return nil
+		}, doublestar.WithFilesOnly(), doublestar.WithFailOnIOErrors())
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(out, func(a, b schema.FileVersion) int { return strings.Compare(a.Path, b.Path) })
+	out = slices.CompactFunc(out, func(a, b schema.FileVersion) bool { return a.Path == b.Path })
+	return out, nil
+}
+
+// Columns reads the columns of a file.
+func Columns(ctx context.Context, conn *duck.Conn, path, format string) ([]schema.Column, error) {
+	scan := "read_parquet(" + duck.QuoteLiteral(path) + ")"
+	if format == "csv" {
+		scan = "read_csv(" + duck.QuoteLiteral(path) + ", header = true)"
+	}
+	st, err := conn.Prepare(ctx, "SELECT * FROM "+scan)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	var out []schema.Column
+	for _, c := range st.Columns() {
+		out = append(out, schema.Column{Name: c.Name, Type: c.Type})
+	}
+	return out, nil
+}
+
+// checkColumns refuses a file that lacks a column of r or has it with another type.
+func checkColumns(ctx context.Context, conn *duck.Conn, r *schema.Relation, path string) error {
+	if r.File.Format == "csv" {
+		return nil // its text is read as the source's types, and a value that is none is refused with its line
+	}
+	have, err := Columns(ctx, conn, path, r.File.Format)
+	if err != nil {
+		return err
+	}
+	for _, c := range r.Columns {
+		i := slices.IndexFunc(have, func(h schema.Column) bool { return h.Name == c.Name })
+		switch {
+		case i < 0:
+			return fmt.Errorf("%w %q: %s lacks column %q", ErrSchemaChanged, r.Name, path, c.Name)
+		case !have[i].Type.Equal(c.Type):
+			return fmt.Errorf("%w %q: column %q of %s is %s, not %s", ErrSchemaChanged, r.Name, c.Name, path, have[i].Type, c.Type)
+		}
+	}
+	return nil
+}
+
+// live are the file versions visible at a position, and the ids by their place in that list.
+func live(f *schema.File, position uint64) (files []schema.FileVersion, ids []uint32) {
+	for i := range f.Files {
+		if f.Files[i].Live(position) {
+			files, ids = append(files, f.Files[i]), append(ids, f.Files[i].ID)
+		}
+	}
+	return files, ids
+}
+
+// compare are the versions that a listing adds to those live in f, and the ids of those it no longer has.
+func compare(f *schema.File, listed []schema.FileVersion) (added []schema.FileVersion, removed []uint32) {
+	seen := map[string]bool{}
+	for _, l := range listed {
+		i := slices.IndexFunc(f.Files, func(v schema.FileVersion) bool {
+			return v.Removed == 0 && v.Path == l.Path && v.Size == l.Size && v.ModTime == l.ModTime
+		})
+		if i >= 0 {
+			seen[f.Files[i].Path] = true
+			continue
+		}
+		added = append(added, l)
+	}
+	for _, v := range f.Files {
+		if v.Removed == 0 && !seen[v.Path] {
+			removed = append(removed, v.ID)
+		}
+	}
+	return added, removed
+}

@@ -1,0 +1,67 @@
+package materialize
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"github.com/tilehouse/tilehouse/functions"
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/runs"
+	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tiles"
+)
+
+// Group is a schema.Group ready to be read and written: its aggregates bound, its stores known. It is immutable once published.
+type Group struct {
+	Schema   *schema.Group
+	Partials []event.Partial
+	Tiles    *tiles.Group // nil where the group is not online
+	Manifest *runs.Manifest
+
+	tilesAt uint64      // position of the tiles while the group is built
+	marks   *watermarks // of the rows that came while it is live
+}
+
+// Compile binds the aggregates of a group. Errors: an aggregate that this version does not know, a bad manifest.
+func Compile(g *schema.Group) (*Group, error) {
+	out := &Group{Schema: g, marks: &watermarks{}}
+	for _, p := range g.Partials {
+		agg, err := bindPartial(&p)
+		if err != nil {
+			return nil, fmt.Errorf("group %d, partial %s: %w", g.ID, p.SQL, err)
+		}
+		out.Partials = append(out.Partials, event.Partial{Agg: agg, Args: p.Args, Filter: p.Filter})
+	}
+	if len(g.Manifest) > 0 {
+		out.Manifest = &runs.Manifest{}
+		if err := json.Unmarshal(g.Manifest, out.Manifest); err != nil {
+			return nil, fmt.Errorf("group %d: manifest: %w", g.ID, err)
+		}
+	}
+	if g.Online {
+		out.Tiles = &tiles.Group{Prefix: g.ID, Layout: g.Layout, Partials: out.Partials, Retain: g.Retain, Lifetime: g.Lifetime}
+	}
+	return out, nil
+}
+
+func bindPartial(p *schema.Partial) (functions.Aggregate, error) {
+	def, ok := functions.Lookup(p.Function)
+	if !ok {
+		return nil, fmt.Errorf("unknown aggregate %q", p.Function)
+	}
+	constants := make([]*vector.Vector, len(p.Types))
+	for i, c := range p.Constants {
+		if c == "" {
+			continue
+		}
+		n, err := strconv.ParseInt(c, 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("constant %q of %s: %w", c, p.SQL, err)
+		}
+		constants[i] = vector.New(vector.T(vector.Int64), 1)
+		constants[i].AppendInt(n)
+	}
+	return def.Bind(p.Types, constants, functions.Options{MaxState: p.MaxState})
+}

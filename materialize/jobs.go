@@ -1,0 +1,75 @@
+package materialize
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// maxJobs bounds the finished jobs that are remembered.
+const maxJobs = 100
+
+// Job is what is known of one build, as tilehouse.materializations shows it.
+type Job struct {
+	ID      int64
+	Object  string // the feature or source that asked for it
+	Group   uint32
+	Stage   string // what it does now; "done", "failed" or "cancelled" at the end
+	Rows    int64  // rows read
+	Keys    int64  // keys loaded into the online store
+	Started time.Time
+	Ended   time.Time // zero while it runs
+	Error   string
+}
+
+// jobs are the builds of a manager: running ones and the last that ended.
+type jobs struct {
+	mu   sync.Mutex
+	next int64
+	list []*job
+}
+
+type job struct {
+	mu sync.Mutex
+	j  Job
+}
+
+func (js *jobs) begin(object string, group uint32) *job {
+	js.mu.Lock()
+	defer js.mu.Unlock()
+	js.next++
+	j := &job{j: Job{ID: js.next, Object: object, Group: group, Stage: "starting", Started: time.Now()}}
+	js.list = append(js.list, j)
+	if len(js.list) > maxJobs {
+		js.list = slices.Delete(js.list, 0, 1)
+	}
+	return j
+}
+
+func (j *job) stage(s string) { j.mu.Lock(); j.j.Stage = s; j.mu.Unlock() }
+
+func (j *job) add(rows int64) { j.mu.Lock(); j.j.Rows += rows; j.mu.Unlock() }
+
+func (j *job) key() { j.mu.Lock(); j.j.Keys++; j.mu.Unlock() }
+
+func (j *job) end(err error) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.j.Ended, j.j.Stage = time.Now(), "done"
+	if err != nil {
+		j.j.Stage, j.j.Error = "failed", err.Error()
+	}
+}
+
+// Jobs are the builds that run and the last that ended, oldest first.
+func (m *Manager) Jobs() []Job {
+	m.jobs.mu.Lock()
+	defer m.jobs.mu.Unlock()
+	out := make([]Job, len(m.jobs.list))
+	for i, j := range m.jobs.list {
+		j.mu.Lock()
+		out[i] = j.j
+		j.mu.Unlock()
+	}
+	return out
+}

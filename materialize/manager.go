@@ -1,0 +1,198 @@
+package materialize
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/runs"
+	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tiles"
+)
+
+// Config is what a Manager works with. The stores are owned by the caller and closed after it.
+type Config struct {
+	Dir      string // holds run files and spill files
+	FS       vfs.FS
+	Log      *reclog.Log
+	DB       *duck.DB
+	Tiles    *tiles.Store
+	Catalog  *schema.Registry
+	Roots    Roots
+	Memory   int64 // bytes for one join or backfill
+	Threads  int
+	Logger   *slog.Logger
+	Clock    func() time.Time
+	NoSettle bool // for tests: days are settled when a test says so
+}
+
+// Manager keeps everything derived from the log of record and from files: projections, runs, partials, tiles. It is safe for
+// concurrent use.
+type Manager struct {
+	cfg   Config
+	runs  *runs.Store
+	proj  *projections
+	eval  *evaluator
+	jobs  jobs
+	build sync.Mutex // one build, refresh or settlement of a group at a time
+	spill atomic.Int64
+
+	// apply is held by the committer from Apply until the outcome of its batch is known, and by whoever makes a group live.
+	apply sync.Mutex
+	live  atomic.Pointer[map[uint32]*Group] // published groups, by id
+
+	tailMu sync.Mutex
+	tails  map[uint32]*tail
+
+	stop context.CancelFunc
+	done sync.WaitGroup
+	wake chan struct{}
+}
+
+// New starts a manager: published groups are compiled, the committer told of them, and the settling of days begins.
+func New(ctx context.Context, cfg Config) (*Manager, error) {
+	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs")})
+	if err != nil {
+		return nil, err
+	}
+	if err := cfg.FS.MkdirAll(filepath.Join(cfg.Dir, "spill"), 0o755); err != nil {
+		return nil, err
+	}
+	conn, err := cfg.DB.Connect()
+	if err != nil {
+		return nil, err
+	}
+	m := &Manager{cfg: cfg, runs: store, tails: map[uint32]*tail{}, wake: make(chan struct{}, 1),
+		proj: &projections{db: cfg.DB, log: cfg.Log, tables: map[uint32]*projection{}},
+		eval: &evaluator{conn: conn, tables: map[uint32]bool{}}}
+	groups := map[uint32]*Group{}
+	for id, g := range cfg.Catalog.Current().Groups {
+		c, err := Compile(g)
+		if err != nil {
+			return nil, err
+		}
+		groups[id] = c
+	}
+	m.live.Store(&groups)
+	cfg.Log.SetApplier(m)
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	m.stop = stop
+	m.done.Go(func() { m.keepSettling(background) })
+	return m, nil
+}
+
+// Close ends the background work and closes what the manager opened.
+func (m *Manager) Close() error {
+	m.stop()
+	m.done.Wait()
+	m.eval.conn.Close()
+	return m.runs.Close()
+}
+
+// Group is the compiled form of a published group.
+func (m *Manager) Group(g *schema.Group) (*Group, error) {
+	if c := (*m.live.Load())[g.ID]; c != nil && c.Schema == g {
+		return c, nil
+	}
+	return Compile(g)
+}
+
+// setLive replaces the published groups. The apply lock is held, or nothing commits yet.
+func (m *Manager) setLive(change func(map[uint32]*Group)) {
+	next := maps.Clone(*m.live.Load())
+	change(next)
+	m.live.Store(&next)
+}
+
+// Apply implements reclog.Applier: every online group over a changed event table gets its tiles in the batch that commits
+// the change.
+func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committed bool), error) {
+	m.apply.Lock()
+	cat := m.cfg.Catalog.Current()
+	var dones []func(bool)
+	finish := func(committed bool) {
+		for _, d := range dones {
+			d(committed)
+		}
+		m.apply.Unlock()
+	}
+	for _, g := range *m.live.Load() {
+		if g.Tiles == nil {
+			continue
+		}
+		r := cat.Relations[g.Schema.Relation]
+		if r == nil {
+			continue
+		}
+		source := reclog.SourceID(base(cat, r).ID)
+		for i := range changes {
+			c := &changes[i]
+			if c.Source != source {
+				continue
+			}
+			done, err := m.applyChange(context.Background(), cat, b, g, c.Position, c)
+			if done != nil {
+				dones = append(dones, done)
+			}
+			if err != nil {
+				finish(false)
+				return nil, err
+			}
+		}
+	}
+	return func(committed bool) {
+		finish(committed)
+		select {
+		case m.wake <- struct{}{}:
+		default:
+		}
+	}, nil
+}
+
+func (m *Manager) applyChange(ctx context.Context, cat *schema.Catalog, b *pebble.Batch, g *Group, pos uint64, c *reclog.Applied) (func(bool), error) {
+	var dead, born *event.Rows
+	var err error
+	if c.Deleted != nil && c.Deleted.N > 0 {
+		ids := make([]int64, len(c.DeletedIDs))
+		for i, id := range c.DeletedIDs {
+			ids[i] = int64(id)
+		}
+		if dead, err = m.eval.rows(ctx, cat, g.Schema, c.Deleted, ids); err != nil {
+			return nil, err
+		}
+	}
+	if c.Inserted != nil && c.Inserted.N > 0 {
+		if born, err = m.eval.rows(ctx, cat, g.Schema, c.Inserted, consecutive(c.FirstInsertID, c.Inserted.N)); err != nil {
+			return nil, err
+		}
+	}
+	if dead == nil && born == nil {
+		return nil, nil
+	}
+	if born != nil {
+		g.marks.see(born)
+	}
+	if dead == nil {
+		dead = event.NewRows(g.Schema.Layout, 0)
+	}
+	if born == nil {
+		born = event.NewRows(g.Schema.Layout, 0)
+	}
+	return m.cfg.Tiles.Apply(b, g.Tiles, pos, dead, born)
+}
+
+// SpillPath is a fresh prefix for the spill files of one statement.
+func (m *Manager) SpillPath() string {
+	return filepath.Join(m.cfg.Dir, "spill", fmt.Sprintf("s%d", m.spill.Add(1)))
+}

@@ -1,0 +1,229 @@
+package materialize
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// projections keep event tables as DuckDB tables for SQL. Each is brought up to a statement's position before the statement
+// runs; the position stands in the same DuckDB transaction as the rows, so a crash between the two is impossible.
+type projections struct {
+	db  *duck.DB
+	log *reclog.Log
+
+	mu     sync.Mutex // guards tables
+	tables map[uint32]*projection
+}
+
+type projection struct {
+	mu       sync.Mutex // one catch-up at a time
+	position uint64
+	known    bool // position was read from DuckDB
+}
+
+// CreatePositions runs before the configuration is locked.
+const CreatePositions = "CREATE TABLE IF NOT EXISTS proj.main.positions (relation BIGINT, position BIGINT)"
+
+func (p *projections) of(relation uint32) *projection {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.tables[relation]
+	if t == nil {
+		t = &projection{}
+		p.tables[relation] = t
+	}
+	return t
+}
+
+// bring brings r's projection up to position at least. It is a no-op where nothing was written since.
+func (p *projections) bring(ctx context.Context, r *schema.Relation, position uint64) (err error) {
+	t := p.of(r.ID)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.known && t.position >= position {
+		return nil
+	}
+	conn, err := p.db.Connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if !t.known {
+		if err := t.load(ctx, conn, r); err != nil {
+			return err
+		}
+	}
+	if t.position >= position {
+		return nil
+	}
+	if _, err := conn.Exec(ctx, "BEGIN TRANSACTION"); err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			t.known = false
+			_, _ = conn.Exec(context.WithoutCancel(ctx), "ROLLBACK") // the first error is the one to report
+		}
+	}()
+	if err := p.replay(ctx, conn, r, t.position, position); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, fmt.Sprintf("UPDATE proj.main.positions SET position = %d WHERE relation = %d", position, r.ID)); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, "COMMIT"); err != nil {
+		return err
+	}
+	t.position = position
+	return nil
+}
+
+// load reads the projection's position, and makes its table where there is none.
+func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relation) error {
+	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT position FROM proj.main.positions WHERE relation = %d", r.ID))
+	if err != nil {
+		return err
+	}
+	ch, err := rows.Next()
+	if err == nil && ch != nil {
+		t.position, t.known = uint64(ch.Cols[0].I64[0]), true
+	}
+	rows.Close()
+	if err != nil || t.known {
+		return err
+	}
+	cols := make([]string, len(r.Columns))
+	for i, c := range r.Columns {
+		cols[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
+	}
+	for _, sql := range []string{
+		"BEGIN TRANSACTION",
+		fmt.Sprintf("CREATE OR REPLACE TABLE %s (%s, %s BIGINT)", ProjectionTable(r.ID), strings.Join(cols, ", "), rowIDColumn),
+		fmt.Sprintf("INSERT INTO proj.main.positions VALUES (%d, 0)", r.ID),
+		"COMMIT",
+	} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	t.position, t.known = 0, true
+	return nil
+}
+
+// deleteBatch bounds the row ids of one DELETE.
+const deleteBatch = 1000
+
+// replay applies the changes of positions after < p ≤ upTo to r's table, within the connection's transaction.
+func (p *projections) replay(ctx context.Context, conn *duck.Conn, r *schema.Relation, after, upTo uint64) error {
+	table := fmt.Sprintf("t_%d", r.ID)
+	var app *duck.Appender
+	flush := func() error {
+		if app == nil {
+			return nil
+		}
+		a := app
+		app = nil
+		return a.Close()
+	}
+	defer func() { _ = flush() }() // after an error, which is reported instead
+	var dead []string
+	erase := func() error {
+		if len(dead) == 0 {
+			return nil
+		}
+		if err := flush(); err != nil {
+			return err
+		}
+		_, err := conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE %s IN (%s)", ProjectionTable(r.ID), rowIDColumn, strings.Join(dead, ", ")))
+		dead = dead[:0]
+		return err
+	}
+	types := columnTypes(r)
+	part := vector.NewChunk(append(types, vector.T(vector.Int64)), appendChunkRows)
+	push := func() error {
+		if part.N == 0 {
+			return nil
+		}
+		if app == nil {
+			var err error
+			if app, err = conn.Appender("proj", "main", table); err != nil {
+				return err
+			}
+		}
+		err := app.Append(part)
+		part.Reset()
+		return err
+	}
+	err := p.log.Scan(ctx, reclog.SourceID(r.ID), after, upTo, columnTypes(r), func(_ uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
+		for _, id := range deleted {
+			dead = append(dead, fmt.Sprint(id))
+			if len(dead) >= deleteBatch {
+				if err := push(); err != nil {
+					return err
+				}
+				if err := erase(); err != nil {
+					return err
+				}
+			}
+		}
+		if ins == nil {
+			return nil
+		}
+		for i := range ins.N {
+			for j, c := range ins.Cols {
+				part.Cols[j].AppendFrom(c, i)
+			}
+			part.Cols[len(ins.Cols)].AppendInt(int64(first) + int64(i))
+			if part.N++; part.N == appendChunkRows {
+				if err := push(); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := push(); err != nil {
+		return err
+	}
+	if err := erase(); err != nil {
+		return err
+	}
+	return flush()
+}
+
+// drop removes r's projection.
+func (p *projections) drop(ctx context.Context, relation uint32) error {
+	t := p.of(relation)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	conn, err := p.db.Connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	t.known = false
+	for _, sql := range []string{"DROP TABLE IF EXISTS " + ProjectionTable(relation), fmt.Sprintf("DELETE FROM proj.main.positions WHERE relation = %d", relation)} {
+		if _, err := conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func columnTypes(r *schema.Relation) []vector.Type {
+	out := make([]vector.Type, len(r.Columns), len(r.Columns)+1)
+	for i, c := range r.Columns {
+		out[i] = c.Type
+	}
+	return out
+}

@@ -1,0 +1,152 @@
+package materialize
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/runs"
+	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tiles"
+)
+
+// Flags switch mechanisms off, for tests: all values stay equal.
+type Flags struct {
+	NoRuns     bool // scan and sort the relation's rows for each read
+	NoPartials bool // fold rows where daily partials exist
+	NoTiles    bool // read runs where tiles exist
+}
+
+// RunsServe reports whether a group's runs hold what a read at a position needs: for tables, rows that went before the runs
+// were built are not in them.
+func (m *Manager) RunsServe(cat *schema.Catalog, g *Group, position uint64) bool {
+	if g.Manifest == nil {
+		return false
+	}
+	return position >= g.Manifest.Position
+}
+
+// ScanAt gives the group's live rows at a position.
+func (m *Manager) ScanAt(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, emit func(*event.Rows) error) error {
+	b := base(cat, cat.Relations[g.Relation])
+	if b.Kind == schema.EventTable && position < m.cfg.Log.Position() {
+		return m.scanAsOf(ctx, cat, g, position, emit)
+	}
+	return m.scan(ctx, cat, g, position, emit)
+}
+
+// CompleteThrough is up to which event time a group's relation is complete, for labels.
+func (m *Manager) CompleteThrough(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64) (int64, error) {
+	b := base(cat, cat.Relations[g.Relation])
+	if b.Kind == schema.EventTable {
+		return m.cfg.Clock().UnixMicro(), nil
+	}
+	if b.File.CompleteThrough != 0 {
+		return b.File.CompleteThrough, nil
+	}
+	if c, err := m.Group(g); err == nil && c.Manifest != nil {
+		return newestTime(c.Manifest), nil
+	}
+	var newest int64 = event.Forever
+	err := m.scan(ctx, cat, g, position, func(r *event.Rows) error {
+		for _, t := range r.TS {
+			newest = max(newest, t)
+		}
+		return nil
+	})
+	return newest, err
+}
+
+// View is the online stores and the log at one instant. It must be closed.
+type View struct {
+	m        *Manager
+	cat      *schema.Catalog
+	tiles    *tiles.View
+	position uint64 // a position that the tiles hold
+}
+
+// View opens a view of what is committed.
+func (m *Manager) View(cat *schema.Catalog) *View {
+	p := m.cfg.Log.Position() // before the snapshot: the tiles then hold it
+	return &View{m: m, cat: cat, tiles: m.cfg.Tiles.View(), position: p}
+}
+
+// Close releases the view.
+func (v *View) Close() error { return v.tiles.Close() }
+
+// Source gives the pieces of one group's keys at one position.
+type Source struct {
+	m        *Manager
+	cat      *schema.Catalog
+	group    *Group
+	position uint64
+	flags    Flags
+	stats    *event.ReadStats
+	online   *tiles.Reader // nil: history only
+	past     func(key []byte) event.Pieces
+}
+
+// Source is a group's source in the view, or at an older position (asOf, nil: the newest). What reads cost is added to stats.
+func (v *View) Source(g *Group, asOf *uint64, flags Flags, stats *event.ReadStats) *Source {
+	s := &Source{m: v.m, cat: v.cat, group: g, position: v.position, flags: flags, stats: stats}
+	switch {
+	case asOf != nil && *asOf < v.position:
+		s.position = *asOf
+	case g.Tiles != nil && g.Schema.Ready && !flags.NoTiles:
+		s.online = v.tiles.Reader(g.Tiles, stats)
+	}
+	return s
+}
+
+// Key is the pieces of a key: from the online store where it serves the read, from runs otherwise.
+func (s *Source) Key(ctx context.Context, key []byte) (event.Pieces, error) {
+	if s.online != nil {
+		return s.online.Key(key), nil
+	}
+	return s.History(ctx, key)
+}
+
+// History is the pieces of a key from runs and the log's tail, or from a scan of the rows where no run serves the read.
+func (s *Source) History(ctx context.Context, key []byte) (event.Pieces, error) {
+	if s.past == nil {
+		if err := s.openPast(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return s.past(key), nil
+}
+
+func (s *Source) openPast(ctx context.Context) error {
+	if s.flags.NoRuns || !s.m.RunsServe(s.cat, s.group, s.position) {
+		all := event.NewRows(s.group.Schema.Layout, 0)
+		err := s.m.ScanAt(ctx, s.cat, s.group.Schema, s.position, func(r *event.Rows) error {
+			for i := range r.N() {
+				all.Append(r, i)
+			}
+			if int64(all.N())*64 > s.m.cfg.Memory {
+				return fmt.Errorf("%w: more rows than memory_limit holds", ErrTooManyRows)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		sorted, err := runs.NewTail(s.group.Schema.Layout, all)
+		if err != nil {
+			return err
+		}
+		snap := &runs.Snapshot{Store: s.m.runs, Tail: sorted, NoPartials: true,
+			Manifest: &runs.Manifest{Layout: s.group.Schema.Layout, Partials: len(s.group.Partials), Partitions: 1}}
+		s.past = func(key []byte) event.Pieces { return snap.Key(key, s.stats) }
+		return nil
+	}
+	snap, err := s.m.Snapshot(ctx, s.cat, s.group, s.position)
+	if err != nil {
+		return err
+	}
+	if s.flags.NoPartials {
+		snap.NoPartials = true
+	}
+	s.past = func(key []byte) event.Pieces { return snap.Key(key, s.stats) }
+	return nil
+}

@@ -1,0 +1,147 @@
+package materialize
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// The hidden columns that every relation's rows carry beside their own.
+const (
+	rowIDColumn = "__rowid"
+	pkColumn    = "__pk" // followed by the position in the primary key
+)
+
+// ProjectionTable is the name of an event table's projection in DuckDB.
+func ProjectionTable(relation uint32) string { return fmt.Sprintf("proj.main.t_%d", relation) }
+
+// fileRowBits is how many low bits of a file row's id are its number in the file.
+const fileRowBits = 40
+
+// base is the relation whose rows r's rows are: r itself, or the base of a view.
+func base(c *schema.Catalog, r *schema.Relation) *schema.Relation {
+	if r.View != nil {
+		return c.Relations[r.View.Base]
+	}
+	return r
+}
+
+// rowsSQL is a relation in DuckDB with r's columns, the row id and the primary-key columns of its base; rows is the same of
+// the base (its projection, a scan of its files, or a table of a few rows).
+func rowsSQL(c *schema.Catalog, r *schema.Relation, rows string) string {
+	b := base(c, r)
+	var hidden strings.Builder
+	fmt.Fprintf(&hidden, "%s", rowIDColumn)
+	for i, k := range b.PrimaryKey {
+		fmt.Fprintf(&hidden, ", %s AS %s%d", duck.QuoteIdent(k), pkColumn, i)
+	}
+	if r.View == nil {
+		cols := make([]string, len(r.Columns))
+		for i, col := range r.Columns {
+			cols[i] = duck.QuoteIdent(col.Name)
+		}
+		return fmt.Sprintf("(SELECT %s, %s FROM %s)", strings.Join(cols, ", "), hidden.String(), rows)
+	}
+	items := make([]string, len(r.View.Items))
+	for i, it := range r.View.Items {
+		items[i] = fmt.Sprintf("CAST(%s AS %s) AS %s", it, r.Columns[i].Type.DuckDB(), duck.QuoteIdent(r.Columns[i].Name))
+	}
+	where := ""
+	if r.View.Where != "" {
+		where = " WHERE " + r.View.Where
+	}
+	return fmt.Sprintf("(SELECT %s, %s FROM %s AS %s%s)", strings.Join(items, ", "), hidden.String(), rows, duck.QuoteIdent(r.View.Alias), where)
+}
+
+// filesSQL is the rows of live files, in one scan; the row id's high bits are the position of the file in the list, which
+// eventRows turns into the file's id.
+func filesSQL(r *schema.Relation, files []schema.FileVersion) string {
+	names := make([]string, len(files))
+	for i, f := range files {
+		names[i] = duck.QuoteLiteral(f.Path)
+	}
+	list := "[" + strings.Join(names, ", ") + "]"
+	cols := make([]string, len(r.Columns))
+	for i, c := range r.Columns {
+		q := duck.QuoteIdent(c.Name)
+		cols[i] = fmt.Sprintf("CAST(%s AS %s) AS %s", q, c.Type.DuckDB(), q)
+	}
+	if r.File.Format == "csv" {
+		return csvSQL(r, files, cols)
+	}
+	at := "0"
+	if len(files) > 1 {
+		at = fmt.Sprintf("(list_position(%s, filename) - 1)", list)
+	}
+	return fmt.Sprintf("(SELECT %s, (%s::BIGINT << %d) + file_row_number AS %s FROM read_parquet(%s, filename = true, file_row_number = true, union_by_name = false))",
+		strings.Join(cols, ", "), at, fileRowBits, rowIDColumn, list)
+}
+
+// csvSQL numbers the rows of each CSV file by a scan of one file at a time, which keeps their order.
+func csvSQL(r *schema.Relation, files []schema.FileVersion, cols []string) string {
+	var typed []string
+	for _, c := range r.Columns {
+		typed = append(typed, fmt.Sprintf("%s: %s", duck.QuoteLiteral(c.Name), duck.QuoteLiteral(c.Type.DuckDB())))
+	}
+	scans := make([]string, len(files))
+	for i, f := range files {
+		scans[i] = fmt.Sprintf("SELECT %s, (%d::BIGINT << %d) + row_number() OVER () - 1 AS %s FROM read_csv(%s, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', strict_mode = true, columns = {%s})",
+			strings.Join(cols, ", "), i, fileRowBits, rowIDColumn, duck.QuoteLiteral(f.Path), strings.Join(typed, ", "))
+	}
+	return "(" + strings.Join(scans, " UNION ALL ") + ")"
+}
+
+// noRowsSQL is a relation with r's columns and no rows, for a file source without files.
+func noRowsSQL(r *schema.Relation) string {
+	cols := make([]string, len(r.Columns))
+	for i, c := range r.Columns {
+		cols[i] = fmt.Sprintf("NULL::%s AS %s", c.Type.DuckDB(), duck.QuoteIdent(c.Name))
+	}
+	return fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s WHERE false)", strings.Join(cols, ", "), rowIDColumn)
+}
+
+// eventSQL is the query for a group's event rows: keys, event time, row id, primary key, columns. Rows without a key or
+// a finite event time are left out.
+func eventSQL(c *schema.Catalog, g *schema.Group, rows string) string {
+	r := c.Relations[g.Relation]
+	b := base(c, r)
+	ts := duck.QuoteIdent(r.EventTime)
+	var items, conds []string
+	for _, k := range g.Keys {
+		items = append(items, k.SQL)
+		conds = append(conds, "("+k.SQL+") IS NOT NULL")
+	}
+	items = append(items, ts, rowIDColumn)
+	conds = append(conds, "isfinite("+ts+")")
+	if g.Layout.Tie {
+		for i := range b.PrimaryKey {
+			items = append(items, fmt.Sprintf("%s%d", pkColumn, i))
+		}
+	}
+	for _, col := range g.Columns {
+		items = append(items, col.SQL)
+	}
+	return fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(items, ", "), rowsSQL(c, r, rows), strings.Join(conds, " AND "))
+}
+
+// eventTypes are the types of eventSQL's columns.
+func eventTypes(c *schema.Catalog, g *schema.Group) []vector.Type {
+	var out []vector.Type
+	for _, k := range g.Keys {
+		out = append(out, k.Type)
+	}
+	out = append(out, vector.T(vector.TimestampTZ), vector.T(vector.Int64))
+	if g.Layout.Tie {
+		b := base(c, c.Relations[g.Relation])
+		for _, k := range b.PrimaryKey {
+			out = append(out, b.Columns[b.ColumnIndex(k)].Type)
+		}
+	}
+	for _, col := range g.Columns {
+		out = append(out, col.Type)
+	}
+	return out
+}

@@ -1,0 +1,177 @@
+package materialize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// RelationSQL is a relation of ours in DuckDB at a position, with its hidden row id; the projection is brought up first.
+func (m *Manager) RelationSQL(ctx context.Context, cat *schema.Catalog, r *schema.Relation, position uint64) (string, error) {
+	rows, _, err := m.baseSQL(ctx, base(cat, r), position)
+	if err != nil {
+		return "", err
+	}
+	return rowsSQL(cat, r, rows), nil
+}
+
+// baseSQL is the rows of a relation that is no view, with row ids; fileIDs maps their high bits for files.
+func (m *Manager) baseSQL(ctx context.Context, b *schema.Relation, position uint64) (sql string, fileIDs []uint32, err error) {
+	if b.Kind == schema.EventTable {
+		if err := m.proj.bring(ctx, b, position); err != nil {
+			return "", nil, err
+		}
+		return ProjectionTable(b.ID), nil, nil
+	}
+	files, ids := live(b.File, position)
+	if len(files) == 0 {
+		return noRowsSQL(b), []uint32{}, nil
+	}
+	return filesSQL(b, files), ids, nil
+}
+
+// Discover reads the columns of a new file source from its first file, unless they were declared.
+func (m *Manager) Discover(ctx context.Context, r *schema.Relation) error {
+	files, err := m.cfg.Roots.List(ctx, r.File.Path)
+	if err != nil {
+		return err
+	}
+	if len(r.Columns) > 0 {
+		return nil
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("%w: %s", ErrNoFiles, r.File.Path)
+	}
+	conn, err := m.cfg.DB.Connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	r.Columns, err = Columns(ctx, conn, files[0].Path, r.File.Format)
+	return err
+}
+
+// Refreshed reports what a refresh of a source found.
+type Refreshed struct {
+	Files, Added, Removed int
+	Rows                  int64 // of all live files
+}
+
+// RefreshSource compares a file source with its files. What changed becomes one new position, and the groups over the source
+// are brought up to it before it shows.
+func (m *Manager) RefreshSource(ctx context.Context, id uint32) (Refreshed, error) {
+	m.build.Lock()
+	defer m.build.Unlock()
+	cat := m.cfg.Catalog.Current()
+	r := cat.Relations[id]
+	if r == nil || r.File == nil {
+		return Refreshed{}, errors.New("the source was dropped")
+	}
+	listed, err := m.cfg.Roots.List(ctx, r.File.Path)
+	if err != nil {
+		return Refreshed{}, err
+	}
+	added, removed := compare(r.File, listed)
+	next := *r
+	file := *r.File
+	file.Files = slices.Clone(r.File.Files)
+	next.File = &file
+	if len(added)+len(removed) == 0 {
+		return summary(&file, 0, 0), nil
+	}
+	if err := m.admit(ctx, r, added); err != nil {
+		return Refreshed{}, err
+	}
+	c, err := m.cfg.Log.Commit(ctx, &reclog.Txn{})
+	if err != nil {
+		return Refreshed{}, err
+	}
+	for i := range file.Files {
+		if slices.Contains(removed, file.Files[i].ID) {
+			file.Files[i].Removed = c.Position
+		}
+	}
+	for _, a := range added {
+		n, err := m.cfg.Log.Sequence("file")
+		if err != nil {
+			return Refreshed{}, err
+		}
+		a.ID, a.Added = uint32(n), c.Position
+		file.Files = append(file.Files, a)
+	}
+	if err := m.rebuild(ctx, &next); err != nil {
+		return Refreshed{}, err
+	}
+	return summary(&file, len(added), len(removed)), nil
+}
+
+func summary(f *schema.File, added, removed int) Refreshed {
+	out := Refreshed{Added: added, Removed: removed}
+	for _, v := range f.Files {
+		if v.Removed == 0 {
+			out.Files++
+			out.Rows += v.Rows
+		}
+	}
+	return out
+}
+
+// admit checks the columns of new files and counts their rows.
+func (m *Manager) admit(ctx context.Context, r *schema.Relation, added []schema.FileVersion) error {
+	conn, err := m.cfg.DB.Connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	for i := range added {
+		a := &added[i]
+		if err := checkColumns(ctx, conn, r, a.Path); err != nil {
+			return err
+		}
+		rows, err := conn.Query(ctx, "SELECT count(*) FROM "+filesSQL(r, []schema.FileVersion{*a}))
+		if err != nil {
+			return err
+		}
+		ch, err := rows.Next()
+		if err == nil && ch != nil {
+			a.Rows = ch.Cols[0].I64[0]
+		}
+		rows.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rebuild publishes a source's new files: with them, in one catalog version each, groups built from them. The relation
+// changes with the last group, or at once where there is none. The build lock is held.
+func (m *Manager) rebuild(ctx context.Context, r *schema.Relation) error {
+	cat := m.cfg.Catalog.Current()
+	put := func(c *schema.Catalog) error { c.Relations[r.ID] = r; return nil }
+	if err := m.cfg.Catalog.Update(ctx, put); err != nil {
+		return err
+	}
+	for _, old := range cat.Groups {
+		if base(cat, cat.Relations[old.Relation]).ID != r.ID {
+			continue
+		}
+		id, err := m.cfg.Log.Sequence("group")
+		if err != nil {
+			return err
+		}
+		def := *old
+		def.ID, def.Ready, def.Manifest = uint32(id), false, nil
+		job := m.jobs.begin(r.Name, def.ID)
+		err = m.replace(ctx, &def, old, job, func(c *schema.Catalog) error { repoint(c, old.ID, def.ID); return nil })
+		job.end(err)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

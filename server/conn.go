@@ -1,0 +1,313 @@
+package server
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tilehouse/tilehouse/server/codec"
+)
+
+// conn is one client. Its fields belong to the goroutine of serve, but for those said otherwise.
+type conn struct {
+	srv     *Server
+	raw     net.Conn // the socket
+	sock    net.Conn // what is read and written: raw, or TLS over it
+	tls     *tls.Conn
+	pid     uint32
+	key     uint32
+	counted bool
+
+	in reader
+	writer
+	sent       bool // a Sync or Flush asked for output, which the next read that may block writes first
+	runSince   atomic.Int64
+	writeSince atomic.Int64
+
+	session    Session
+	settings   codec.Settings
+	known      [5]string // the settings' values that settings was made from
+	statements map[string]*prepared
+	portals    map[string]*portal
+	open       *portal // the portal whose Result is open
+	skip       bool    // after an error, to the next Sync
+	implicit   bool    // Executes since the last Sync run in an implicit transaction
+	bind       pgproto3.Bind
+	tag        []byte
+
+	mu      sync.Mutex // guards the rest, which other goroutines use
+	ctx     context.Context
+	end     context.CancelFunc
+	running bool
+	copying bool
+}
+
+func newConn(s *Server, nc net.Conn) *conn {
+	c := &conn{srv: s, raw: nc, statements: map[string]*prepared{}, portals: map[string]*portal{}}
+	c.writer = writer{since: &c.writeSince, tick: &s.tick, out: make([]byte, 0, 4<<10)}
+	c.in.limit = maxStartupMessage
+	c.in.before = c.beforeRead
+	c.use(nc)
+	return c
+}
+
+func (c *conn) use(nc net.Conn) { c.sock, c.in.c, c.writer.c = nc, nc, nc }
+
+// serve runs the connection to its end.
+func (c *conn) serve(ctx context.Context) {
+	log := c.srv.log.With("pid", c.pid, "remote", c.raw.RemoteAddr().String())
+	defer c.raw.Close()
+	defer func() {
+		if r := recover(); r != nil {
+			log.Error("panic in a session", "panic", r, "stack", string(debug.Stack()))
+			c.fatal(&Error{Code: "XX000", Message: fmt.Sprintf("internal error: %v", r)})
+		}
+	}()
+	if err := c.startup(ctx); err != nil {
+		if !errors.Is(err, errClosed) {
+			log.Info("connection refused", "error", err)
+			c.fatal(asError(err))
+		}
+		if c.session != nil {
+			c.session.Close()
+		}
+		return
+	}
+	defer c.close()
+	c.mu.Lock()
+	c.ctx, c.end = context.WithCancel(ctx)
+	c.mu.Unlock()
+	for {
+		if c.srv.draining.Load() && c.in.r == c.in.w {
+			c.fatal(shuttingDown)
+			return
+		}
+		typ, body, err := c.in.next()
+		if err != nil {
+			var e *Error
+			switch {
+			case errors.As(err, &e):
+				c.fatal(e)
+			case c.srv.draining.Load():
+				c.fatal(shuttingDown)
+			}
+			return
+		}
+		if typ == 'X' {
+			c.flush()
+			return
+		}
+		c.begin(ctx)
+		err = c.message(typ, body)
+		c.finish()
+		if err != nil {
+			if !errors.Is(err, errClosed) {
+				c.fatal(asError(err))
+			}
+			return
+		}
+	}
+}
+
+var shuttingDown = &Error{Code: "57P01", Message: "terminating connection due to administrator command"}
+
+// close gives back what the session holds. The session is closed even where a Result panics.
+func (c *conn) close() {
+	defer c.session.Close()
+	c.mu.Lock()
+	c.end()
+	c.mu.Unlock()
+	for _, p := range c.portals {
+		p.close(c)
+	}
+	for _, st := range c.statements {
+		st.stmt.Close()
+	}
+}
+
+// fatal tells the client e as the last thing, if it listens.
+func (c *conn) fatal(e *Error) {
+	c.fail(e, "FATAL")
+	c.raw.SetWriteDeadline(time.Now().Add(time.Second))
+	c.flush()
+}
+
+// beforeRead runs before a read that may block: the one moment to write what a client waits for.
+func (c *conn) beforeRead() error {
+	if c.sent || len(c.out) >= flushAt {
+		c.sent = false
+		return c.flush()
+	}
+	return nil
+}
+
+// begin marks a statement as running, with a context that has not ended.
+func (c *conn) begin(parent context.Context) {
+	c.mu.Lock()
+	if c.ctx.Err() != nil && parent.Err() == nil {
+		c.ctx, c.end = context.WithCancel(parent)
+	}
+	c.running = true
+	c.mu.Unlock()
+	c.runSince.Store(c.srv.tick.Load())
+}
+
+func (c *conn) finish() {
+	c.runSince.Store(0)
+	c.mu.Lock()
+	c.running = false
+	c.mu.Unlock()
+}
+
+// cancelRunning ends the context of the running statement; where none runs, nothing happens. Any goroutine may call it.
+func (c *conn) cancelRunning() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.running && c.end != nil {
+		c.end()
+		if c.copying {
+			// A statement that waits for CopyData waits in a read.
+			c.raw.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+}
+
+// drain wakes an idle connection to find that the server shuts down. Any goroutine may call it.
+func (c *conn) drain() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.running {
+		c.raw.SetReadDeadline(time.Unix(1, 0))
+	}
+}
+
+// setCopying marks that the statement reads CopyData.
+func (c *conn) setCopying(on bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.copying = on
+	if !on && !c.srv.draining.Load() {
+		c.raw.SetReadDeadline(time.Time{})
+	}
+}
+
+// message serves one message. An error ends the connection; those of statements are told here.
+func (c *conn) message(typ byte, body []byte) error {
+	if c.skip && typ != 'S' {
+		return nil
+	}
+	var err error
+	switch typ {
+	case 'Q':
+		return c.simpleQuery(body)
+	case 'P':
+		err = c.parse(body)
+	case 'B':
+		err = c.bindPortal(body)
+	case 'D':
+		err = c.describe(body)
+	case 'E':
+		err = c.execute(body)
+	case 'C':
+		err = c.closeObject(body)
+	case 'H':
+		c.sent = true
+	case 'S':
+		return c.sync()
+	case 'd', 'c', 'f':
+		// What was under way when a COPY failed.
+	case 'F':
+		err = &Error{Code: "0A000", Message: "function calls by message are not supported"}
+		c.report(err)
+		return c.endQuery()
+	default:
+		return protocolError("invalid frontend message type %d", typ)
+	}
+	if err != nil {
+		if errors.Is(err, errClosed) {
+			return err
+		}
+		c.report(err)
+		c.skip = true
+	}
+	if len(c.out) >= flushAt {
+		return c.flush()
+	}
+	return nil
+}
+
+// report tells a statement's error and marks the transaction failed.
+func (c *conn) report(err error) {
+	e := asError(err)
+	if e.Code == "XX000" {
+		c.srv.log.Error("internal error", "pid", c.pid, "error", err)
+	}
+	c.notices()
+	severity := e.Severity
+	if severity == "" {
+		severity = "ERROR"
+	}
+	c.fail(e, severity)
+	c.session.Fail()
+}
+
+func (c *conn) notices() {
+	for _, n := range c.session.Notices() {
+		c.notice(&n)
+	}
+}
+
+// endQuery tells changed settings and the transaction's status, and has all of it written.
+func (c *conn) endQuery() error {
+	c.notices()
+	for name, value := range c.session.ReportedSettings(false) {
+		c.put(&pgproto3.ParameterStatus{Name: name, Value: value})
+	}
+	status := c.session.TxStatus()
+	if status == 'I' {
+		c.closePortals(nil)
+	}
+	c.ready(status)
+	c.sent = true
+	return nil
+}
+
+// settingNames are the settings that codecs need.
+var settingNames = [...]string{"TimeZone", "DateStyle", "IntervalStyle", "bytea_output", "extra_float_digits"}
+
+// refresh takes over the session's settings where they changed.
+func (c *conn) refresh() *codec.Settings {
+	for i, name := range settingNames {
+		if v := c.session.Setting(name); v != c.known[i] {
+			c.known[i] = v
+			c.settings.Set(name, v)
+		}
+	}
+	return &c.settings
+}
+
+// closePortals drops all portals but keep.
+func (c *conn) closePortals(keep *portal) {
+	for name, p := range c.portals {
+		if p != keep {
+			p.close(c)
+			delete(c.portals, name)
+		}
+	}
+}
+
+// park makes the session free for a call: the rows of an open portal are kept aside.
+func (c *conn) park() error {
+	if c.open == nil {
+		return nil
+	}
+	return c.open.setAside(c)
+}

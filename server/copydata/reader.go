@@ -1,0 +1,415 @@
+package copydata
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+)
+
+// ChunkRows is the rows of a chunk handed on.
+const ChunkRows = 2048
+
+// chunkBytes is the text, in bytes, after which a chunk of wide rows is handed on early.
+const chunkBytes = 4 << 20
+
+// Reader decodes COPY data given in pieces. It is not safe for concurrent use.
+type Reader struct {
+	format   session.CopyFormat
+	csv      bool
+	table    string
+	columns  []session.Column
+	settings *codec.Settings
+	maxLine  int
+	emit     func(*vector.Chunk) error
+
+	chunk  *vector.Chunk
+	text   int // bytes of text in chunk
+	buf    []byte
+	scan   int // buf[:scan] holds no end of line
+	line   int // of the line being read, from 1
+	eol    byte
+	quoted bool // scan is inside quotes
+	escape bool // the byte before scan was an escape inside quotes, or a backslash in text
+	extra  int  // line ends inside quotes since the line began
+	ended  bool
+	field  []byte
+	values []field
+}
+
+type field struct {
+	lo, hi int // in Reader.field
+	null   bool
+}
+
+// NewReader decodes rows of the columns, in the order the data has them, and hands chunks of at most ChunkRows rows to emit,
+// which may keep nothing of them. table is for messages. maxLine bounds a line, in bytes.
+func NewReader(f session.CopyFormat, table string, columns []session.Column, s *codec.Settings, maxLine int,
+	emit func(*vector.Chunk) error) *Reader {
+	types := make([]vector.Type, len(columns))
+	for i, c := range columns {
+		types[i] = c.Type
+	}
+	f = withDefaults(f)
+	return &Reader{format: f, csv: f.Format == "csv", table: table, columns: columns, settings: s, maxLine: maxLine, emit: emit,
+		chunk: vector.NewChunk(types, ChunkRows), line: 1}
+}
+
+// withDefaults fills what COPY fills for its format: the delimiter, quote and escape that are not given.
+func withDefaults(f session.CopyFormat) session.CopyFormat {
+	if f.Delimiter == 0 {
+		if f.Delimiter = '\t'; f.Format == "csv" {
+			f.Delimiter = ','
+		}
+	}
+	if f.Quote == 0 {
+		f.Quote = '"'
+	}
+	if f.Escape == 0 {
+		f.Escape = f.Quote
+	}
+	return f
+}
+
+// Write takes the next piece of data, which it does not keep. Errors: *session.Error (22P04, 22P02, …), or what emit returned.
+func (r *Reader) Write(p []byte) error {
+	if r.ended {
+		return nil
+	}
+	r.buf = append(r.buf, p...)
+	start := 0
+	for !r.ended {
+		n, size, err := r.findEnd(start, false)
+		if err != nil {
+			return err
+		}
+		if n < 0 {
+			break
+		}
+		if err := r.row(r.buf[start:n]); err != nil {
+			return err
+		}
+		start = n + size
+		r.scan = start
+		r.quoted, r.escape = false, false
+	}
+	// What is left begins a line.
+	r.buf = append(r.buf[:0], r.buf[start:]...)
+	r.scan -= start
+	if len(r.buf) > r.maxLine {
+		return r.fail("54000", fmt.Sprintf("a line of COPY data exceeds %d bytes", r.maxLine), nil)
+	}
+	return nil
+}
+
+// Close takes the last line, which needs no end, and hands on the last chunk.
+func (r *Reader) Close() error {
+	if !r.ended && len(r.buf) > 0 {
+		n, _, err := r.findEnd(0, true)
+		if err != nil {
+			return err
+		}
+		if r.csv && r.quoted {
+			return r.fail("22P04", "unterminated CSV quoted field", r.buf)
+		}
+		if n < 0 {
+			n = len(r.buf)
+		}
+		if err := r.row(r.buf[:n]); err != nil {
+			return err
+		}
+	}
+	return r.flush()
+}
+
+func (r *Reader) flush() error {
+	if r.chunk.N == 0 {
+		return nil
+	}
+	err := r.emit(r.chunk)
+	r.chunk.Reset()
+	r.text = 0
+	return err
+}
+
+// findEnd looks for the end of the line that starts at start: its place and the size of the mark, or −1. last says that no
+// more data comes.
+func (r *Reader) findEnd(start int, last bool) (at, size int, err error) {
+	quote, escape := r.format.Quote, r.format.Escape
+	if escape == quote {
+		// A doubled quote toggles twice; no escape need be seen.
+		escape = 0
+	}
+	for r.scan = max(r.scan, start); r.scan < len(r.buf); r.scan++ {
+		c := r.buf[r.scan]
+		if r.csv {
+			if r.quoted && escape != 0 && c == escape {
+				r.escape = !r.escape
+			} else {
+				if c == quote && !r.escape {
+					r.quoted = !r.quoted
+				}
+				r.escape = false
+			}
+			if r.quoted {
+				// PostgreSQL counts line feeds where lines end in them, and carriage returns otherwise.
+				if c == '\r' && r.eol != '\n' || c == '\n' && r.eol == '\n' {
+					r.extra++
+				}
+				continue
+			}
+		} else {
+			if r.escape {
+				r.escape = false
+				continue
+			}
+			if c == '\\' {
+				r.escape = true
+				continue
+			}
+		}
+		switch c {
+		case '\n':
+			if r.eol == 0 {
+				r.eol = '\n'
+			}
+			if r.eol != '\n' {
+				return 0, 0, r.literal("newline", "\\n")
+			}
+			return r.scan, 1, nil
+		case '\r':
+			if r.eol == '\n' {
+				return 0, 0, r.literal("carriage return", "\\r")
+			}
+			if r.scan+1 == len(r.buf) && !last && r.eol != '\r' {
+				// Whether \n follows is not known yet.
+				return -1, 0, nil
+			}
+			if r.eol != '\r' && r.scan+1 < len(r.buf) && r.buf[r.scan+1] == '\n' {
+				r.eol = 'w'
+				return r.scan, 2, nil
+			}
+			if r.eol == 'w' {
+				return 0, 0, r.literal("carriage return", "\\r")
+			}
+			r.eol = '\r'
+			return r.scan, 1, nil
+		}
+	}
+	return -1, 0, nil
+}
+
+func (r *Reader) literal(what, escape string) error {
+	if r.csv {
+		return &session.Error{Code: "22P04", Message: "unquoted " + what + " found in data",
+			Hint: "Use quoted CSV field to represent " + what + ".", Where: r.where("")}
+	}
+	return &session.Error{Code: "22P04", Message: "literal " + what + " found in data",
+		Hint: fmt.Sprintf("Use \"%s\" to represent %s.", escape, what), Where: r.where("")}
+}
+
+// maxWhere is how many bytes of a line or value an error repeats, as in PostgreSQL.
+const maxWhere = 100
+
+func (r *Reader) where(rest string) string {
+	w := "COPY"
+	if r.table != "" {
+		w += " " + r.table
+	}
+	return fmt.Sprintf("%s, line %d%s", w, r.line+r.extra, rest)
+}
+
+func excerpt(b []byte) string {
+	if len(b) > maxWhere {
+		cut := maxWhere
+		for cut > 0 && b[cut]&0xc0 == 0x80 {
+			cut--
+		}
+		return string(b[:cut]) + "..."
+	}
+	return string(b)
+}
+
+func (r *Reader) fail(code, message string, line []byte) error {
+	return &session.Error{Code: code, Message: message, Where: r.where(": \"" + excerpt(line) + "\"")}
+}
+
+var endOfData = []byte(`\.`)
+
+// row decodes a line and counts it.
+func (r *Reader) row(line []byte) error {
+	if len(line) > r.maxLine {
+		return r.fail("54000", fmt.Sprintf("a line of COPY data exceeds %d bytes", r.maxLine), nil)
+	}
+	if bytes.Equal(line, endOfData) {
+		r.ended = true
+		return nil
+	}
+	defer func() {
+		r.line += 1 + r.extra
+		r.extra = 0
+	}()
+	if r.format.Header {
+		r.format.Header = false
+		return nil
+	}
+	r.field, r.values = r.field[:0], r.values[:0]
+	if r.csv {
+		if err := r.csvFields(line); err != nil {
+			return err
+		}
+	} else {
+		r.textFields(line)
+	}
+	if len(r.columns) == 0 {
+		if len(line) > 0 {
+			return r.fail("22P04", "extra data after last expected column", line)
+		}
+		r.chunk.N++
+		return r.full(0)
+	}
+	if len(r.values) > len(r.columns) {
+		return r.fail("22P04", "extra data after last expected column", line)
+	}
+	for i, f := range r.values {
+		v := r.chunk.Cols[i]
+		if f.null {
+			v.AppendNull()
+			continue
+		}
+		b := r.field[f.lo:f.hi]
+		if err := codec.AppendParsed(v, b, r.settings); err != nil {
+			var ce *codec.Error
+			if !errors.As(err, &ce) {
+				return err
+			}
+			return &session.Error{Code: ce.Code, Message: ce.Message, Detail: ce.Detail, Hint: ce.Hint,
+				Where: r.where(fmt.Sprintf(", column %s: \"%s\"", r.columns[i].Name, excerpt(b)))}
+		}
+	}
+	if n := len(r.values); n < len(r.columns) {
+		return r.fail("22P04", fmt.Sprintf("missing data for column %q", r.columns[n].Name), line)
+	}
+	r.chunk.N++
+	return r.full(len(line))
+}
+
+func (r *Reader) full(bytes int) error {
+	r.text += bytes
+	if r.chunk.N >= ChunkRows || r.text >= chunkBytes {
+		return r.flush()
+	}
+	return nil
+}
+
+// textFields splits a line of the text format and undoes its escapes.
+func (r *Reader) textFields(line []byte) {
+	for i := 0; ; i++ {
+		start, lo := i, len(r.field)
+		for i < len(line) && line[i] != r.format.Delimiter {
+			c := line[i]
+			i++
+			if c == '\\' {
+				if i == len(line) {
+					break // PostgreSQL drops a backslash that escapes nothing
+				}
+				c = line[i]
+				i++
+				switch c {
+				case 'b':
+					c = '\b'
+				case 'f':
+					c = '\f'
+				case 'n':
+					c = '\n'
+				case 'r':
+					c = '\r'
+				case 't':
+					c = '\t'
+				case 'v':
+					c = '\v'
+				case 'x':
+					n, digits := byte(0), 0
+					for digits < 2 && i < len(line) {
+						d, ok := hexDigit(line[i])
+						if !ok {
+							break
+						}
+						n = n<<4 | d
+						digits++
+						i++
+					}
+					if digits > 0 {
+						c = n
+					}
+				case '0', '1', '2', '3', '4', '5', '6', '7':
+					n := c - '0'
+					for k := 0; k < 2 && i < len(line) && line[i] >= '0' && line[i] <= '7'; k++ {
+						n = n<<3 | (line[i] - '0')
+						i++
+					}
+					c = n
+				}
+			}
+			r.field = append(r.field, c)
+		}
+		null := string(line[start:i]) == r.format.Null
+		r.values = append(r.values, field{lo: lo, hi: len(r.field), null: null})
+		if i >= len(line) || len(r.values) > len(r.columns) {
+			return
+		}
+	}
+}
+
+func hexDigit(c byte) (byte, bool) {
+	switch {
+	case c >= '0' && c <= '9':
+		return c - '0', true
+	case c >= 'a' && c <= 'f':
+		return c - 'a' + 10, true
+	case c >= 'A' && c <= 'F':
+		return c - 'A' + 10, true
+	}
+	return 0, false
+}
+
+// csvFields splits a line of the csv format and undoes its quotes.
+func (r *Reader) csvFields(line []byte) error {
+	quote, escape := r.format.Quote, r.format.Escape
+	for i := 0; ; i++ {
+		start, lo, saw := i, len(r.field), false
+		for i < len(line) && line[i] != r.format.Delimiter {
+			if line[i] != quote {
+				r.field = append(r.field, line[i])
+				i++
+				continue
+			}
+			saw = true
+			i++
+			for {
+				if i >= len(line) {
+					return r.fail("22P04", "unterminated CSV quoted field", line)
+				}
+				c := line[i]
+				i++
+				if c == escape && i < len(line) && (line[i] == escape || line[i] == quote) {
+					r.field = append(r.field, line[i])
+					i++
+					continue
+				}
+				if c == quote {
+					break
+				}
+				r.field = append(r.field, c)
+			}
+		}
+		null := !saw && string(line[start:i]) == r.format.Null
+		r.values = append(r.values, field{lo: lo, hi: len(r.field), null: null})
+		if i >= len(line) || len(r.values) > len(r.columns) {
+			return nil
+		}
+	}
+}

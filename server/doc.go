@@ -1,0 +1,21 @@
+// Package server is the gateway: it speaks the PostgreSQL protocol v3 with clients and the session contract with the engine.
+//
+//	socket ─▶ startup: TLS, SCRAM ─▶ conn: one goroutine a client ─▶ Session, Statement, Result
+//	                                   │        ▲
+//	                                   │        └ codec: values ⇄ text and binary,  copydata: COPY text and csv ⇄ chunks
+//	                                   └ one write buffer, written at Sync, Flush or 64 KiB
+//
+// Invariants:
+//   - A connection is served by one goroutine; all calls of its Session come from it. Other goroutines (cancel requests, the
+//     monitor, Shutdown) only end the context of the running statement, move the read deadline or close the socket.
+//   - What a client can make the server keep is bounded: message size before and after authentication, statements, portals,
+//     unsent bytes (64 KiB and one row), rows of suspended portals (memory, then a temporary file).
+//   - An error inside an extended-protocol sequence skips everything to the next Sync. Executes that share a Sync are one
+//     implicit transaction, as are the statements of one simple query.
+//   - A statement's context ends when the client cancels it or has hung up. Hanging up is noticed by a monitor that looks,
+//     every quarter second, at the sockets of statements that run longer than that, so a short statement pays nothing for it.
+//   - Output is not written while further messages of a pipeline are already in the read buffer.
+//
+// The package does not parse SQL, keeps no settings of its own (it asks the Session), and does not know what a feature is. It
+// does not offer md5 or cleartext passwords, client certificates, replication, function calls (message F), or binary COPY.
+package server

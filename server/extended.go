@@ -1,0 +1,298 @@
+package server
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/server/codec"
+)
+
+// prepared is a statement of the extended protocol.
+type prepared struct {
+	name        string
+	stmt        Statement
+	params      []vector.Type
+	columns     []Column
+	description []byte // RowDescription with format text, made once
+}
+
+func (c *conn) parse(body []byte) error {
+	var m pgproto3.Parse
+	if err := m.Decode(body); err != nil {
+		return protocolError("malformed Parse message")
+	}
+	if !utf8.ValidString(m.Query) {
+		return &Error{Code: "22021", Message: `invalid byte sequence for encoding "UTF8"`}
+	}
+	if m.Name == "" {
+		c.dropStatement("")
+	} else if c.statements[m.Name] != nil {
+		return &Error{Code: "42P05", Message: fmt.Sprintf("prepared statement %q already exists", m.Name)}
+	} else if len(c.statements) >= c.srv.cfg.MaxStatements {
+		return &Error{Code: "53400", Message: fmt.Sprintf("too many prepared statements: the limit is %d", c.srv.cfg.MaxStatements)}
+	}
+	if err := c.park(); err != nil {
+		return err
+	}
+	stmt, err := c.session.Parse(c.ctx, m.Query, m.ParameterOIDs)
+	if err != nil {
+		return err
+	}
+	c.statements[m.Name] = &prepared{name: m.Name, stmt: stmt, params: stmt.Params(), columns: stmt.Columns()}
+	c.bare('1')
+	return nil
+}
+
+func (c *conn) dropStatement(name string) {
+	if st := c.statements[name]; st != nil {
+		// Portals of the statement go with it: they would execute what is closed.
+		for n, p := range c.portals {
+			if p.stmt == st {
+				c.dropPortal(n)
+			}
+		}
+		st.stmt.Close()
+		delete(c.statements, name)
+	}
+}
+
+func (c *conn) dropPortal(name string) {
+	if p := c.portals[name]; p != nil {
+		p.close(c)
+		delete(c.portals, name)
+	}
+}
+
+func (c *conn) statement(name string) (*prepared, error) {
+	if st := c.statements[name]; st != nil {
+		return st, nil
+	}
+	if name == "" {
+		return nil, &Error{Code: "26000", Message: "unnamed prepared statement does not exist"}
+	}
+	return nil, &Error{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
+}
+
+func (c *conn) portal(name string) (*portal, error) {
+	if p := c.portals[name]; p != nil {
+		return p, nil
+	}
+	return nil, &Error{Code: "34000", Message: fmt.Sprintf("portal %q does not exist", name)}
+}
+
+func (c *conn) bindPortal(body []byte) error {
+	m := &c.bind
+	if err := m.Decode(body); err != nil {
+		return protocolError("malformed Bind message")
+	}
+	st, err := c.statement(m.PreparedStatement)
+	if err != nil {
+		return err
+	}
+	if m.DestinationPortal == "" {
+		c.dropPortal("")
+	} else if c.portals[m.DestinationPortal] != nil {
+		return &Error{Code: "42P03", Message: fmt.Sprintf("cursor %q already exists", m.DestinationPortal)}
+	} else if len(c.portals) >= c.srv.cfg.MaxPortals {
+		return &Error{Code: "53400", Message: fmt.Sprintf("too many portals: the limit is %d", c.srv.cfg.MaxPortals)}
+	}
+	if len(m.Parameters) != len(st.params) {
+		return protocolError("bind message supplies %d parameters, but prepared statement %q requires %d",
+			len(m.Parameters), m.PreparedStatement, len(st.params))
+	}
+	if n := len(m.ParameterFormatCodes); n > 1 && n != len(m.Parameters) {
+		return protocolError("bind message has %d parameter formats but %d parameters", n, len(m.Parameters))
+	}
+	if n := len(m.ResultFormatCodes); n > 1 && n != len(st.columns) {
+		return protocolError("bind message has %d result formats but query has %d columns", n, len(st.columns))
+	}
+	p := &portal{name: m.DestinationPortal, stmt: st}
+	settings := c.refresh()
+	if len(m.Parameters) > 0 {
+		p.args = make([]*vector.Vector, len(m.Parameters))
+	}
+	for i, b := range m.Parameters {
+		if p.args[i], err = codec.DecodeParam(st.params[i], formatOf(m.ParameterFormatCodes, i), b, settings); err != nil {
+			e := asError(err)
+			e.Where = fmt.Sprintf("unnamed portal parameter $%d", i+1)
+			if p.name != "" {
+				e.Where = fmt.Sprintf("portal %q parameter $%d", p.name, i+1)
+			}
+			return e
+		}
+	}
+	for _, f := range m.ResultFormatCodes {
+		if f != 0 && f != 1 {
+			return &Error{Code: "22023", Message: fmt.Sprintf("unsupported format code: %d", f)}
+		}
+	}
+	p.formats = m.ResultFormatCodes
+	c.portals[p.name] = p
+	c.bare('2')
+	return nil
+}
+
+// formatOf is format code i of a list that may be empty (text) or of one code for all.
+func formatOf(codes []int16, i int) int16 {
+	switch len(codes) {
+	case 0:
+		return 0
+	case 1:
+		return codes[0]
+	}
+	return codes[i]
+}
+
+func (c *conn) describe(body []byte) error {
+	var m pgproto3.Describe
+	if err := m.Decode(body); err != nil {
+		return protocolError("malformed Describe message")
+	}
+	switch m.ObjectType {
+	case 'S':
+		st, err := c.statement(m.Name)
+		if err != nil {
+			return err
+		}
+		oids := make([]uint32, len(st.params))
+		for i, t := range st.params {
+			oids[i] = codec.OID(t)
+		}
+		c.put(&pgproto3.ParameterDescription{ParameterOIDs: oids})
+		c.describeRows(st, nil)
+	case 'P':
+		p, err := c.portal(m.Name)
+		if err != nil {
+			return err
+		}
+		c.describeRows(p.stmt, p.formats)
+	default:
+		return protocolError("invalid DESCRIBE message subtype %d", m.ObjectType)
+	}
+	return nil
+}
+
+// describeRows appends RowDescription, or NoData.
+func (c *conn) describeRows(st *prepared, formats []int16) {
+	if st.columns == nil {
+		c.bare('n')
+		return
+	}
+	if st.description == nil {
+		st.description = appendRowDescription(nil, st.columns)
+	}
+	at := len(c.out)
+	c.out = append(c.out, st.description...)
+	if len(formats) > 0 {
+		// The format is the last field of each column's.
+		b := c.out[at+7:]
+		for i, col := range st.columns {
+			n := len(clean(col.Name)) + 1 + 18
+			binary.BigEndian.PutUint16(b[n-2:], uint16(formatOf(formats, i)))
+			b = b[n:]
+		}
+	}
+}
+
+func appendRowDescription(dst []byte, columns []Column) []byte {
+	dst = append(dst, 'T', 0, 0, 0, 0)
+	at := len(dst)
+	dst = binary.BigEndian.AppendUint16(dst, uint16(len(columns)))
+	for _, col := range columns {
+		dst = append(append(dst, clean(col.Name)...), 0)
+		dst = append(dst, 0, 0, 0, 0, 0, 0)
+		dst = binary.BigEndian.AppendUint32(dst, codec.OID(col.Type))
+		dst = binary.BigEndian.AppendUint16(dst, uint16(codec.TypeLen(col.Type)))
+		dst = binary.BigEndian.AppendUint32(dst, uint32(codec.TypeMod(col.Type)))
+		dst = append(dst, 0, 0)
+	}
+	binary.BigEndian.PutUint32(dst[at-4:], uint32(len(dst)-at+4))
+	return dst
+}
+
+func (c *conn) execute(body []byte) error {
+	i := bytes.IndexByte(body, 0)
+	if i < 0 || len(body) != i+5 {
+		return protocolError("malformed Execute message")
+	}
+	p := c.portals[string(body[:i])]
+	if p == nil {
+		_, err := c.portal(string(body[:i]))
+		return err
+	}
+	limit := max(int(int32(binary.BigEndian.Uint32(body[i+1:]))), 0)
+	before := c.session.TxStatus()
+	if before == 'I' && !c.implicit && !p.started && c.in.peek() != 'S' {
+		// More may come before the Sync: they commit together. A single Execute needs no bracket.
+		c.implicit = true
+		c.session.BeginImplicit()
+	}
+	if c.open != p {
+		if err := c.park(); err != nil {
+			return err
+		}
+	}
+	suspended, err := p.run(c, limit)
+	if err != nil {
+		return err
+	}
+	c.notices()
+	switch {
+	case suspended:
+		c.bare('s')
+	case p.tag == nil:
+		c.bare('I')
+	default:
+		c.complete(p.tag)
+	}
+	if before != 'I' && c.session.TxStatus() == 'I' {
+		c.closePortals(p)
+	}
+	return nil
+}
+
+func (c *conn) closeObject(body []byte) error {
+	var m pgproto3.Close
+	if err := m.Decode(body); err != nil {
+		return protocolError("malformed Close message")
+	}
+	switch m.ObjectType {
+	case 'S':
+		if err := c.park(); err != nil {
+			return err
+		}
+		c.dropStatement(m.Name)
+	case 'P':
+		c.dropPortal(m.Name)
+	default:
+		return protocolError("invalid CLOSE message subtype %d", m.ObjectType)
+	}
+	c.bare('3')
+	return nil
+}
+
+// sync ends a sequence: it commits the implicit transaction and has the output written.
+func (c *conn) sync() error {
+	failed := c.skip
+	c.skip = false
+	if c.implicit {
+		c.implicit = false
+		// Rows left in a suspended portal end with its transaction.
+		c.closePortals(nil)
+		if err := c.session.EndImplicit(c.ctx, !failed); err != nil {
+			if errors.Is(err, errClosed) {
+				return err
+			}
+			if !failed {
+				c.report(err)
+			}
+		}
+	}
+	return c.endQuery()
+}

@@ -1,0 +1,363 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/pointintime"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+func (p *asofPlan) took(j *pg_query.JoinExpr) bool { return slices.Contains(p.marks, proto.Message(j)) }
+
+func (p *asofPlan) tookWindow(sel *pg_query.SelectStmt) bool {
+	return slices.Contains(p.marks, proto.Message(sel))
+}
+
+func (p *asofPlan) tookRelation(rv *pg_query.RangeVar) bool {
+	return slices.Contains(p.marks, proto.Message(rv))
+}
+
+// describe sets the placeholders to empty relations with the right columns, so that DuckDB can tell names and types.
+func (p *asofPlan) describe(b *binder) error {
+	cols, err := p.leftColumns(b)
+	if err != nil {
+		return err
+	}
+	p.expandStars(cols)
+	number := schema.Column{Name: rowNumberColumn, Type: vector.T(vector.Int64)}
+	b.refs[leftPlaceholder] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(slices.Clone(cols), number)))
+	for i := range p.joins {
+		b.refs[joinPlaceholder(i)] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(p.joins[i].columns(), number)))
+		if err := p.checkTypes(b, &p.joins[i], cols); err != nil {
+			return err
+		}
+	}
+	p.columns = cols
+	return nil
+}
+
+// leftColumns are the columns of the left side.
+func (p *asofPlan) leftColumns(b *binder) ([]schema.Column, error) {
+	sql, err := p.leftSQL(b, "*", "")
+	if err != nil {
+		return nil, err
+	}
+	st, err := b.s.conn.Prepare(b.ctx, sql)
+	if err != nil {
+		return nil, asError(err)
+	}
+	defer st.Close()
+	var cols []schema.Column
+	for _, c := range st.Columns() {
+		cols = append(cols, schema.Column{Name: c.Name, Type: c.Type})
+	}
+	return cols, nil
+}
+
+// leftSQL selects items, SQL for DuckDB, from the left side; the items may name it by its alias.
+func (p *asofPlan) leftSQL(b *binder, items, suffix string) (string, error) {
+	sel := &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: &pg_query.SelectStmt{
+		TargetList: []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeAConstIntNode(1, 0), 0)}, FromClause: []*pg_query.Node{p.left},
+		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}}}
+	sql, err := b.duckSQL(clone(sel))
+	if err != nil {
+		return "", err
+	}
+	at := strings.Index(sql, " FROM ")
+	return "SELECT " + items + sql[at:] + suffix, nil
+}
+
+// timeSQL is the cut of a join, over the left side.
+func (p *asofPlan) timeSQL(f *asofFeatures, cols []schema.Column) (string, error) {
+	if f.time != nil {
+		return rewriteExpr(f.time)
+	}
+	if slices.ContainsFunc(cols, func(c schema.Column) bool { return c.Name == eventTimeName }) {
+		return duck.QuoteIdent(p.leftAlias) + "." + duck.QuoteIdent(eventTimeName), nil
+	}
+	return "", hint(fail(codeDefinition, "ASOF JOIN says no time, and %q has no column %s", p.leftAlias, eventTimeName), "AND %s.<time> > %s.ts", p.leftAlias, f.alias)
+}
+
+// checkTypes refuses keys and times of other types than the entity's, at bind time.
+func (p *asofPlan) checkTypes(b *binder, f *asofFeatures, cols []schema.Column) error {
+	items := make([]string, 0, len(f.keys)+1)
+	for _, k := range f.keys {
+		sql, err := rewriteExpr(k)
+		if err != nil {
+			return err
+		}
+		items = append(items, sql)
+	}
+	t, err := p.timeSQL(f, cols)
+	if err != nil {
+		return at(asError(err), b.sql, f.position)
+	}
+	items = append(items, t)
+	from := fmt.Sprintf("(SELECT %s WHERE false) AS %s", nullColumns(cols), duck.QuoteIdent(p.leftAlias))
+	types, err := b.s.types(b.ctx, items, from)
+	if err != nil {
+		return at(asError(err), b.sql, f.position)
+	}
+	for i, k := range f.keyTypes {
+		if !types[i].Equal(k) && !widens(types[i], k) && types[i].Kind != vector.Null {
+			return at(hint(fail(codeTypeMismatch, "key %q of %s is %s, but the left side has %s", f.keyNames[i], f.alias, k, types[i]), "Cast it: … = CAST(… AS %s)", k), b.sql, f.position)
+		}
+	}
+	if k := types[len(types)-1].Kind; k != vector.TimestampTZ && k != vector.Timestamp && k != vector.Date {
+		return at(hint(fail(codeTypeMismatch, "the time of an ASOF JOIN must be timestamptz, not %s", types[len(types)-1]), "Cast it: CAST(… AS timestamptz)"), b.sql, f.position)
+	}
+	return nil
+}
+
+// execute drains the left side, merges every join and sets the placeholders to the temporary tables.
+func (p *asofPlan) execute(b *binder, args []*vector.Vector) error {
+	s := b.s
+	left := s.temp("left")
+	cols := make([]string, 0, len(p.columns)+1)
+	for _, c := range p.columns {
+		cols = append(cols, duck.QuoteIdent(c.Name)+" "+c.Type.DuckDB())
+	}
+	cols = append(cols, rowNumberColumn+" BIGINT")
+	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", left, strings.Join(cols, ", "))); err != nil {
+		return err
+	}
+	sql, err := p.leftSQL(b, "*, row_number() OVER () - 1", "")
+	if err != nil {
+		return err
+	}
+	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("INSERT INTO temp.main.%s %s", left, sql), p.leftArgs(args)...); err != nil {
+		return err
+	}
+	b.refs[leftPlaceholder] = "temp.main." + left
+	for i := range p.joins {
+		table, err := p.merge(b, &p.joins[i], left, args)
+		if err != nil {
+			return err
+		}
+		b.refs[joinPlaceholder(i)] = table
+	}
+	return nil
+}
+
+// leftArgs are the arguments if the left side has parameters; DuckDB takes no more than a statement names.
+func (p *asofPlan) leftArgs(args []*vector.Vector) []*vector.Vector {
+	n := 0
+	parse.Walk(p.left, func(m proto.Message) bool {
+		if r, ok := m.(*pg_query.ParamRef); ok {
+			n = max(n, int(r.Number))
+		}
+		return true
+	})
+	return args[:min(n, len(args))]
+}
+
+// merge computes a join's values for every row of the left table and returns the relation that stands for the join.
+func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector.Vector) (string, error) {
+	s := b.s
+	t, err := p.timeSQL(f, p.columns)
+	if err != nil {
+		return "", err
+	}
+	items := []string{rowNumberColumn}
+	var keys []string
+	for i, k := range f.keys {
+		sql, err := rewriteExpr(k)
+		if err != nil {
+			return "", err
+		}
+		keys = append(keys, fmt.Sprintf("CAST(%s AS %s)", sql, f.keyTypes[i].DuckDB()))
+	}
+	items = append(items, keys...)
+	items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ)", t))
+	labels := fmt.Sprintf("SELECT %s FROM temp.main.%s AS %s", strings.Join(items, ", "), left, duck.QuoteIdent(p.leftAlias))
+
+	position := b.position
+	if f.asOf != nil {
+		if position, err = s.positionOf(f.asOf, args); err != nil {
+			return "", err
+		}
+	}
+	table := s.temp("values")
+	types := []vector.Type{vector.T(vector.Int64)}
+	decl := []string{rowNumberColumn + " BIGINT"}
+	for _, o := range f.outputs {
+		types = append(types, o.typ)
+		decl = append(decl, duck.QuoteIdent(o.name)+" "+o.typ.DuckDB())
+	}
+	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", table, strings.Join(decl, ", "))); err != nil {
+		return "", err
+	}
+	reads, err := f.groups(b)
+	if err != nil {
+		return "", err
+	}
+	for i := range reads {
+		if err := s.refuseOwnWrites(b.cat, reads[i].Relation); err != nil {
+			return "", err
+		}
+	}
+	tables := []string{}
+	for i := range reads {
+		name := table
+		if len(reads) > 1 { // each group's values come in its own order: they meet again by row number
+			name = s.temp("values")
+			if err := s.valuesTable(b.ctx, name, f, reads[i]); err != nil {
+				return "", err
+			}
+		}
+		if err := s.mergeGroup(b.ctx, b.cat, &reads[i], f, labels, position, name); err != nil {
+			return "", err
+		}
+		tables = append(tables, name)
+	}
+	return p.placeholderSQL(f, left, t, keys, tables, reads), nil
+}
+
+// groupMerge is what one group computes of a join: Outputs index f.outputs.
+type groupMerge struct {
+	Relation uint32
+	Group    *schema.Group // nil: an ad hoc window that no group holds
+	Adhoc    *schema.Group
+	Outputs  []int
+	Specs    []pointintime.Output
+}
+
+// groups splits a join's outputs by the group that serves them.
+func (f *asofFeatures) groups(b *binder) ([]groupMerge, error) {
+	if f.adHoc == nil {
+		var out []groupMerge
+		for _, g := range f.read.groups {
+			m := groupMerge{Relation: g.group.Relation, Group: g.group}
+			for _, o := range g.outputs {
+				m.Outputs = append(m.Outputs, o.at)
+				m.Specs = append(m.Specs, pointintime.Output{Partial: o.partial, Window: o.window})
+			}
+			out = append(out, m)
+		}
+		return out, nil
+	}
+	m := groupMerge{Relation: f.adHoc.relation.ID}
+	holder := b.cat.GroupFor(f.adHoc.relation.ID, f.adHoc.keys, f.adHoc.fingerprints())
+	if holder == nil {
+		holder = f.adHoc.group(0, nil)
+		m.Adhoc = holder
+	} else {
+		m.Group = holder
+	}
+	for i, o := range f.outputs {
+		m.Outputs = append(m.Outputs, i)
+		m.Specs = append(m.Specs, pointintime.Output{Partial: holder.Partial(f.adHoc.partials[o.partial].Fingerprint), Window: o.window})
+	}
+	return []groupMerge{m}, nil
+}
+
+func (s *Session) valuesTable(ctx context.Context, name string, f *asofFeatures, m groupMerge) error {
+	decl := []string{rowNumberColumn + " BIGINT"}
+	for _, o := range m.Outputs {
+		decl = append(decl, duck.QuoteIdent(f.outputs[o].name)+" "+f.outputs[o].typ.DuckDB())
+	}
+	_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", name, strings.Join(decl, ", ")))
+	return err
+}
+
+// mergeGroup runs the point-in-time join of one group and appends its rows to a table. The labels are drained before the
+// first row is appended: a streaming result dies when its connection runs anything else.
+func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupMerge, f *asofFeatures, labels string, position uint64, table string) error {
+	rows, err := s.conn.Query(ctx, labels)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var app *duck.Appender
+	sink := func(ch *vector.Chunk) error {
+		if app == nil {
+			rows.Close()
+			if app, err = s.conn.Appender("temp", "main", table); err != nil {
+				return err
+			}
+		}
+		return app.Append(ch)
+	}
+	g := m.Group
+	if g == nil {
+		g = m.Adhoc
+	}
+	err = s.e.join(ctx, cat, joinRequest{
+		Group: g, AdHoc: m.Group == nil, Position: position, Flags: s.readFlags(),
+		Outputs: m.Specs, Inclusive: f.inclusive,
+		Labels: labelReader(rows, len(f.keys)), Sink: sink,
+	})
+	if app != nil {
+		if e := app.Close(); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+// labelReader turns (row number, keys…, time) into labels.
+func labelReader(rows *duck.Rows, keys int) pointintime.LabelSource {
+	return func(_ context.Context, emit func(*pointintime.Labels) error) error {
+		enc := vector.New(vector.T(vector.Bytes), 2048)
+		var scratch []byte
+		for {
+			ch, err := rows.Next()
+			if err != nil {
+				return err
+			}
+			if ch == nil {
+				return nil
+			}
+			enc.Reset()
+			for i := range ch.N {
+				null := false
+				scratch = scratch[:0]
+				for _, k := range ch.Cols[1 : 1+keys] {
+					null = null || k.IsNull(i)
+					scratch = vector.AppendKey(scratch, k, i)
+				}
+				if null {
+					enc.AppendNull()
+				} else {
+					enc.AppendBytes(scratch)
+				}
+			}
+			if err := emit(&pointintime.Labels{Row: ch.Cols[0].I64[:ch.N], Key: enc, T: ch.Cols[1+keys]}); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// placeholderSQL is the relation that stands for a join: row number, keys, time and values.
+func (p *asofPlan) placeholderSQL(f *asofFeatures, left, t string, keys, tables []string, reads []groupMerge) string {
+	a := duck.QuoteIdent(p.leftAlias)
+	items := []string{a + "." + rowNumberColumn}
+	for i, k := range keys {
+		items = append(items, k+" AS "+duck.QuoteIdent(f.keyNames[i]))
+	}
+	items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ) AS %s", t, eventTimeName))
+	for i, o := range f.outputs {
+		from := 0
+		for j, r := range reads {
+			if slices.Contains(r.Outputs, i) {
+				from = j
+			}
+		}
+		items = append(items, fmt.Sprintf("__v%d.%s", from, duck.QuoteIdent(o.name)))
+	}
+	sql := fmt.Sprintf("SELECT %s FROM temp.main.%s AS %s", strings.Join(items, ", "), left, a)
+	for i, table := range tables {
+		sql += fmt.Sprintf(" JOIN temp.main.%s AS __v%d ON __v%d.%s = %s.%s", table, i, i, rowNumberColumn, a, rowNumberColumn)
+	}
+	return "(" + sql + ")"
+}

@@ -1,0 +1,168 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// binder binds one statement: at one catalog, and, when it is executed, at one position.
+type binder struct {
+	ctx      context.Context
+	s        *Session
+	cat      *schema.Catalog
+	position uint64 // of the log; meaningless while describe
+	describe bool   // only names and types are wanted: relations of ours stand as empty ones
+	sql      string // the statement's text, for positions
+	// refs are the relations that a plan put into the AST, by name, with the SQL that they stand for.
+	refs map[string]string
+	used []*schema.Relation // relations of ours that the statement reads
+}
+
+// duckSQL is the statement's SQL for DuckDB.
+func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
+	sql, err := rewrite.Rewrite(n, rewrite.Options{Relation: b.relation})
+	if err != nil {
+		return "", asError(err)
+	}
+	return sql, nil
+}
+
+// rewriteExpr is an expression's SQL for DuckDB.
+func rewriteExpr(n *pg_query.Node) (string, error) {
+	sql, err := rewrite.Expr(n, rewrite.Options{})
+	if err != nil {
+		return "", asError(err)
+	}
+	return sql, nil
+}
+
+// relation is what a relation's name stands for in DuckDB; ok is false for names that DuckDB knows itself.
+func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
+	if sql, ok := b.refs[rv.Relname]; ok {
+		return sql, true, nil
+	}
+	if rv.Schemaname == "tilehouse" {
+		sql, err := b.s.catalogView(b.ctx, b.cat, rv.Relname)
+		if err != nil {
+			return "", false, at(asError(err), b.sql, int(rv.Location))
+		}
+		return sql, true, nil
+	}
+	if rv.Schemaname != "" && rv.Schemaname != "public" {
+		return "", false, nil
+	}
+	switch o := b.cat.Lookup(rv.Relname).(type) {
+	case *schema.Relation:
+		b.used = append(b.used, o)
+		sql, err := b.relationSQL(o, false)
+		return sql, true, err
+	case *schema.Entity:
+		return "", false, at(hint(fail(codeUnsupported, "entity %q is read with all its keys bound, or by ASOF JOIN", o.Name), "SELECT … FROM %s WHERE %s = …", o.Name, o.Keys[0].Name), b.sql, int(rv.Location))
+	case *schema.Feature:
+		ent := b.cat.Entities[o.Entity]
+		return "", false, at(hint(fail(codeWrongObject, "%q is a feature, not a relation", o.Name), "Read it from its entity: SELECT %s FROM %s WHERE %s = …", o.Outputs[0].Name, ent.Name, ent.Keys[0].Name), b.sql, int(rv.Location))
+	}
+	return "", false, nil
+}
+
+// relationSQL is a relation of ours at the binder's position; rowIDs shows the hidden row id.
+func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
+	hidden := ""
+	if rowIDs {
+		hidden = ", 0::BIGINT AS " + rowIDName
+	}
+	if b.describe {
+		return fmt.Sprintf("(SELECT %s%s WHERE false)", nullColumns(r.Columns), hidden), nil
+	}
+	sql, err := b.s.e.mat.RelationSQL(b.ctx, b.cat, r, b.position)
+	if err != nil {
+		return "", asError(err)
+	}
+	if p := b.s.pendingOf(r); p != nil {
+		if sql, err = b.s.overlay(b.ctx, p, sql); err != nil {
+			return "", err
+		}
+	}
+	cols := make([]string, len(r.Columns), len(r.Columns)+1)
+	for i, c := range r.Columns {
+		cols[i] = duck.QuoteIdent(c.Name)
+	}
+	if rowIDs {
+		cols = append(cols, rowIDName)
+	}
+	return fmt.Sprintf("(SELECT %s FROM %s)", strings.Join(cols, ", "), sql), nil
+}
+
+const rowIDName = "__rowid"
+
+// overlay is a relation with the open block's changes: sql without the rows it deleted, and its own rows. The pending rows
+// stand in a temporary table, made anew for each statement.
+func (s *Session) overlay(ctx context.Context, p *pendingRows, sql string) (string, error) {
+	table := s.temp("pending")
+	cols := make([]string, len(p.rel.Columns))
+	names := make([]string, len(p.rel.Columns))
+	for i, c := range p.rel.Columns {
+		names[i] = duck.QuoteIdent(c.Name)
+		cols[i] = names[i] + " " + c.Type.DuckDB()
+	}
+	if _, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDName)); err != nil {
+		return "", asError(err)
+	}
+	if err := appendPending(s.conn, table, p); err != nil {
+		return "", asError(err)
+	}
+	where := ""
+	if len(p.deletes) > 0 {
+		ids := make([]string, len(p.deletes))
+		for i, id := range p.deletes {
+			ids[i] = fmt.Sprint(id)
+		}
+		where = fmt.Sprintf(" WHERE %s NOT IN (%s)", rowIDName, strings.Join(ids, ", "))
+	}
+	list := strings.Join(names, ", ") + ", " + rowIDName
+	return fmt.Sprintf("(SELECT %s FROM %s%s UNION ALL SELECT %s FROM temp.main.%s)", list, sql, where, list, table), nil
+}
+
+// noEventRelation explains why a name is no relation that a feature can read.
+func (s *Session) noEventRelation(ctx context.Context, cat *schema.Catalog, name string) *session.Error {
+	if o := cat.Lookup(name); o != nil {
+		return fail(codeWrongObject, "%q is no event table, source or event view", name)
+	}
+	if s.tableExists(ctx, name) {
+		return noEventTime(name)
+	}
+	return fail(codeUndefinedTable, "relation %q does not exist", name)
+}
+
+// tableExists reports whether DuckDB has an ordinary table or view of the name.
+func (s *Session) tableExists(ctx context.Context, name string) bool {
+	st, err := s.conn.Prepare(ctx, "SELECT * FROM "+duck.QuoteIdent(name))
+	if err != nil {
+		return false
+	}
+	st.Close()
+	return true
+}
+
+// nameFree refuses a name that an object or an ordinary table has.
+func (s *Session) nameFree(ctx context.Context, cat *schema.Catalog, n parse.Name, sql string) error {
+	if n.Schema != "" && n.Schema != "public" {
+		return at(fail("3F000", "schema %q does not exist", n.Schema), sql, n.Position)
+	}
+	if cat.Lookup(n.Name) != nil {
+		return at(fail(codeDuplicateObject, "%q already exists", n.Name), sql, n.Position)
+	}
+	if s.tableExists(ctx, n.Name) {
+		return at(fail(codeDuplicateTable, "relation %q already exists", n.Name), sql, n.Position)
+	}
+	return nil
+}

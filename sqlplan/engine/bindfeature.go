@@ -1,0 +1,390 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+	"slices"
+	"strings"
+
+	"github.com/tilehouse/tilehouse/functions"
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// boundAggregates is what the SELECT of a feature, or of a window that no feature declares, asks of a relation: the keys and
+// partial states, and how the outputs come from them.
+type boundAggregates struct {
+	relation *schema.Relation
+	keys     []schema.Expr
+	keyNames []string // of the GROUP BY expressions: the output's name, or the column's
+	columns  []schema.Expr
+	partials []schema.Partial
+	outputs  []boundOutput
+	limit    functions.Options
+}
+
+type boundOutput struct {
+	name    string
+	partial int
+	typ     vector.Type
+	offset  int // bytes in the statement
+}
+
+// bindAggregates binds body, a SELECT over one relation that groups by keys. sql is the statement's text, for positions.
+func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql string, body *parse.Body, opt functions.Options) (*boundAggregates, error) {
+	b := &boundAggregates{limit: opt}
+	src := body.Source
+	if src == nil {
+		return nil, at(hint(fail(codeDefinition, "a feature reads from a relation with an event time"), "Add FROM and the name of an event table, a source or an event view."), sql, body.Start)
+	}
+	b.relation = cat.Relation(src.Relname)
+	if b.relation == nil {
+		return nil, at(s.noEventRelation(ctx, cat, src.Relname), sql, int(src.Location))
+	}
+	if b.relation.EventTime == "" {
+		return nil, at(noEventTime(src.Relname), sql, int(src.Location))
+	}
+	if body.Joined {
+		return nil, at(hint(fail(codeUnsupported, "a feature reads from one relation; a join in its FROM is not supported"), "Join in an event view, or in the statement that reads the feature."), sql, int(src.Location))
+	}
+	alias := src.Relname
+	if src.Alias != nil {
+		alias = src.Alias.Aliasname
+	}
+	exprs := &exprBinder{s: s, sql: sql, rel: b.relation, alias: alias}
+	for _, g := range body.GroupBy {
+		exprs.add(g)
+	}
+	for _, t := range body.Targets {
+		if t.Call == nil {
+			if t.Key < 0 {
+				return nil, at(hint(fail("42803", "output %q of a feature is neither a GROUP BY key nor an aggregate", t.Name), "Add it to GROUP BY, or wrap it in an aggregate such as last(…)."), sql, t.Position)
+			}
+			continue
+		}
+		for _, a := range t.Call.Args {
+			exprs.add(a)
+		}
+		if cond := condition(body, t.Call); cond != nil {
+			exprs.add(*cond)
+		}
+	}
+	if err := exprs.bind(ctx); err != nil {
+		return nil, err
+	}
+	for _, g := range body.GroupBy {
+		e := exprs.of(g.Text)
+		if err := keyType(e.Type); err != nil {
+			return nil, at(err, sql, g.Position)
+		}
+		name := g.Text
+		for _, t := range body.Targets {
+			if t.Key >= 0 && body.GroupBy[t.Key].Text == g.Text {
+				name = t.Name
+			}
+		}
+		if e.Column >= 0 && name == g.Text {
+			name = b.relation.Columns[e.Column].Name
+		}
+		b.keys, b.keyNames = append(b.keys, e), append(b.keyNames, name)
+	}
+	for _, t := range body.Targets {
+		if t.Call == nil {
+			continue
+		}
+		p, typ, err := b.bindCall(exprs, body, t.Call, opt)
+		if err != nil {
+			return nil, at(asError(err), sql, t.Call.Position)
+		}
+		i := slices.IndexFunc(b.partials, func(q schema.Partial) bool { return q.SQL == p.SQL })
+		if i < 0 {
+			b.partials = append(b.partials, p)
+			i = len(b.partials) - 1
+		}
+		b.outputs = append(b.outputs, boundOutput{name: t.Name, partial: i, typ: typ, offset: t.Position})
+	}
+	if len(b.outputs) == 0 {
+		return nil, at(hint(fail(codeDefinition, "the SELECT has no aggregate"), "A windowed feature aggregates: count(*), sum(x), avg(x), min(x), max(x), last(x), …"), sql, body.Start)
+	}
+	return b, nil
+}
+
+// condition is the rows that count for a call: the body's WHERE and the call's FILTER; nil: all.
+func condition(body *parse.Body, c *parse.AggregateCall) *parse.Expr {
+	where := parse.Expr{Node: body.Where, Text: body.WhereText, Position: nodeLocation(body.Where)}
+	filter := parse.Expr{Node: c.Filter, Text: c.FilterText, Position: c.Position}
+	switch {
+	case body.Where != nil && c.Filter != nil:
+		both := &pg_query.Node{Node: &pg_query.Node_BoolExpr{BoolExpr: &pg_query.BoolExpr{Boolop: pg_query.BoolExprType_AND_EXPR, Args: []*pg_query.Node{body.Where, c.Filter}}}}
+		return &parse.Expr{Node: both, Text: "(" + where.Text + ") AND (" + filter.Text + ")", Position: c.Position}
+	case body.Where != nil:
+		return &where
+	case c.Filter != nil:
+		return &filter
+	}
+	return nil
+}
+
+// bindCall makes the partial state of a call; its columns are added to b.
+func (b *boundAggregates) bindCall(exprs *exprBinder, body *parse.Body, c *parse.AggregateCall, opt functions.Options) (schema.Partial, vector.Type, error) {
+	name := c.Name
+	if c.Distinct {
+		if name != "count" {
+			return schema.Partial{}, vector.Type{}, fail(codeUnsupported, "%s(DISTINCT …) has no partial state", name)
+		}
+		name = "count_distinct"
+	}
+	def, ok := functions.Lookup(name)
+	if !ok {
+		return schema.Partial{}, vector.Type{}, hint(fail("42883", "aggregate function %s has no partial state", c.Name), "Supported: %s.", strings.Join(functions.Names(), ", "))
+	}
+	p := schema.Partial{Function: name, Filter: -1, MaxState: opt.MaxState}
+	types := make([]vector.Type, len(c.Args))
+	constants := make([]*vector.Vector, len(c.Args))
+	args := make([]schema.Expr, len(c.Args))
+	var texts []string
+	for i, a := range c.Args {
+		args[i] = exprs.of(a.Text)
+		types[i] = args[i].Type
+		constants[i] = constantOf(a.Node)
+		texts = append(texts, args[i].SQL)
+	}
+	p.Types = types
+	agg, err := def.Bind(types, constants, opt)
+	if err != nil {
+		return p, vector.Type{}, err
+	}
+	want := agg.ArgTypes()
+	for i := range args {
+		if i >= len(want) { // a constant argument such as k of last_k is part of the aggregate, not of its rows
+			continue
+		}
+		p.Args = append(p.Args, b.column(args[i], want[i]))
+	}
+	for i, a := range c.Args {
+		p.Constants = append(p.Constants, "")
+		if i >= len(want) {
+			p.Constants[i] = a.Text
+		}
+	}
+	if cond := condition(body, c); cond != nil {
+		e := exprs.of(cond.Text)
+		if e.Type.Kind != vector.Bool {
+			return p, vector.Type{}, fail(codeTypeMismatch, "a condition must be of type boolean, not %s", e.Type)
+		}
+		p.Filter = b.column(e, e.Type)
+		texts = append(texts, "filter "+e.SQL)
+	}
+	p.SQL = fmt.Sprintf("%s(%s)", name, strings.Join(texts, ", "))
+	p.Fingerprint = b.fingerprint(p.SQL, opt)
+	return p, agg.ResultType(), nil
+}
+
+// column is the index of e cast to t among the group's columns, added if it is new.
+func (b *boundAggregates) column(e schema.Expr, t vector.Type) int {
+	if !e.Type.Equal(t) {
+		e = schema.Expr{SQL: fmt.Sprintf("CAST(%s AS %s)", e.SQL, t.DuckDB()), Type: t, Column: -1}
+	}
+	for i, c := range b.columns {
+		if c.SQL == e.SQL && c.Type.Equal(e.Type) {
+			return i
+		}
+	}
+	b.columns = append(b.columns, e)
+	return len(b.columns) - 1
+}
+
+// fingerprint identifies a partial: source, filter, keys, aggregate and arguments.
+func (b *boundAggregates) fingerprint(call string, opt functions.Options) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d|%d|", b.relation.ID, opt.MaxState)
+	for _, k := range b.keys {
+		fmt.Fprintf(h, "%s:%s|", k.SQL, k.Type)
+	}
+	fmt.Fprint(h, call)
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// group is a new, unpublished group with b's partials and those of old (nil: none), of which readers remain.
+func (b *boundAggregates) group(id uint32, old *schema.Group) *schema.Group {
+	g := &schema.Group{ID: id, Relation: b.relation.ID, Keys: b.keys}
+	add := func(columns []schema.Expr, partials []schema.Partial) {
+		at := make([]int, len(columns))
+		u := boundAggregates{columns: g.Columns}
+		for i, c := range columns {
+			at[i] = u.column(c, c.Type)
+		}
+		g.Columns = u.columns
+		for _, p := range partials {
+			if g.Partial(p.Fingerprint) >= 0 {
+				continue
+			}
+			p.Args = slices.Clone(p.Args)
+			for i, a := range p.Args {
+				p.Args[i] = at[a]
+			}
+			if p.Filter >= 0 {
+				p.Filter = at[p.Filter]
+			}
+			g.Partials = append(g.Partials, p)
+		}
+	}
+	if old != nil {
+		g.Online, g.Retain, g.Lifetime = old.Online, old.Retain, old.Lifetime
+		add(old.Columns, old.Partials)
+	}
+	add(b.columns, b.partials)
+	g.Layout = event.Layout{Tie: ordered(g.Partials) && len(b.relation.PrimaryKey) > 0}
+	for _, k := range g.Keys {
+		g.Layout.Keys = append(g.Layout.Keys, k.Type)
+	}
+	for _, c := range g.Columns {
+		g.Layout.Columns = append(g.Layout.Columns, c.Type)
+	}
+	return g
+}
+
+func ordered(ps []schema.Partial) bool {
+	return slices.ContainsFunc(ps, func(p schema.Partial) bool {
+		def, ok := functions.Lookup(p.Function)
+		return ok && def.Ordered
+	})
+}
+
+func noEventTime(name string) *session.Error {
+	return hint(fail(codeDefinition, "relation %q has no event time", name), "CREATE TABLE … WITH (event_time = 'ts'), or an event view: CREATE VIEW … WITH (event_time = 'ts') AS SELECT ….")
+}
+
+func keyType(t vector.Type) *session.Error {
+	switch t.Buffer() {
+	case vector.BufNested, vector.BufNone:
+		return fail(codeTypeMismatch, "a key cannot be of type %s", t)
+	}
+	return nil
+}
+
+// exprBinder types expressions over one relation's row in one round trip to DuckDB.
+type exprBinder struct {
+	s     *Session
+	sql   string
+	rel   *schema.Relation
+	alias string
+	texts []string
+	exprs []parse.Expr // by text
+	bound []schema.Expr
+}
+
+func (x *exprBinder) add(e parse.Expr) {
+	if !slices.Contains(x.texts, e.Text) {
+		x.texts, x.exprs = append(x.texts, e.Text), append(x.exprs, e)
+	}
+}
+
+func (x *exprBinder) of(text string) schema.Expr { return x.bound[slices.Index(x.texts, text)] }
+
+func (x *exprBinder) bind(ctx context.Context) error {
+	if len(x.texts) == 0 {
+		return nil
+	}
+	items := make([]string, len(x.texts))
+	for i, e := range x.exprs {
+		sql, err := rewriteExpr(unqualified(e.Node, x.alias))
+		if err != nil {
+			return at(asError(err), x.sql, e.Position)
+		}
+		items[i] = sql
+	}
+	from := fmt.Sprintf("(SELECT %s) AS %s", nullColumns(x.rel.Columns), duck.QuoteIdent(x.alias))
+	types, err := x.s.types(ctx, items, from)
+	if err != nil {
+		for i := range items { // which one is it?
+			if _, one := x.s.types(ctx, items[i:i+1], from); one != nil {
+				return at(x.explain(asError(one)), x.sql, x.exprs[i].Position)
+			}
+		}
+		return asError(err)
+	}
+	for i, sql := range items {
+		if types[i].Kind == vector.Null {
+			types[i] = vector.T(vector.Text)
+		}
+		e := schema.Expr{SQL: sql, Type: types[i], Column: -1}
+		if c := x.plainColumn(x.texts[i]); c >= 0 {
+			e.Column, e.SQL = c, duck.QuoteIdent(x.rel.Columns[c].Name)
+		}
+		x.bound = append(x.bound, e)
+	}
+	return nil
+}
+
+// unqualified is a copy of an expression over one relation without its name before columns: features that know the relation
+// by different aliases share what they share.
+func unqualified(n *pg_query.Node, alias string) *pg_query.Node {
+	c := clone(n)
+	parse.Walk(c, func(m proto.Message) bool {
+		if ref, ok := m.(*pg_query.ColumnRef); ok && len(ref.Fields) == 2 && ref.Fields[0].GetString_().GetSval() == alias {
+			ref.Fields = ref.Fields[1:]
+		}
+		return true
+	})
+	return c
+}
+
+// plainColumn is the relation's column that an expression is, or -1.
+func (x *exprBinder) plainColumn(text string) int {
+	for i, c := range x.rel.Columns {
+		q := duck.QuoteIdent(c.Name)
+		for _, form := range []string{c.Name, q, x.alias + "." + c.Name, duck.QuoteIdent(x.alias) + "." + q} {
+			if text == form {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+func (x *exprBinder) explain(err *session.Error) *session.Error {
+	if err.Code == codeUndefinedColumn {
+		names := make([]string, len(x.rel.Columns))
+		for i, c := range x.rel.Columns {
+			names[i] = c.Name
+		}
+		err.Hint = fmt.Sprintf("Columns of %s: %s.", x.rel.Name, strings.Join(names, ", "))
+	}
+	return err
+}
+
+func nullColumns(cols []schema.Column) string {
+	items := make([]string, len(cols))
+	for i, c := range cols {
+		items[i] = fmt.Sprintf("NULL::%s AS %s", c.Type.DuckDB(), duck.QuoteIdent(c.Name))
+	}
+	return strings.Join(items, ", ")
+}
+
+// types are the types of expressions over a FROM clause; nothing is executed.
+func (s *Session) types(ctx context.Context, items []string, from string) ([]vector.Type, error) {
+	sql := "SELECT " + strings.Join(items, ", ")
+	if from != "" {
+		sql += " FROM " + from
+	}
+	st, err := s.conn.Prepare(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close()
+	cols := st.Columns()
+	out := make([]vector.Type, len(cols))
+	for i, c := range cols {
+		out[i] = c.Type
+	}
+	return out, nil
+}

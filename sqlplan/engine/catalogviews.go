@@ -1,0 +1,248 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/runs"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// catalogView is a view of schema tilehouse: what the server knows, as rows.
+type catalogView struct {
+	columns []schema.Column
+	rows    func(s *Session, cat *schema.Catalog) ([][]string, error) // SQL literals
+}
+
+func text(names ...string) []schema.Column {
+	out := make([]schema.Column, len(names))
+	for i, n := range names {
+		out[i] = schema.Column{Name: n, Type: vector.T(vector.Text)}
+	}
+	return out
+}
+
+func numbers(names ...string) []schema.Column {
+	out := make([]schema.Column, len(names))
+	for i, n := range names {
+		out[i] = schema.Column{Name: n, Type: vector.T(vector.Int64)}
+	}
+	return out
+}
+
+func times(names ...string) []schema.Column {
+	out := make([]schema.Column, len(names))
+	for i, n := range names {
+		out[i] = schema.Column{Name: n, Type: vector.T(vector.TimestampTZ)}
+	}
+	return out
+}
+
+// catalogViews are the views by name.
+var catalogViews = map[string]catalogView{
+	"features": {slices.Concat(text("name", "entity", "relation", "columns", "state", "fingerprint", "definition")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+		var out [][]string
+		for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
+			var cols []string
+			for _, o := range f.Outputs {
+				cols = append(cols, o.Name)
+			}
+			state := "ready"
+			if cat.Groups[f.Group] == nil {
+				state = "no data"
+			}
+			out = append(out, literals(f.Name, cat.Entities[f.Entity].Name, cat.Relations[f.Relation].Name, strings.Join(cols, ", "), state, f.Fingerprint, f.SQL))
+		}
+		return out, nil
+	}},
+	"feature_columns": {slices.Concat(text("feature", "column_name", "type", "partial", "time_window", "delay", "hop")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+		var out [][]string
+		for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
+			for _, o := range f.Outputs {
+				out = append(out, literals(f.Name, o.Name, o.Type.String(), o.Partial, windowText(o.Window), durationText(o.Window.Delay), durationText(o.Window.Hop)))
+			}
+		}
+		return out, nil
+	}},
+	"entities": {text("name", "keys"), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+		var out [][]string
+		for _, e := range sorted(cat.Entities, func(e *schema.Entity) string { return e.Name }) {
+			out = append(out, literals(e.Name, columnNames(e.Keys)))
+		}
+		return out, nil
+	}},
+	"sources": {slices.Concat(text("name", "kind", "event_time", "path"), numbers("files", "rows")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+		var out [][]string
+		for _, r := range sorted(cat.Relations, func(r *schema.Relation) string { return r.Name }) {
+			row := literals(r.Name, string(r.Kind), r.EventTime)
+			if r.File == nil {
+				out = append(out, append(row, "NULL", "NULL", "NULL"))
+				continue
+			}
+			files, rows := 0, int64(0)
+			for _, f := range r.File.Files {
+				if f.Removed == 0 {
+					files++
+					rows += f.Rows
+				}
+			}
+			out = append(out, append(row, duck.QuoteLiteral(r.File.Path), fmt.Sprint(files), fmt.Sprint(rows)))
+		}
+		return out, nil
+	}},
+	"partials": {slices.Concat(text("fingerprint", "relation", "keys", "partial"), numbers("group_id"), text("features")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+		var out [][]string
+		for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {
+			for _, p := range g.Partials {
+				var readers []string
+				for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
+					if f.Group == g.ID && slices.ContainsFunc(f.Outputs, func(o schema.Output) bool { return o.Partial == p.Fingerprint }) {
+						readers = append(readers, f.Name)
+					}
+				}
+				var keys []string
+				for _, k := range g.Keys {
+					keys = append(keys, k.SQL)
+				}
+				out = append(out, append(literals(p.Fingerprint, cat.Relations[g.Relation].Name, strings.Join(keys, ", "), p.SQL), fmt.Sprint(g.ID), duck.QuoteLiteral(strings.Join(readers, ", "))))
+			}
+		}
+		return out, nil
+	}},
+	"materializations": {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("rows", "bytes", "position")), materializationRows},
+	"jobs": {slices.Concat(numbers("id"), text("object", "stage"), numbers("rows", "keys"), times("started", "ended"), text("error")), func(s *Session, _ *schema.Catalog) ([][]string, error) {
+		var out [][]string
+		for _, j := range s.e.mat.Jobs() {
+			ended := "NULL"
+			if !j.Ended.IsZero() {
+				ended = timeLiteral(j.Ended.UnixMicro())
+			}
+			out = append(out, []string{fmt.Sprint(j.ID), duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage), fmt.Sprint(j.Rows), fmt.Sprint(j.Keys), timeLiteral(j.Started.UnixMicro()), ended, duck.QuoteLiteral(j.Error)})
+		}
+		return out, nil
+	}},
+	"settings": {text("name", "setting", "description"), func(s *Session, _ *schema.Catalog) ([][]string, error) {
+		var out [][]string
+		for _, n := range settingNames() {
+			out = append(out, literals(settings[n].name, s.Setting(n), settings[n].help))
+		}
+		return out, nil
+	}},
+}
+
+func materializationRows(s *Session, cat *schema.Catalog) ([][]string, error) {
+	var out [][]string
+	for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {
+		live, err := s.e.mat.Group(g)
+		if err != nil {
+			return nil, err
+		}
+		rel := duck.QuoteLiteral(cat.Relations[g.Relation].Name)
+		if live.Manifest != nil {
+			for _, seg := range live.Manifest.Segments {
+				part := "row run"
+				if seg.Kind == runs.KindDays {
+					part = "daily partials"
+				}
+				out = append(out, []string{fmt.Sprint(g.ID), rel, duck.QuoteLiteral(part), "'ready'", timeLiteral(seg.Span.Lo), timeLiteral(seg.Span.Hi), fmt.Sprint(seg.Rows), fmt.Sprint(seg.Bytes()), fmt.Sprint(seg.Position)})
+			}
+		}
+		if live.Tiles != nil {
+			st, err := s.e.tiles.Stats(live.Tiles)
+			if err != nil {
+				return nil, err
+			}
+			out = append(out, []string{fmt.Sprint(g.ID), rel, "'online tiles'", "'ready'", "NULL", "NULL", fmt.Sprint(st.Rows), fmt.Sprint(st.Bytes), fmt.Sprint(s.e.log.Position())})
+		}
+	}
+	return out, nil
+}
+
+func sorted[T any](m map[uint32]*T, name func(*T) string) []*T {
+	return slices.SortedFunc(maps.Values(m), func(a, b *T) int { return strings.Compare(name(a), name(b)) })
+}
+
+func literals(values ...string) []string {
+	out := make([]string, len(values))
+	for i, v := range values {
+		out[i] = duck.QuoteLiteral(v)
+	}
+	return out
+}
+
+func timeLiteral(micros int64) string { return fmt.Sprintf("make_timestamptz(%d)", micros) }
+
+func windowText(w schema.Window) string {
+	switch {
+	case w.Lifetime:
+		return "lifetime"
+	case w.Following:
+		return durationText(w.Length) + " following"
+	}
+	return durationText(w.Length)
+}
+
+// durationText prints microseconds in the largest unit that divides them.
+func durationText(micros int64) string {
+	if micros == 0 {
+		return ""
+	}
+	d := time.Duration(micros) * time.Microsecond
+	for _, u := range []struct {
+		unit time.Duration
+		name string
+	}{{24 * time.Hour, "days"}, {time.Hour, "hours"}, {time.Minute, "minutes"}, {time.Second, "seconds"}} {
+		if d%u.unit == 0 {
+			return fmt.Sprintf("%d %s", d/u.unit, u.name)
+		}
+	}
+	return d.String()
+}
+
+// catalogView is a view of schema tilehouse as a relation in DuckDB's SQL.
+func (s *Session) catalogView(_ context.Context, cat *schema.Catalog, name string) (string, error) {
+	v, ok := catalogViews[name]
+	if !ok {
+		return "", hint(fail(codeUndefinedTable, "relation \"tilehouse.%s\" does not exist", name), "Views: %s.", strings.Join(slices.Sorted(maps.Keys(catalogViews)), ", "))
+	}
+	rows, err := v.rows(s, cat)
+	if err != nil {
+		return "", err
+	}
+	parts := []string{fmt.Sprintf("SELECT %s WHERE false", nullColumns(v.columns))}
+	for _, r := range rows {
+		parts = append(parts, "SELECT "+strings.Join(r, ", "))
+	}
+	return "(" + strings.Join(parts, " UNION ALL ") + ")", nil
+}
+
+// bindShow binds SHOW FEATURES and its kin: sugar over the views.
+func (s *Session) bindShow(_ context.Context, _ *schema.Catalog, st *parse.Show) (bound, error) {
+	v := catalogViews[st.What]
+	columns := make([]session.Column, len(v.columns))
+	for i, c := range v.columns {
+		columns[i] = session.Column{Name: c.Name, Type: c.Type}
+	}
+	return bound{columns: columns, run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
+		sql, err := s.catalogView(ctx, s.e.catalog.Current(), st.What)
+		if err != nil {
+			return nil, err
+		}
+		if st.HasLike {
+			sql = fmt.Sprintf("(SELECT * FROM %s WHERE %s LIKE %s ESCAPE '\\')", sql, duck.QuoteIdent(v.columns[0].Name), duck.QuoteLiteral(st.Like))
+		}
+		rows, err := s.conn.Query(ctx, "SELECT * FROM "+sql)
+		if err != nil {
+			return nil, err
+		}
+		return &duckRows{noRows: noRows{"SHOW"}, s: s, rows: rows}, nil
+	}}, nil
+}

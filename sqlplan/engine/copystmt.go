@@ -1,0 +1,305 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// maxCopyBytes bounds the rows that one COPY into an event table holds in memory until they are committed together.
+const maxCopyBytes = 2 << 30
+
+// bindCopy binds COPY … FROM STDIN and COPY … TO STDOUT.
+func (s *Session) bindCopy(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt) (bound, error) {
+	if n.IsProgram || n.Filename != "" {
+		return bound{}, hint(fail(codeUnsupported, "COPY to or from files of the server is not supported"), `Use COPY … STDIN or STDOUT, or psql's \copy.`)
+	}
+	format, err := copyFormat(st.Text, n)
+	if err != nil {
+		return bound{}, err
+	}
+	if !n.IsFrom {
+		return s.bindCopyOut(ctx, cat, st, n, format)
+	}
+	if n.WhereClause != nil {
+		return bound{}, fail(codeUnsupported, "COPY … WHERE is not supported")
+	}
+	var names []string
+	for _, a := range n.Attlist {
+		names = append(names, a.GetString_().GetSval())
+	}
+	if r := eventTableOf(cat, n.Relation); r != nil {
+		if r.Kind != schema.EventTable {
+			return bound{}, at(fail(codeWrongObject, "cannot copy into %s %q", r.Kind, r.Name), st.Text, int(n.Relation.Location))
+		}
+		return s.bindCopyEvents(st, n, r, names, format)
+	}
+	return s.bindCopyOrdinary(ctx, st, n, names, format)
+}
+
+// copyFormat reads the options of COPY.
+func copyFormat(sql string, n *pg_query.CopyStmt) (*session.CopyFormat, error) {
+	f := &session.CopyFormat{Format: "text"}
+	opts := map[string]string{}
+	for _, o := range n.Options {
+		d := o.GetDefElem()
+		v := "true"
+		if d.Arg != nil {
+			switch a := d.Arg.Node.(type) {
+			case *pg_query.Node_String_:
+				v = a.String_.Sval
+			case *pg_query.Node_Boolean:
+				v = fmt.Sprint(a.Boolean.Boolval)
+			case *pg_query.Node_Integer:
+				v = fmt.Sprint(a.Integer.Ival)
+			}
+		}
+		opts[d.Defname] = v
+		switch d.Defname {
+		case "format", "delimiter", "null", "header", "quote", "escape", "encoding":
+		default:
+			return nil, at(fail(codeUnsupported, "COPY option %q is not supported", d.Defname), sql, int(d.Location))
+		}
+	}
+	if v, ok := opts["format"]; ok {
+		if f.Format = strings.ToLower(v); f.Format != "text" && f.Format != "csv" {
+			return nil, hint(fail(codeUnsupported, "COPY format %q is not supported", v), "Formats: text, csv.")
+		}
+	}
+	f.Delimiter, f.Null = '\t', `\N`
+	if f.Format == "csv" {
+		f.Delimiter, f.Null, f.Quote = ',', "", '"'
+	}
+	one := func(name string, into *byte) error {
+		v, ok := opts[name]
+		if !ok {
+			return nil
+		}
+		if len(v) != 1 {
+			return fail(codeInvalidParameter, "COPY %s must be a single one-byte character", name)
+		}
+		*into = v[0]
+		return nil
+	}
+	for name, into := range map[string]*byte{"delimiter": &f.Delimiter, "quote": &f.Quote, "escape": &f.Escape} {
+		if err := one(name, into); err != nil {
+			return nil, err
+		}
+	}
+	if f.Escape == 0 {
+		f.Escape = f.Quote
+	}
+	if v, ok := opts["null"]; ok {
+		f.Null = v
+	}
+	if v, ok := opts["header"]; ok {
+		f.Header = v != "false" && v != "off" && v != "0"
+	}
+	return f, nil
+}
+
+func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt, format *session.CopyFormat) (bound, error) {
+	node := n.Query
+	if node == nil {
+		items := []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{{Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}}}, 0), 0)}
+		if len(n.Attlist) > 0 {
+			items = nil
+			for _, a := range n.Attlist {
+				items = append(items, pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{a}, 0), 0))
+			}
+		}
+		node = &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: &pg_query.SelectStmt{TargetList: items,
+			FromClause:  []*pg_query.Node{{Node: &pg_query.Node_RangeVar{RangeVar: n.Relation}}},
+			LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}}}
+	}
+	if node.GetSelectStmt() == nil {
+		return bound{}, fail(codeUnsupported, "COPY of anything but a SELECT is not supported")
+	}
+	inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: node, Clauses: st.Clauses}
+	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
+	plan, err := s.planAsof(b, inner)
+	if err != nil {
+		return bound{}, err
+	}
+	if plan != nil {
+		if err := plan.describe(b); err != nil {
+			return bound{}, err
+		}
+	}
+	if err := refuseLeftOver(inner, plan); err != nil {
+		return bound{}, err
+	}
+	sql, err := b.duckSQL(clone(node))
+	if err != nil {
+		return bound{}, err
+	}
+	params, columns, err := s.describe(ctx, st.Text, sql, nil)
+	if err != nil {
+		return bound{}, err
+	}
+	return bound{params: params, columns: columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		return s.runQuery(ctx, cat, inner, plan, args, format)
+	}}, nil
+}
+
+// copyIn is the common part of COPY … FROM STDIN.
+type copyIn struct {
+	noRows
+	format  *session.CopyFormat
+	columns []session.Column
+	rows    int64
+	add     func(c *vector.Chunk) error
+	finish  func(err error) error
+}
+
+func (c *copyIn) CopyIn() session.CopyIn      { return c }
+func (c *copyIn) Format() *session.CopyFormat { return c.format }
+func (c *copyIn) Columns() []session.Column   { return c.columns }
+func (c *copyIn) Add(ch *vector.Chunk) error  { c.rows += int64(ch.N); return asErrorOrNil(c.add(ch)) }
+
+func (c *copyIn) Finish(err error) (string, error) {
+	if err := c.finish(err); err != nil {
+		return "", asError(err)
+	}
+	return fmt.Sprintf("COPY %d", c.rows), nil
+}
+
+// asErrorOrNil is asError that keeps nil an untyped nil.
+func asErrorOrNil(err error) error {
+	if err == nil {
+		return nil
+	}
+	return asError(err)
+}
+
+// bindCopyEvents binds COPY into an event table: the rows are committed together, as one transaction.
+func (s *Session) bindCopyEvents(st *parse.SQL, n *pg_query.CopyStmt, r *schema.Relation, names []string, format *session.CopyFormat) (bound, error) {
+	targets := make([]int, 0, len(r.Columns))
+	for _, name := range names {
+		i := r.ColumnIndex(name)
+		if i < 0 {
+			return bound{}, at(fail(codeUndefinedColumn, "column %q of relation %q does not exist", name, r.Name), st.Text, int(n.Relation.Location))
+		}
+		targets = append(targets, i)
+	}
+	if names == nil {
+		for i := range r.Columns {
+			targets = append(targets, i)
+		}
+	}
+	columns := make([]session.Column, len(targets))
+	for i, t := range targets {
+		columns[i] = session.Column{Name: r.Columns[t].Name, Type: r.Columns[t].Type}
+	}
+	return bound{run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
+		defaults, err := s.defaults(ctx, r, targets)
+		if err != nil {
+			return nil, err
+		}
+		all := vector.NewChunk(relationTypes(r), 0)
+		c := &copyIn{format: format, columns: columns}
+		bytes := 0
+		c.add = func(ch *vector.Chunk) error {
+			for i, v := range all.Cols {
+				at := slices.Index(targets, i)
+				for row := range ch.N {
+					if at < 0 {
+						appendDefault(v, defaults[i])
+					} else {
+						v.AppendFrom(ch.Cols[at], row)
+					}
+				}
+			}
+			all.N += ch.N
+			for _, v := range ch.Cols {
+				bytes += v.MemBytes()
+			}
+			if bytes > maxCopyBytes {
+				return hint(fail("53200", "COPY holds more than %d bytes of rows", maxCopyBytes), "Split it into several.")
+			}
+			return nil
+		}
+		c.finish = func(err error) error {
+			if err != nil {
+				return nil // the client was told already
+			}
+			if err := s.checkRows(r, all); err != nil {
+				return err
+			}
+			return s.write(ctx, r, nil, all)
+		}
+		return c, nil
+	}}, nil
+}
+
+// bindCopyOrdinary binds COPY into an ordinary table.
+func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_query.CopyStmt, names []string, format *session.CopyFormat) (bound, error) {
+	list := "*"
+	if names != nil {
+		quoted := make([]string, len(names))
+		for i, name := range names {
+			quoted[i] = duck.QuoteIdent(name)
+		}
+		list = strings.Join(quoted, ", ")
+	}
+	table := duck.QuoteIdent(n.Relation.Relname)
+	_, columns, err := s.describe(ctx, st.Text, fmt.Sprintf("SELECT %s FROM %s", list, table), nil)
+	if err != nil {
+		return bound{}, at(asError(err), st.Text, int(n.Relation.Location))
+	}
+	return bound{run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
+		if err := s.refuseMixed(false); err != nil {
+			return nil, err
+		}
+		own := s.tx == nil
+		if own {
+			s.tx = &transaction{implicit: true}
+		}
+		if err := s.beginDuck(ctx); err != nil {
+			return nil, err
+		}
+		s.tx.ordinary = true
+		stage := s.temp("copy")
+		decl := make([]string, len(columns))
+		for i, c := range columns {
+			decl[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
+		}
+		if _, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", stage, strings.Join(decl, ", "))); err != nil {
+			return nil, err
+		}
+		app, err := s.conn.Appender("temp", "main", stage)
+		if err != nil {
+			return nil, err
+		}
+		c := &copyIn{format: format, columns: columns, add: app.Append}
+		c.finish = func(failed error) error {
+			err := app.Close()
+			if failed == nil && err == nil {
+				into := table
+				if names != nil {
+					into += " (" + list + ")"
+				}
+				_, err = s.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s SELECT * FROM temp.main.%s", into, stage))
+			}
+			s.dropTemps()
+			if !own {
+				return err
+			}
+			if failed != nil || err != nil {
+				s.rollback()
+				return err
+			}
+			return s.commit(ctx)
+		}
+		return c, nil
+	}}, nil
+}

@@ -1,0 +1,262 @@
+package engine
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tilehouse/tilehouse/functions"
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// eventTimeName is the reserved name of the cut's column in an entity.
+const eventTimeName = "ts"
+
+func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (string, error) {
+	const tag = "CREATE FEATURE"
+	cat := s.e.catalog.Current()
+	old := cat.Feature(st.Name.Name)
+	if err := s.nameFree(ctx, cat, st.Name, st.Text); err != nil && (old == nil || !st.OrReplace && !st.IfNotExists) {
+		return "", err
+	}
+	if old != nil && st.IfNotExists {
+		s.notice(session.Notice{Code: codeDuplicateObject, Message: fmt.Sprintf("feature %q already exists, skipping", st.Name.Name)})
+		return tag, nil
+	}
+	f, bound, err := s.bindFeature(ctx, cat, st)
+	if err != nil {
+		return "", err
+	}
+	if old != nil {
+		if old.Fingerprint == f.Fingerprint {
+			return tag, nil
+		}
+		f.ID = old.ID
+	}
+	if st.NoData {
+		return tag, s.e.catalog.Update(ctx, func(c *schema.Catalog) error { return putFeature(c, f) })
+	}
+	return tag, s.materialize(ctx, f, bound, false)
+}
+
+// putFeature adds f to a catalog being changed, giving it an id if it has none.
+func putFeature(c *schema.Catalog, f *schema.Feature) error {
+	if c.Entities[f.Entity] == nil || c.Relations[f.Relation] == nil {
+		return hint(fail(codeConflict, "an object that feature %q reads was dropped meanwhile", f.Name), "Run the statement again.")
+	}
+	if other := c.Lookup(f.Name); other != nil {
+		if o, ok := other.(*schema.Feature); !ok || o.ID != f.ID {
+			return fail(codeDuplicateObject, "%q already exists", f.Name)
+		}
+	}
+	c.Features[f.ID] = f
+	return nil
+}
+
+// bindFeature checks a definition and makes the feature of it. Its group is chosen when it is materialized.
+func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *parse.CreateFeature) (*schema.Feature, *boundAggregates, error) {
+	sql := st.Text
+	if st.Body.Latest {
+		return nil, nil, at(hint(fail(codeUnsupported, "a feature without a window is not supported yet"), "Write last(x) … WINDOW LIFETIME for the newest value of a key."), sql, st.Body.Start)
+	}
+	o := readOptions(sql, "CREATE FEATURE", st.Options)
+	w := schema.Window{Delay: o.duration("delay", 0, 0), Start: event.Forever}
+	if o.has("hop") {
+		w.Hop = o.duration("hop", 0, 1)
+	}
+	if v, ok := st.Options["start"]; o.has("start") && ok {
+		t, err := parseTime(v.Value, s.location)
+		if err != nil {
+			return nil, nil, at(asError(err), sql, v.ValuePosition)
+		}
+		w.Start = t
+	}
+	online := o.bool("online", true)
+	o.duration("lateness", 0, 0)
+	o.duration("target_lag", 0, 0)
+	limit := functions.Options{}
+	if v, ok := st.Options["max_state"]; o.has("max_state") && ok {
+		n, err := parseSize(v.Value)
+		if err != nil {
+			return nil, nil, at(asError(err), sql, v.ValuePosition)
+		}
+		limit.MaxState = n
+	}
+	if err := o.done(); err != nil {
+		return nil, nil, err
+	}
+	bound, err := s.bindAggregates(ctx, cat, sql, &st.Body, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	ent, err := s.featureEntity(cat, st, bound)
+	if err != nil {
+		return nil, nil, err
+	}
+	f := &schema.Feature{Name: st.Name.Name, Entity: ent.ID, Relation: bound.relation.ID, SQL: st.Text, Online: online, Options: map[string]string{}}
+	for name, v := range st.Options {
+		f.Options[name] = v.Value
+	}
+	for _, out := range bound.outputs {
+		for _, win := range st.Windows {
+			ow := w
+			ow.Length, ow.Lifetime, ow.Following = win.Micros, win.Lifetime, win.Following
+			if win.Following {
+				if w.Delay != 0 || w.Hop != 0 {
+					return nil, nil, at(fail(codeDefinition, "a label (WINDOW … FOLLOWING) takes neither delay nor hop"), sql, win.Position)
+				}
+				f.Online = false
+			}
+			name := f.Name
+			if len(bound.outputs) > 1 {
+				name += "_" + out.name
+			}
+			if len(st.Windows) > 1 {
+				name += "_" + win.Spelling
+			}
+			f.Outputs = append(f.Outputs, schema.Output{Name: name, Type: out.typ, Partial: bound.partials[out.partial].Fingerprint, Window: ow})
+		}
+	}
+	if err := outputNames(cat, ent, f, sql, st.Name.Position); err != nil {
+		return nil, nil, err
+	}
+	f.Fingerprint = featureFingerprint(f)
+	return f, bound, nil
+}
+
+func outputNames(cat *schema.Catalog, ent *schema.Entity, f *schema.Feature, sql string, offset int) error {
+	taken := map[string]string{eventTimeName: "the reserved event time"}
+	for _, k := range ent.Keys {
+		taken[k.Name] = "a key of the entity"
+	}
+	for _, g := range cat.FeaturesOf(ent.ID) {
+		if g.Name == f.Name {
+			continue
+		}
+		for _, out := range g.Outputs {
+			taken[out.Name] = "feature " + g.Name
+		}
+	}
+	for _, out := range f.Outputs {
+		if by, ok := taken[out.Name]; ok {
+			return at(hint(fail(codeDuplicateColumn, "column %q of feature %q already exists in entity %q: %s", out.Name, f.Name, ent.Name, by), "Give the output another alias, or the feature another name."), sql, offset)
+		}
+		taken[out.Name] = "another output"
+	}
+	return nil
+}
+
+func featureFingerprint(f *schema.Feature) string {
+	h := sha256.New()
+	fmt.Fprintf(h, "%d|%t|", f.Entity, f.Online)
+	for _, o := range f.Outputs {
+		fmt.Fprintf(h, "%s=%s%+v|", o.Name, o.Partial, o.Window)
+	}
+	return hex.EncodeToString(h.Sum(nil)[:8])
+}
+
+// featureEntity is the entity that a feature names, or the one whose keys are its GROUP BY; bound's keys are put in the
+// entity's order and cast to its types.
+func (s *Session) featureEntity(cat *schema.Catalog, st *parse.CreateFeature, bound *boundAggregates) (*schema.Entity, error) {
+	var ent *schema.Entity
+	if st.Entity != nil {
+		if ent = cat.Entity(st.Entity.Name); ent == nil {
+			return nil, at(hint(fail(codeUndefinedObject, "entity %q does not exist", st.Entity.Name), "CREATE ENTITY %s (…) names its keys and their types.", st.Entity.Name), st.Text, st.Entity.Position)
+		}
+	} else {
+		var fits []string
+		for _, e := range cat.Entities {
+			if len(e.Keys) == len(bound.keyNames) && !slices.ContainsFunc(e.Keys, func(k schema.Column) bool { return !slices.Contains(bound.keyNames, k.Name) }) {
+				ent = e
+				fits = append(fits, e.Name)
+			}
+		}
+		switch {
+		case len(fits) == 0:
+			return nil, at(hint(fail(codeUndefinedObject, "no entity has the keys (%s)", strings.Join(bound.keyNames, ", ")), "%s", entityHint(bound)), st.Text, st.Name.Position)
+		case len(fits) > 1:
+			slices.Sort(fits)
+			return nil, at(hint(fail(codeDefinition, "several entities have the keys (%s): %s", strings.Join(bound.keyNames, ", "), strings.Join(fits, ", ")), "Name one: CREATE FEATURE %s ON %s …", st.Name.Name, fits[0]), st.Text, st.Name.Position)
+		}
+	}
+	keys := make([]schema.Expr, len(ent.Keys))
+	for i, k := range ent.Keys {
+		j := slices.Index(bound.keyNames, k.Name)
+		if j < 0 && len(bound.keys) == 1 && len(ent.Keys) == 1 {
+			j = 0 // one key on both sides: the name may differ, as sender_id for customer_id
+		}
+		if j < 0 {
+			return nil, at(hint(fail(codeDefinition, "feature %q lacks key %q of entity %q", st.Name.Name, k.Name, ent.Name), "Add %s to the SELECT list and to GROUP BY.", k.Name), st.Text, st.Name.Position)
+		}
+		keys[i] = bound.keys[j]
+		if keys[i].Type.Equal(k.Type) {
+			continue
+		}
+		if !widens(keys[i].Type, k.Type) {
+			return nil, at(hint(fail(codeTypeMismatch, "key %q of entity %q is %s, but feature %q groups by %s", k.Name, ent.Name, k.Type, st.Name.Name, keys[i].Type), "Cast it: CAST(%s AS %s).", k.Name, k.Type), st.Text, st.Name.Position)
+		}
+		keys[i] = schema.Expr{SQL: fmt.Sprintf("CAST(%s AS %s)", keys[i].SQL, k.Type.DuckDB()), Type: k.Type, Column: -1}
+	}
+	if len(bound.keys) != len(keys) {
+		return nil, at(hint(fail(codeDefinition, "feature %q groups by more than the keys of entity %q", st.Name.Name, ent.Name), "Keys of %s: %s.", ent.Name, columnNames(ent.Keys)), st.Text, st.Name.Position)
+	}
+	bound.keys = keys
+	bound.refingerprint()
+	return ent, nil
+}
+
+// widens reports whether every value of from is the same value of to.
+func widens(from, to vector.Type) bool {
+	rank := map[vector.Kind]int{vector.Int16: 1, vector.Int32: 2, vector.Int64: 3}
+	return rank[from.Kind] > 0 && rank[to.Kind] > rank[from.Kind]
+}
+
+func entityHint(b *boundAggregates) string {
+	cols := make([]string, len(b.keys))
+	for i, k := range b.keys {
+		cols[i] = b.keyNames[i] + " " + k.Type.String()
+	}
+	return fmt.Sprintf("CREATE ENTITY name (%s);", strings.Join(cols, ", "))
+}
+
+func columnNames(cols []schema.Column) string {
+	names := make([]string, len(cols))
+	for i, c := range cols {
+		names[i] = c.Name
+	}
+	return strings.Join(names, ", ")
+}
+
+// refingerprint makes the partials' fingerprints anew after the keys changed.
+func (b *boundAggregates) refingerprint() {
+	for i := range b.partials {
+		b.partials[i].Fingerprint = b.fingerprint(b.partials[i].SQL, b.limit)
+	}
+}
+
+// materialize finds or builds the group that holds f's partials, and publishes f with it in one catalog version.
+func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *boundAggregates, again bool) error {
+	return s.e.mat.Materialize(ctx, materialize.Request{
+		Feature: f, Keys: bound.keys, Fingerprints: bound.fingerprints(),
+		Group:  bound.group,
+		Put:    putFeature,
+		Again:  again,
+		Notice: func(text string) { s.notice(session.Notice{Message: text}) },
+	})
+}
+
+func (b *boundAggregates) fingerprints() []string {
+	out := make([]string, len(b.partials))
+	for i, p := range b.partials {
+		out[i] = p.Fingerprint
+	}
+	return out
+}

@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tiles"
+)
+
+// DefaultRole is the role, and the database, that exist from the start.
+const DefaultRole = "tilehouse"
+
+// Config says where an engine keeps its data and how much it may use. Zero values have defaults.
+type Config struct {
+	Dir         string   // made if it does not exist
+	FileRoots   []string // directories that file sources may read under
+	MemoryLimit int64    // bytes for DuckDB, joins and backfills together; default 2 GiB
+	OnlineCache int64    // bytes of decoded values of hot keys; default 64 MiB
+	Threads     int      // default: the processors
+	Log         *slog.Logger
+	Clock       func() time.Time
+	NoSettle    bool // for tests: days are settled by Settle only
+}
+
+// The least memory limit that an engine starts with, in bytes.
+const minMemory = 128 << 20
+
+func (c *Config) defaults() {
+	if c.MemoryLimit == 0 {
+		c.MemoryLimit = 2 << 30
+	}
+	if c.OnlineCache == 0 {
+		c.OnlineCache = tiles.DefaultCacheBytes
+	}
+	if c.Threads <= 0 {
+		c.Threads = runtime.GOMAXPROCS(0)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Clock == nil {
+		c.Clock = time.Now
+	}
+}
+
+// Engine is an open data directory. It implements session.Engine and is safe for concurrent use.
+type Engine struct {
+	cfg     Config
+	log     *reclog.Log
+	catalog *schema.Registry
+	db      *duck.DB
+	tiles   *tiles.Store
+	mat     *materialize.Manager
+}
+
+// Open opens or creates a data directory. Errors: one in use, one written by a newer version, a bad file root, too little memory.
+func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
+	cfg.defaults()
+	if cfg.MemoryLimit < minMemory {
+		return nil, fmt.Errorf("memory limit %d is too small: at least %d bytes", cfg.MemoryLimit, minMemory)
+	}
+	roots, err := materialize.NewRoots(cfg.FileRoots)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	e := &Engine{cfg: cfg}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, e.Close())
+		}
+	}()
+	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{Clock: cfg.Clock, Log: cfg.Log}); err != nil {
+		return nil, fmt.Errorf("data directory %s: %w", cfg.Dir, err)
+	}
+	if e.catalog, err = schema.OpenRegistry(e.log.DB()); err != nil {
+		return nil, err
+	}
+	// DuckDB gets half of the memory; a quarter is for what joins and backfills collect, the rest for everything else.
+	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
+		MemoryLimit: cfg.MemoryLimit / 2, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots,
+		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb")) + " AS proj", materialize.CreatePositions},
+	})
+	if err != nil {
+		return nil, err
+	}
+	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache})
+	e.mat, err = materialize.New(ctx, materialize.Config{
+		Dir: dir, FS: vfs.Default, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
+		Memory: e.joinMemory(), Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle,
+	})
+	return e, err
+}
+
+// joinMemory is what one join or backfill may collect before it spills, in bytes.
+func (e *Engine) joinMemory() int64 { return e.cfg.MemoryLimit / 4 }
+
+// Close ends the engine. No session may be open.
+func (e *Engine) Close() error {
+	var errs []error
+	if e.mat != nil {
+		errs = append(errs, e.mat.Close())
+	}
+	if e.db != nil {
+		errs = append(errs, e.db.Close())
+	}
+	if e.log != nil {
+		errs = append(errs, e.log.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Connect opens a session.
+func (e *Engine) Connect(_ context.Context, info session.ConnectInfo) (session.Session, error) {
+	if info.User != DefaultRole {
+		return nil, fail("28000", "role %q does not exist", info.User)
+	}
+	if info.Database != DefaultRole {
+		return nil, fail("3D000", "database %q does not exist", info.Database)
+	}
+	s, err := e.newSession(info)
+	if err != nil {
+		return nil, asError(err)
+	}
+	return s, nil
+}
+
+// now is the clock in microseconds.
+func (e *Engine) now() int64 { return e.cfg.Clock().UnixMicro() }
+
+// commit writes changes as one transaction of the log.
+func (e *Engine) commit(ctx context.Context, changes []reclog.Change) error {
+	_, err := e.log.Commit(ctx, &reclog.Txn{Changes: changes})
+	return e.explainUnique(err)
+}
+
+// explainUnique names the relation and its columns in a unique violation.
+func (e *Engine) explainUnique(err error) error {
+	var u *reclog.UniqueError
+	if !errors.As(err, &u) {
+		return err
+	}
+	r := e.catalog.Current().Relations[uint32(u.Source)]
+	if r == nil {
+		return err
+	}
+	out := fail(codeUnique, "duplicate key value violates unique constraint %q", r.Name+"_pkey")
+	out.Table, out.Constraint = r.Name, r.Name+"_pkey"
+	names := ""
+	values := ""
+	for i, c := range u.Columns {
+		if i > 0 {
+			names, values = names+", ", values+", "
+		}
+		names += r.Columns[c].Name
+		values += u.Values[i]
+	}
+	out.Detail = fmt.Sprintf("Key (%s)=(%s) already exists.", names, values)
+	return out
+}
+
+// Settle publishes the days that ended, now: for tests and maintenance.
+func (e *Engine) Settle(ctx context.Context) error { return e.mat.Settle(ctx) }

@@ -1,0 +1,320 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/tilehouse/tilehouse/functions"
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// planColumn is the one column of EXPLAIN.
+var planColumn = []session.Column{{Name: "QUERY PLAN", Type: vector.T(vector.Text)}}
+
+func planRows(lines []string) session.Result {
+	ch := textChunk(1)
+	for _, l := range lines {
+		appendTexts(ch, l)
+	}
+	return &chunkRows{noRows: noRows{"EXPLAIN"}, chunk: ch}
+}
+
+// bindExplain binds EXPLAIN [ANALYZE].
+func (s *Session) bindExplain(ctx context.Context, cat *schema.Catalog, sql string, st *parse.Explain, given []vector.Type) (bound, error) {
+	inner, ok := st.Inner.(*parse.SQL)
+	if !ok || inner.Node.GetSelectStmt() == nil {
+		return bound{}, hint(fail(codeUnsupported, "EXPLAIN is for SELECT"), "EXPLAIN FEATURE f FOR (key) AT 'time' explains one value.")
+	}
+	again := func(ctx context.Context) (*parse.SQL, error) { // binding rewrites the tree: each use parses its own
+		p, err := parse.Parse(st.Text)
+		if err != nil {
+			return nil, err
+		}
+		return p.(*parse.Explain).Inner.(*parse.SQL), nil
+	}
+	b, err := s.bindSelect(ctx, cat, inner, given)
+	if err != nil {
+		return bound{}, err
+	}
+	return bound{params: b.params, columns: planColumn, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		q, err := again(ctx)
+		if err != nil {
+			return nil, err
+		}
+		lines, err := s.planLines(ctx, s.e.catalog.Current(), q, given)
+		if err != nil {
+			return nil, err
+		}
+		if st.Analyze {
+			if q, err = again(ctx); err != nil {
+				return nil, err
+			}
+			more, err := s.analyze(ctx, q, given, args)
+			if err != nil {
+				return nil, err
+			}
+			lines = append(lines, more...)
+		}
+		return planRows(lines), nil
+	}}, nil
+}
+
+// planLines tells how a SELECT would be answered.
+func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) ([]string, error) {
+	sel := st.Node.GetSelectStmt()
+	look, err := s.planLookup(cat, st, sel, given)
+	if err != nil {
+		return nil, err
+	}
+	if look != nil {
+		lines := []string{fmt.Sprintf("Lookup of entity %s by key (%s), strict, at one instant; DuckDB is not used", look.entity.Name, columnNames(look.entity.Keys))}
+		return append(lines, s.readLines(cat, look.read)...), nil
+	}
+	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
+	plan, err := s.planAsof(b, st)
+	if err != nil {
+		return nil, err
+	}
+	if plan == nil {
+		return []string{"DuckDB runs the statement"}, nil
+	}
+	if err := plan.describe(b); err != nil {
+		return nil, err
+	}
+	lines := []string{fmt.Sprintf("Point-in-time join: left side %s, drained once and merged by (key, time)", plan.leftAlias)}
+	for i := range plan.joins {
+		f := &plan.joins[i]
+		mode := "strict: events before the cut"
+		if f.inclusive {
+			mode = "inclusive: events up to the cut"
+		}
+		lines = append(lines, fmt.Sprintf("  -> ASOF JOIN %s on (%s), %s", f.alias, strings.Join(f.keyNames, ", "), mode))
+		reads, err := f.groups(b)
+		if err != nil {
+			return nil, err
+		}
+		for _, m := range reads {
+			g := m.Group
+			if g == nil {
+				g = m.Adhoc
+				lines = append(lines, fmt.Sprintf("       rows of %s, scanned and sorted for this statement: no feature declares these partials", cat.Relations[m.Relation].Name))
+			} else {
+				lines = append(lines, fmt.Sprintf("       group %d over %s: %s", g.ID, cat.Relations[m.Relation].Name, s.storeText(g)))
+			}
+			for k, o := range m.Outputs {
+				p := g.Partials[m.Specs[k].Partial]
+				lines = append(lines, fmt.Sprintf("         %s = %s over %s  [partial %s]", f.outputs[o].name, p.SQL, windowText(schema.Window(m.Specs[k].Window)), p.Fingerprint))
+			}
+		}
+	}
+	return append(lines, "DuckDB runs the statement over the values"), nil
+}
+
+func (s *Session) readLines(cat *schema.Catalog, p *readPlan) []string {
+	var lines []string
+	for i := range p.groups {
+		g := &p.groups[i]
+		lines = append(lines, fmt.Sprintf("  -> group %d over %s: %s", g.group.ID, cat.Relations[g.group.Relation].Name, s.storeText(g.group)))
+		for _, o := range g.outputs {
+			q := g.group.Partials[o.partial]
+			lines = append(lines, fmt.Sprintf("       %s = %s over %s  [partial %s]", p.outputs[o.at].output.Name, q.SQL, windowText(schema.Window(o.window)), q.Fingerprint))
+		}
+	}
+	return lines
+}
+
+// storeText tells what a group holds.
+func (s *Session) storeText(g *schema.Group) string {
+	live, err := s.e.mat.Group(g)
+	if err != nil || live.Manifest == nil {
+		return "nothing materialized"
+	}
+	parts := []string{fmt.Sprintf("runs up to position %d", live.Manifest.Position)}
+	for _, seg := range live.Manifest.Segments {
+		parts = append(parts, fmt.Sprintf("%s segment of %d rows, %d bytes", seg.Kind, seg.Rows, seg.Bytes()))
+	}
+	if live.Tiles != nil {
+		parts = append(parts, "online tiles")
+	}
+	return strings.Join(parts, "; ")
+}
+
+// analyze runs a SELECT and counts what it read.
+func (s *Session) analyze(ctx context.Context, st *parse.SQL, given []vector.Type, args []*vector.Vector) ([]string, error) {
+	s.reads = &event.ReadStats{}
+	defer func() { s.reads = nil }()
+	began := time.Now()
+	b, err := s.bindSelect(ctx, s.e.catalog.Current(), st, given)
+	if err != nil {
+		return nil, err
+	}
+	res, err := b.run(ctx, args)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Close()
+	rows := int64(0)
+	for {
+		ch, err := res.Next()
+		if err != nil {
+			return nil, err
+		}
+		if ch == nil {
+			break
+		}
+		rows += int64(ch.N)
+	}
+	r := s.reads
+	return []string{
+		fmt.Sprintf("Rows: %d", rows),
+		fmt.Sprintf("Reads: %d point reads, %d cache hits, %d run segments opened, %d bytes", r.PointReads, r.CacheHits, r.RunsOpened, r.Bytes),
+		fmt.Sprintf("Folded: %d states, %d rows", r.States, r.Rows),
+		fmt.Sprintf("Execution Time: %.3f ms", float64(time.Since(began).Microseconds())/1000),
+	}, nil
+}
+
+// bindExplainFeature binds EXPLAIN FEATURE f FOR (keys) [AT time]: one value being put together, piece by piece.
+func (s *Session) bindExplainFeature(_ context.Context, cat *schema.Catalog, st *parse.ExplainFeature) (bound, error) {
+	f := cat.Feature(st.Name.Name)
+	if f == nil {
+		return bound{}, at(fail(codeUndefinedObject, "feature %q does not exist", st.Name.Name), st.Text, st.Name.Position)
+	}
+	ent := cat.Entities[f.Entity]
+	if len(st.Values) != len(ent.Keys) {
+		return bound{}, at(hint(fail(codeInvalidParameter, "entity %q has %d keys, FOR gives %d", ent.Name, len(ent.Keys), len(st.Values)), "Keys: %s.", columnNames(ent.Keys)), st.Text, st.ForPosition)
+	}
+	var key []byte
+	for i, n := range st.Values {
+		v := vector.New(ent.Keys[i].Type, 1)
+		ok, err := s.appendConstant(v, n)
+		if err != nil || !ok || v.IsNull(0) {
+			if err == nil {
+				err = fail(codeInvalidParameter, "a key must be a literal that is not NULL")
+			}
+			return bound{}, at(asError(err), st.Text, nodeLocation(n))
+		}
+		key = vector.AppendKey(key, v, 0)
+	}
+	var t *int64
+	if st.At != nil {
+		v, err := s.timeOf(st.At, nil)
+		if err != nil {
+			return bound{}, at(asError(err), st.Text, st.AtPosition)
+		}
+		t = &v
+	}
+	return bound{columns: planColumn, run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
+		when := s.readTime()
+		if t != nil {
+			when = *t
+		}
+		var asOf *uint64
+		if st.HasAsOf {
+			p := uint64(st.AsOf)
+			asOf = &p
+		}
+		lines, err := s.explainFeature(ctx, s.e.catalog.Current(), f, key, strings.Join(st.ValueTexts, ", "), when, asOf)
+		if err != nil {
+			return nil, err
+		}
+		return planRows(lines), nil
+	}}, nil
+}
+
+func (s *Session) explainFeature(ctx context.Context, cat *schema.Catalog, f *schema.Feature, key []byte, keyText string, when int64, asOf *uint64) ([]string, error) {
+	var want []wantedOutput
+	for i := range f.Outputs {
+		want = append(want, wantedOutput{f, &f.Outputs[i]})
+	}
+	plan := newReadPlan(cat, want)
+	if err := plan.check(cat); err != nil {
+		return nil, err
+	}
+	view := s.e.mat.View(cat)
+	defer view.Close()
+	lines := []string{fmt.Sprintf("feature %s of (%s) at %s, strict: events before the cut", f.Name, keyText, formatTime(when))}
+	for gi := range plan.groups {
+		g := &plan.groups[gi]
+		live, err := s.e.mat.Group(g.group)
+		if err != nil {
+			return nil, err
+		}
+		src := view.Source(live, asOf, s.readFlags(), &event.ReadStats{})
+		as := plan.assembler(g, live)
+		for i, o := range g.outputs {
+			iv := o.window.Interval(when, false)
+			lines = append(lines, fmt.Sprintf("%s = %s over [%s, %s)", as.names[i], g.group.Partials[o.partial].SQL, endText(iv.Lo), endText(iv.Hi)))
+			tr := &tracer{partial: o.partial, part: &live.Partials[o.partial], state: as.wants[i].State}
+			pieces, err := src.Key(ctx, key)
+			if err != nil {
+				return nil, err
+			}
+			if err := pieces.Cover(iv, tr); err != nil {
+				tr.lines = nil
+				tr.state.Reset()
+				if pieces, err = src.History(ctx, key); err != nil {
+					return nil, err
+				}
+				if err := pieces.Cover(iv, tr); err != nil {
+					return nil, err
+				}
+			}
+			lines = append(lines, tr.lines...)
+			out := vector.New(plan.outputs[o.at].output.Type, 1)
+			if err := tr.state.Finalize(out); err != nil {
+				return nil, err
+			}
+			value := "NULL"
+			if !out.IsNull(0) {
+				value = string(codec.AppendText(nil, out, 0, s.codecSettings()))
+			}
+			lines = append(lines, "  value: "+value)
+		}
+	}
+	return lines, nil
+}
+
+func endText(t int64) string {
+	if t == event.Forever {
+		return "-infinity"
+	}
+	return formatTime(t)
+}
+
+// tracer folds pieces into a state, as Assemble does, and tells of each.
+type tracer struct {
+	partial int
+	part    *event.Partial
+	state   functions.State
+	lines   []string
+}
+
+func (t *tracer) State(kind event.PieceKind, span event.Interval, encoded func(int) []byte) error {
+	b := encoded(t.partial)
+	t.lines = append(t.lines, fmt.Sprintf("  %-14s [%s, %s)  %d bytes", kind, endText(span.Lo), endText(span.Hi), len(b)))
+	if b == nil {
+		return nil
+	}
+	return t.state.MergeEncoded(b)
+}
+
+func (t *tracer) Rows(kind event.PieceKind, span event.Interval, r *event.Rows, from, to int) error {
+	n := 0
+	in := t.part.Input(r)
+	for i := from; i < to; i++ {
+		if !t.part.Passes(r, i) {
+			continue
+		}
+		n++
+		t.state.Update(in, i)
+	}
+	t.lines = append(t.lines, fmt.Sprintf("  %-14s [%s, %s)  %d rows", kind, endText(span.Lo), endText(span.Hi), n))
+	return nil
+}

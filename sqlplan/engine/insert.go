@@ -1,0 +1,380 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// insertPlan is INSERT INTO an event table.
+type insertPlan struct {
+	rel *schema.Relation
+	// targets are the relation's columns that the statement gives, in its order.
+	targets []int
+	// rows are VALUES of literals and parameters, row by row: written without DuckDB. nil: the source is a query.
+	rows [][]insertValue
+}
+
+// insertValue is a parameter ($n, from 1) or a constant value of the target's type (nil: the default).
+type insertValue struct {
+	param    int
+	constant *vector.Vector
+}
+
+func (s *Session) bindInsert(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.InsertStmt, r *schema.Relation, given []vector.Type) (bound, error) {
+	if r.Kind != schema.EventTable {
+		return bound{}, at(hint(fail(codeWrongObject, "cannot insert into %s %q", r.Kind, r.Name), "Its rows come from elsewhere."), st.Text, int(n.Relation.Location))
+	}
+	switch {
+	case len(n.ReturningList) > 0:
+		return bound{}, hint(fail(codeUnsupported, "INSERT … RETURNING into an event table is not supported"), "Leave RETURNING out; a row is what was inserted, with its defaults.")
+	case n.OnConflictClause != nil:
+		return bound{}, hint(fail(codeUnsupported, "ON CONFLICT on an event table is not supported"), "Delete the old row first, in the same transaction.")
+	case n.WithClause != nil:
+		return bound{}, fail(codeUnsupported, "WITH before INSERT into an event table is not supported")
+	}
+	p := &insertPlan{rel: r}
+	for _, c := range n.Cols {
+		t := c.GetResTarget()
+		i := r.ColumnIndex(t.Name)
+		if i < 0 {
+			return bound{}, at(hint(fail(codeUndefinedColumn, "column %q of relation %q does not exist", t.Name, r.Name), "Columns: %s.", columnNames(r.Columns)), st.Text, int(t.Location))
+		}
+		if slices.Contains(p.targets, i) {
+			return bound{}, at(fail(codeDuplicateColumn, "column %q specified more than once", t.Name), st.Text, int(t.Location))
+		}
+		p.targets = append(p.targets, i)
+	}
+	sel := n.SelectStmt.GetSelectStmt()
+	if len(n.Cols) == 0 {
+		width := len(r.Columns)
+		if sel != nil && len(sel.ValuesLists) > 0 {
+			width = min(width, len(sel.ValuesLists[0].GetList().Items))
+		}
+		for i := range width {
+			p.targets = append(p.targets, i)
+		}
+	}
+	if sel != nil && len(sel.ValuesLists) > 0 && sel.WithClause == nil {
+		ok, params, err := s.bindValues(st, p, sel)
+		if err != nil {
+			return bound{}, err
+		}
+		if ok {
+			return bound{params: params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+				return s.runValues(ctx, p, args)
+			}}, nil
+		}
+	}
+	return s.bindInsertQuery(ctx, cat, st, n, p, given)
+}
+
+// bindValues binds VALUES of literals and parameters; ok is false where there is anything else.
+func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectStmt) (ok bool, params []vector.Type, err error) {
+	for _, l := range sel.ValuesLists {
+		items := l.GetList().Items
+		if len(items) != len(p.targets) {
+			what := "INSERT has more expressions than target columns"
+			if len(items) < len(p.targets) {
+				what = "INSERT has more target columns than expressions"
+			}
+			return false, nil, at(fail("42601", "%s", what), st.Text, nodeLocation(items[0]))
+		}
+		row := make([]insertValue, len(items))
+		for i, it := range items {
+			t := p.rel.Columns[p.targets[i]].Type
+			switch {
+			case it.GetSetToDefault() != nil:
+				continue
+			case it.GetParamRef() != nil:
+				n := int(it.GetParamRef().Number)
+				for n > len(params) {
+					params = append(params, vector.Type{})
+				}
+				if have := params[n-1]; have.Kind != vector.Invalid && !have.Equal(t) {
+					return false, nil, nil // one parameter for two types: PostgreSQL decides by the first; DuckDB's path casts
+				}
+				params[n-1] = t
+				row[i].param = n
+			default:
+				v := vector.New(t, 1)
+				if it.GetTypeCast() != nil {
+					return false, nil, nil
+				}
+				literal, err := s.appendConstant(v, it)
+				if err != nil {
+					return false, nil, at(asError(err), st.Text, nodeLocation(it))
+				}
+				if !literal {
+					return false, nil, nil
+				}
+				row[i].constant = v
+			}
+		}
+		p.rows = append(p.rows, row)
+	}
+	return true, params, nil
+}
+
+func (s *Session) runValues(ctx context.Context, p *insertPlan, args []*vector.Vector) (session.Result, error) {
+	ch := vector.NewChunk(relationTypes(p.rel), len(p.rows))
+	defaults, err := s.defaults(ctx, p.rel, p.targets)
+	if err != nil {
+		return nil, err
+	}
+	for _, row := range p.rows {
+		for i, d := range defaults {
+			at := slices.Index(p.targets, i)
+			switch {
+			case at < 0 || row[at].param == 0 && row[at].constant == nil:
+				appendDefault(ch.Cols[i], d)
+			case row[at].param > 0:
+				ch.Cols[i].AppendFrom(args[row[at].param-1], 0)
+			default:
+				ch.Cols[i].AppendFrom(row[at].constant, 0)
+			}
+		}
+		ch.N++
+	}
+	if err := s.checkRows(p.rel, ch); err != nil {
+		return nil, err
+	}
+	if err := s.write(ctx, p.rel, nil, ch); err != nil {
+		return nil, err
+	}
+	return noRows{fmt.Sprintf("INSERT 0 %d", ch.N)}, nil
+}
+
+func appendDefault(v *vector.Vector, d *vector.Vector) {
+	if d == nil {
+		v.AppendNull()
+	} else {
+		v.AppendFrom(d, 0)
+	}
+}
+
+// defaults are the defaults of r's columns that may be needed, one value each; nil: NULL. They are evaluated once a
+// statement, as now() is in PostgreSQL.
+func (s *Session) defaults(ctx context.Context, r *schema.Relation, targets []int) ([]*vector.Vector, error) {
+	out := make([]*vector.Vector, len(r.Columns))
+	for i, c := range r.Columns {
+		if c.Default == "" {
+			continue
+		}
+		sql := fmt.Sprintf("SELECT CAST(%s AS %s)", c.Default, c.Type.DuckDB())
+		rows, err := s.conn.Query(ctx, sql)
+		if err != nil {
+			return nil, err
+		}
+		ch, err := rows.Next()
+		if err == nil && ch != nil {
+			out[i] = vector.New(c.Type, 1)
+			out[i].AppendFrom(ch.Cols[0], 0)
+		}
+		rows.Close()
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// bindInsertQuery binds INSERT … SELECT, and VALUES of expressions, which DuckDB evaluates.
+func (s *Session) bindInsertQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.InsertStmt, p *insertPlan, given []vector.Type) (bound, error) {
+	if n.SelectStmt == nil {
+		return bound{}, fail(codeUnsupported, "INSERT … DEFAULT VALUES into an event table is not supported")
+	}
+	inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: n.SelectStmt, Clauses: st.Clauses}
+	q, err := s.bindQuery(ctx, cat, inner, given)
+	if err != nil {
+		return bound{}, err
+	}
+	if len(q.columns) != len(p.targets) {
+		return bound{}, at(fail("42601", "INSERT has %d expressions for %d target columns", len(q.columns), len(p.targets)), st.Text, int(n.Relation.Location))
+	}
+	for i, c := range q.columns {
+		if t := p.rel.Columns[p.targets[i]]; !assignable(c.Type, t.Type) {
+			return bound{}, at(hint(fail(codeTypeMismatch, "column %q is of type %s but expression is of type %s", t.Name, t.Type, c.Type), "You will need to rewrite or cast the expression."), st.Text, int(n.Relation.Location))
+		}
+	}
+	return bound{params: q.params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		res, err := q.run(ctx, args)
+		if err != nil {
+			return nil, err
+		}
+		got, err := s.collect(ctx, res, p)
+		res.Close()
+		if err != nil {
+			return nil, err
+		}
+		if err := s.checkRows(p.rel, got); err != nil {
+			return nil, err
+		}
+		if err := s.write(ctx, p.rel, nil, got); err != nil {
+			return nil, err
+		}
+		return noRows{fmt.Sprintf("INSERT 0 %d", got.N)}, nil
+	}}, nil
+}
+
+// assignable reports whether PostgreSQL would cast from to to by itself on assignment, or the value has no type of its own.
+func assignable(from, to vector.Type) bool {
+	class := func(t vector.Type) string {
+		switch t.Kind {
+		case vector.Int16, vector.Int32, vector.Int64, vector.Decimal, vector.Float32, vector.Float64:
+			return "number"
+		case vector.Date, vector.Timestamp, vector.TimestampTZ:
+			return "time"
+		}
+		return t.String()
+	}
+	return from.Kind == vector.Null || to.Kind == vector.Text || from.Kind == vector.Text || class(from) == class(to)
+}
+
+// collect reads a result into rows of the plan's relation: the values are cast to the columns' types, the rest is default.
+func (s *Session) collect(ctx context.Context, res session.Result, p *insertPlan) (*vector.Chunk, error) {
+	out := vector.NewChunk(relationTypes(p.rel), 0)
+	var parts []*vector.Chunk
+	for {
+		ch, err := res.Next()
+		if err != nil {
+			return nil, err
+		}
+		if ch == nil {
+			break
+		}
+		keep := &vector.Chunk{N: ch.N}
+		for _, c := range ch.Cols {
+			v := vector.New(c.Type, ch.N)
+			for i := range ch.N {
+				v.AppendFrom(c, i)
+			}
+			keep.Cols = append(keep.Cols, v)
+		}
+		parts = append(parts, keep)
+	}
+	res.Close()
+	defaults, err := s.defaults(ctx, p.rel, p.targets)
+	if err != nil {
+		return nil, err
+	}
+	for _, part := range parts {
+		for i, c := range p.rel.Columns {
+			at := slices.Index(p.targets, i)
+			for row := range part.N {
+				if at < 0 {
+					appendDefault(out.Cols[i], defaults[i])
+				} else if err := s.cast(out.Cols[i], part.Cols[at], row); err != nil {
+					return nil, fmt.Errorf("column %q: %w", c.Name, err)
+				}
+			}
+		}
+		out.N += part.N
+	}
+	return out, nil
+}
+
+// checkRows refuses rows that an event table cannot hold.
+func (s *Session) checkRows(r *schema.Relation, ch *vector.Chunk) error {
+	for i, c := range r.Columns {
+		if !c.NotNull && c.Name != r.EventTime && !slices.Contains(r.PrimaryKey, c.Name) {
+			continue
+		}
+		if v := ch.Cols[i]; v.HasNulls() {
+			for row := range ch.N {
+				if v.IsNull(row) {
+					e := fail(codeNotNull, "null value in column %q of relation %q violates not-null constraint", c.Name, r.Name)
+					e.Table, e.Column = r.Name, c.Name
+					return e
+				}
+			}
+		}
+	}
+	ts := ch.Cols[r.ColumnIndex(r.EventTime)]
+	limit := s.e.now() + r.FutureBound
+	for row := range ch.N {
+		switch t := ts.I64[row]; {
+		case t == vector.PosInfinity || t == vector.NegInfinity:
+			return fail(codeBadTime, "event time %q of relation %q must be finite", r.EventTime, r.Name)
+		case t > limit:
+			return hint(fail(codeBadTime, "event time %s of relation %q lies beyond the future bound", formatTime(t), r.Name), "The bound is the clock plus %s; set it with WITH (future_bound = '…') when the table is created.", formatMicros(r.FutureBound))
+		}
+	}
+	return s.checkKeys(r, ch)
+}
+
+// checkKeys refuses rows whose key of a feature over r is NULL: they could never be counted.
+func (s *Session) checkKeys(r *schema.Relation, ch *vector.Chunk) error {
+	cat := s.e.catalog.Current()
+	for _, g := range cat.Groups {
+		if g.Relation != r.ID || !g.Ready {
+			continue
+		}
+		for _, k := range g.Keys {
+			if k.Column < 0 || !ch.Cols[k.Column].HasNulls() {
+				continue
+			}
+			for row := range ch.N {
+				if ch.Cols[k.Column].IsNull(row) {
+					e := hint(fail(codeNotNull, "null value in column %q of relation %q: it is a key of features", r.Columns[k.Column].Name, r.Name), "Features that read it: %s.", strings.Join(featuresOver(cat, g.ID), ", "))
+					e.Table, e.Column = r.Name, r.Columns[k.Column].Name
+					return e
+				}
+			}
+		}
+	}
+	return nil
+}
+
+func featuresOver(cat *schema.Catalog, group uint32) []string {
+	var out []string
+	for _, f := range cat.Features {
+		if f.Group == group {
+			out = append(out, f.Name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// appendPending fills an overlay's table with a block's own rows.
+func appendPending(conn *duck.Conn, table string, p *pendingRows) error {
+	a, err := conn.Appender("temp", "main", table)
+	if err != nil {
+		return err
+	}
+	types := append(relationTypes(p.rel), vector.T(vector.Int64))
+	part := vector.NewChunk(types, 16)
+	for i := range p.inserts.N {
+		if p.gone[i] {
+			continue
+		}
+		for j, c := range p.inserts.Cols {
+			part.Cols[j].AppendFrom(c, i)
+		}
+		part.Cols[len(types)-1].AppendInt(int64(-1 - i))
+		if part.N++; part.N == 2048 {
+			if err := a.Append(part); err != nil {
+				_ = a.Close()
+				return err
+			}
+			part.Reset()
+		}
+	}
+	if part.N > 0 {
+		if err := a.Append(part); err != nil {
+			_ = a.Close()
+			return err
+		}
+	}
+	return a.Close()
+}

@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/pointintime"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// joinRequest is the part of a point-in-time join that one group serves.
+type joinRequest struct {
+	Group     *schema.Group
+	AdHoc     bool // the group is only a definition: nothing of it is materialized
+	Position  uint64
+	Flags     materialize.Flags
+	Outputs   []pointintime.Output
+	Inclusive bool
+	Labels    pointintime.LabelSource
+	Sink      func(*vector.Chunk) error
+	Progress  func(pointintime.Progress)
+	Stats     *event.ReadStats
+}
+
+// join runs a point-in-time join over a group's runs, or over its relation's rows where there are none for the position.
+func (e *Engine) join(ctx context.Context, cat *schema.Catalog, req joinRequest) error {
+	g, err := e.mat.Group(req.Group)
+	if err != nil {
+		return err
+	}
+	through, err := e.mat.CompleteThrough(ctx, cat, req.Group, req.Position)
+	if err != nil {
+		return err
+	}
+	spec := pointintime.JoinSpec{
+		Layout: g.Schema.Layout, Partials: g.Partials, Outputs: req.Outputs, Inclusive: req.Inclusive, CompleteThrough: through,
+		Labels: []pointintime.LabelSource{req.Labels}, Sink: req.Sink, Progress: req.Progress, Stats: req.Stats,
+		Options: pointintime.Options{Threads: e.cfg.Threads, Memory: e.joinMemory(), FS: vfs.Default, SpillPath: e.mat.SpillPath()},
+	}
+	if req.AdHoc || req.Flags.NoRuns || !e.mat.RunsServe(cat, g, req.Position) {
+		spec.Events = []pointintime.EventSource{func(ctx context.Context, emit func(*event.Rows) error) error {
+			return e.mat.ScanAt(ctx, cat, req.Group, req.Position, emit)
+		}}
+		return pointintime.Join(ctx, spec)
+	}
+	if spec.Snapshot, err = e.mat.Snapshot(ctx, cat, g, req.Position); err != nil {
+		return err
+	}
+	if req.Flags.NoPartials {
+		spec.Snapshot.NoPartials = true
+	}
+	return pointintime.Join(ctx, spec)
+}

@@ -1,0 +1,178 @@
+package engine
+
+import (
+	"context"
+	"errors"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tiles"
+)
+
+// bindLookup binds a lookup. Its buffers are made once and used by every execution.
+func (s *Session) bindLookup(cat *schema.Catalog, st *parse.SQL, p *lookupPlan) (bound, error) {
+	if err := p.read.check(cat); err != nil {
+		return bound{}, err
+	}
+	run, err := s.newLookup(cat, p)
+	if err != nil {
+		return bound{}, err
+	}
+	return bound{params: p.params, columns: p.columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		var asOf *uint64
+		if p.asOf != nil {
+			pos, err := s.positionOf(p.asOf, args)
+			if err != nil {
+				return nil, at(asError(err), st.Text, nodeLocation(p.asOf))
+			}
+			asOf = &pos
+		}
+		return run.execute(ctx, args, asOf)
+	}}, nil
+}
+
+// lookup is a bound lookup with its reusable buffers; one execution at a time, as a session has one.
+type lookup struct {
+	s      *Session
+	cat    *schema.Catalog
+	plan   *lookupPlan
+	groups []lookupGroup
+	keys   *vector.Chunk    // the keys bound
+	enc    *vector.Vector   // their encodings
+	values []*vector.Vector // by output of the read plan
+	out    vector.Chunk     // the result: columns of keys and values
+	result chunkRows
+	stats  event.ReadStats
+}
+
+type lookupGroup struct {
+	read *groupRead
+	live *materialize.Group
+	as   *assembler
+}
+
+func (s *Session) newLookup(cat *schema.Catalog, p *lookupPlan) (*lookup, error) {
+	l := &lookup{s: s, cat: cat, plan: p, enc: vector.New(vector.T(vector.Bytes), 1)}
+	types := make([]vector.Type, len(p.entity.Keys))
+	for i, k := range p.entity.Keys {
+		types[i] = k.Type
+	}
+	l.keys = vector.NewChunk(types, 1)
+	for _, w := range p.read.outputs {
+		l.values = append(l.values, vector.New(w.output.Type, 1))
+	}
+	for i := range p.read.groups {
+		g := &p.read.groups[i]
+		live, err := s.e.mat.Group(g.group)
+		if err != nil {
+			return nil, err
+		}
+		l.groups = append(l.groups, lookupGroup{read: g, live: live, as: p.read.assembler(g, live)})
+	}
+	for _, it := range p.items {
+		if it.key >= 0 {
+			l.out.Cols = append(l.out.Cols, l.keys.Cols[it.key])
+		} else {
+			l.out.Cols = append(l.out.Cols, l.values[it.output])
+		}
+	}
+	return l, nil
+}
+
+func (l *lookup) execute(ctx context.Context, args []*vector.Vector, asOf *uint64) (session.Result, error) {
+	l.keys.Reset()
+	l.enc.Reset()
+	for _, v := range l.values {
+		v.Reset()
+	}
+	l.plan.keysOf(args, l.keys, l.enc)
+	if err := l.fill(ctx, asOf, nil); err != nil {
+		return nil, err
+	}
+	l.out.N = l.keys.N
+	l.result = chunkRows{noRows: noRows{"SELECT"}, chunk: &l.out}
+	return &l.result, nil
+}
+
+// fill assembles the values of the keys at one instant and position: the newest, or asOf; t nil is the session's read time.
+func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
+	for _, g := range l.groups {
+		if err := l.s.refuseOwnWrites(l.cat, g.read.group.Relation); err != nil {
+			return err
+		}
+	}
+	var when int64
+	view := l.s.e.mat.View(l.cat) // the position first, then the instant: rows that the server timed before it all count
+	defer view.Close()
+	if t != nil {
+		when = *t
+	} else {
+		when = l.s.readTime()
+	}
+	for _, g := range l.groups {
+		src := view.Source(g.live, asOf, l.s.readFlags(), &l.stats)
+		for i := range l.keys.N {
+			if i&1023 == 1023 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+			key := l.enc.Bytes(i)
+			pieces, err := src.Key(ctx, key)
+			if err == nil {
+				err = g.read.values(g.as, pieces, when, false, l.values)
+			}
+			if errors.Is(err, tiles.ErrNotRetained) { // older than the online store keeps: the runs have it
+				if pieces, err = src.History(ctx, key); err == nil {
+					err = g.read.values(g.as, pieces, when, false, l.values)
+				}
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// positionOf is the last position committed by the time that n, a literal or a parameter, says.
+func (s *Session) positionOf(n *pg_query.Node, args []*vector.Vector) (uint64, error) {
+	t, err := s.timeOf(n, args)
+	if err != nil {
+		return 0, err
+	}
+	return s.e.log.PositionAt(t), nil
+}
+
+// timeOf is the timestamptz that a literal or a parameter says, in microseconds.
+func (s *Session) timeOf(n *pg_query.Node, args []*vector.Vector) (int64, error) {
+	if r := uncast(n).GetParamRef(); r != nil && int(r.Number) <= len(args) {
+		v := args[r.Number-1]
+		if v.IsNull(0) {
+			return 0, fail("22004", "the time must not be NULL")
+		}
+		if v.Type.Kind == vector.TimestampTZ {
+			return v.I64[0], nil
+		}
+		return parseTime(string(v.Bytes(0)), s.location)
+	}
+	text, null, ok := constantText(n)
+	if !ok || null {
+		return 0, hint(fail(codeUnsupported, "the time must be a literal or a parameter"), "AS OF '2024-06-01 12:00Z'")
+	}
+	return parseTime(text, s.location)
+}
+
+// readTime is the instant of an online read: tilehouse.read_time, or the clock.
+func (s *Session) readTime() int64 {
+	if v, ok := s.set["tilehouse.read_time"]; ok && v != "" {
+		if t, err := parseTime(v, s.location); err == nil {
+			return t
+		}
+	}
+	return s.e.now()
+}

@@ -1,0 +1,337 @@
+package engine
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// lookupPlan is SELECT columns FROM entity WHERE every key is bound: answered without DuckDB.
+type lookupPlan struct {
+	entity  *schema.Entity
+	keys    []keyTerm // one for each key of the entity, in its order
+	params  []vector.Type
+	columns []session.Column
+	items   []lookupItem
+	asOf    *pg_query.Node // FOR SYSTEM_TIME AS OF
+	read    *readPlan
+}
+
+// keyTerm binds a key to constants, a parameter, or a parameter that is an array.
+type keyTerm struct {
+	param  int            // n of $n, 0: constants
+	list   bool           // the parameter is an array: one row for each distinct element
+	consts *vector.Vector // of the key's type; NULLs give no row
+}
+
+// lookupItem is an output column: a key of the entity, or an output of the read plan.
+type lookupItem struct{ key, output int } // the other is -1
+
+// planLookup recognises a lookup; nil, nil where sel is something else.
+func (s *Session) planLookup(cat *schema.Catalog, st *parse.SQL, sel *pg_query.SelectStmt, oids []vector.Type) (*lookupPlan, error) {
+	rv := onlyRelation(sel)
+	if rv == nil || rv.Schemaname != "" {
+		return nil, nil
+	}
+	ent := cat.Entity(rv.Relname)
+	if ent == nil {
+		return nil, nil
+	}
+	alias := rv.Relname
+	if rv.Alias != nil {
+		if alias = rv.Alias.Aliasname; len(rv.Alias.Colnames) > 0 {
+			return nil, nil
+		}
+	}
+	p := &lookupPlan{entity: ent, keys: make([]keyTerm, len(ent.Keys))}
+	if t := st.Clauses.SystemTimeOf(rv); t != nil {
+		p.asOf = t.Expr
+	}
+	if ok, err := p.bindKeys(s, st.Text, sel.WhereClause, alias); !ok || err != nil {
+		return nil, err
+	}
+	outs := entityColumns(cat, ent)
+	var wanted []wantedOutput
+	add := func(name, as string) bool {
+		for i, k := range ent.Keys {
+			if k.Name == name {
+				p.items = append(p.items, lookupItem{key: i, output: -1})
+				p.columns = append(p.columns, session.Column{Name: as, Type: k.Type})
+				return true
+			}
+		}
+		o, ok := outs.find(name)
+		if !ok {
+			return false
+		}
+		p.items = append(p.items, lookupItem{key: -1, output: len(wanted)})
+		p.columns = append(p.columns, session.Column{Name: as, Type: o.output.Type})
+		wanted = append(wanted, o)
+		return true
+	}
+	for _, t := range sel.TargetList {
+		rt := t.GetResTarget()
+		ref := rt.GetVal().GetColumnRef()
+		if ref == nil {
+			return nil, nil
+		}
+		name, star, ok := columnOf(ref, alias)
+		switch {
+		case !ok:
+			return nil, nil
+		case star:
+			for _, k := range ent.Keys {
+				add(k.Name, k.Name)
+			}
+			for _, o := range outs {
+				if !o.output.Window.Following {
+					add(o.output.Name, o.output.Name)
+				}
+			}
+		default:
+			as := name
+			if rt.Name != "" {
+				as = rt.Name
+			}
+			if !add(name, as) {
+				return nil, at(noEntityColumn(ent, outs, name), st.Text, int(ref.Location))
+			}
+		}
+	}
+	if len(p.items) == 0 {
+		return nil, nil
+	}
+	for _, w := range wanted {
+		if w.output.Window.Following {
+			return nil, hint(fail(codeUnsupported, "%q looks forward: a label is read by ASOF JOIN only", w.output.Name), "SELECT l.*, f.%s FROM labels l ASOF JOIN %s f ON … AND l.ts > f.ts", w.output.Name, ent.Name)
+		}
+	}
+	p.read = newReadPlan(cat, wanted)
+	p.params = p.paramTypes()
+	return p, nil
+}
+
+// onlyRelation is the one relation of a SELECT that does nothing but choose columns and rows of it, or nil.
+func onlyRelation(sel *pg_query.SelectStmt) *pg_query.RangeVar {
+	if len(sel.FromClause) != 1 || sel.WhereClause == nil || sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.DistinctClause) > 0 ||
+		len(sel.GroupClause) > 0 || sel.HavingClause != nil || len(sel.WindowClause) > 0 || len(sel.SortClause) > 0 || sel.LimitCount != nil ||
+		sel.LimitOffset != nil || len(sel.LockingClause) > 0 || sel.WithClause != nil || sel.IntoClause != nil {
+		return nil
+	}
+	return sel.FromClause[0].GetRangeVar()
+}
+
+// columnOf is the column that ref names in a relation known as alias; star: all of them.
+func columnOf(ref *pg_query.ColumnRef, alias string) (name string, star, ok bool) {
+	f := ref.Fields
+	if len(f) == 2 {
+		if f[0].GetString_().GetSval() != alias {
+			return "", false, false
+		}
+		f = f[1:]
+	}
+	if len(f) != 1 {
+		return "", false, false
+	}
+	if f[0].GetAStar() != nil {
+		return "", true, true
+	}
+	return f[0].GetString_().GetSval(), false, true
+}
+
+// bindKeys takes the keys out of a condition; ok is false where the condition is more than a conjunction of key equalities.
+func (p *lookupPlan) bindKeys(s *Session, sql string, where *pg_query.Node, alias string) (ok bool, err error) {
+	seen := make([]bool, len(p.entity.Keys))
+	for _, c := range conjuncts(where) {
+		e := c.GetAExpr()
+		if e == nil {
+			return false, nil
+		}
+		left, right := e.Lexpr, e.Rexpr
+		if left.GetColumnRef() == nil {
+			left, right = right, left
+		}
+		ref := left.GetColumnRef()
+		if ref == nil || operator(e) != "=" {
+			return false, nil
+		}
+		name, star, ok := columnOf(ref, alias)
+		if !ok || star {
+			return false, nil
+		}
+		k := -1
+		for i, key := range p.entity.Keys {
+			if key.Name == name {
+				k = i
+			}
+		}
+		if k < 0 || seen[k] {
+			return false, nil
+		}
+		seen[k] = true
+		t := p.entity.Keys[k].Type
+		switch e.Kind {
+		case pg_query.A_Expr_Kind_AEXPR_OP:
+			p.keys[k], ok, err = s.keyTermOf(sql, right, t)
+		case pg_query.A_Expr_Kind_AEXPR_IN:
+			p.keys[k], ok, err = s.keyListOf(sql, right.GetList().GetItems(), t)
+		case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
+			right = uncast(right)
+			if r := right.GetParamRef(); r != nil {
+				p.keys[k], ok = keyTerm{param: int(r.Number), list: true}, true
+			} else if a := right.GetAArrayExpr(); a != nil {
+				p.keys[k], ok, err = s.keyListOf(sql, a.Elements, t)
+			} else if c := right.GetAConst(); c.GetSval() != nil {
+				p.keys[k], ok, err = s.keyArrayOf(sql, c, t)
+			} else {
+				ok = false
+			}
+		default:
+			return false, nil
+		}
+		if !ok || err != nil {
+			return false, err
+		}
+	}
+	for _, b := range seen {
+		if !b {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+// conjuncts are the terms of a conjunction.
+func conjuncts(n *pg_query.Node) []*pg_query.Node {
+	if n == nil {
+		return nil
+	}
+	if b := n.GetBoolExpr(); b != nil && b.Boolop == pg_query.BoolExprType_AND_EXPR {
+		var out []*pg_query.Node
+		for _, a := range b.Args {
+			out = append(out, conjuncts(a)...)
+		}
+		return out
+	}
+	return []*pg_query.Node{n}
+}
+
+func operator(e *pg_query.A_Expr) string {
+	if n := len(e.Name); n > 0 {
+		return e.Name[n-1].GetString_().GetSval()
+	}
+	return ""
+}
+
+// uncast is the operand of casts.
+func uncast(n *pg_query.Node) *pg_query.Node {
+	for n.GetTypeCast() != nil {
+		n = n.GetTypeCast().Arg
+	}
+	return n
+}
+
+func (s *Session) keyTermOf(sql string, n *pg_query.Node, t vector.Type) (keyTerm, bool, error) {
+	if r := uncast(n).GetParamRef(); r != nil {
+		return keyTerm{param: int(r.Number)}, true, nil
+	}
+	return s.keyListOf(sql, []*pg_query.Node{n}, t)
+}
+
+func (s *Session) keyListOf(sql string, items []*pg_query.Node, t vector.Type) (keyTerm, bool, error) {
+	k := keyTerm{consts: vector.New(t, len(items))}
+	for _, n := range items {
+		ok, err := s.appendConstant(k.consts, uncast(n))
+		if err != nil {
+			return k, false, at(asError(err), sql, nodeLocation(n))
+		}
+		if !ok {
+			return k, false, nil
+		}
+	}
+	return k, true, nil
+}
+
+func (s *Session) keyArrayOf(sql string, c *pg_query.A_Const, t vector.Type) (keyTerm, bool, error) {
+	v, err := s.parseText(vector.ListOf(t), c.GetSval().Sval)
+	if err != nil {
+		return keyTerm{}, false, at(asError(err), sql, int(c.Location))
+	}
+	return keyTerm{consts: v.Child[0]}, true, nil
+}
+
+func (p *lookupPlan) paramTypes() []vector.Type {
+	var out []vector.Type
+	for i, k := range p.keys {
+		for k.param > len(out) {
+			out = append(out, vector.T(vector.Text))
+		}
+		if k.param > 0 {
+			t := p.entity.Keys[i].Type
+			if k.list {
+				t = vector.ListOf(t)
+			}
+			out[k.param-1] = t
+		}
+	}
+	return out
+}
+
+// keysOf are the distinct non-NULL keys that the arguments bind: their values by key column, and their encodings.
+func (p *lookupPlan) keysOf(args []*vector.Vector, out *vector.Chunk, enc *vector.Vector) {
+	lists := make([]*vector.Vector, len(p.keys))
+	for i, k := range p.keys {
+		switch {
+		case k.param == 0:
+			lists[i] = k.consts
+		case !k.list:
+			lists[i] = args[k.param-1]
+		case args[k.param-1].IsNull(0):
+			lists[i] = vector.New(p.entity.Keys[i].Type, 0)
+		default:
+			lists[i] = args[k.param-1].Child[0]
+		}
+	}
+	var seen map[string]bool
+	var scratch []byte
+	pos := make([]int, len(lists))
+	for {
+		null := false
+		scratch = scratch[:0]
+		for i, l := range lists {
+			if pos[i] >= l.N {
+				return
+			}
+			null = null || l.IsNull(pos[i])
+			scratch = vector.AppendKey(scratch, l, pos[i])
+		}
+		if !null && !seen[string(scratch)] {
+			for i, l := range lists {
+				out.Cols[i].AppendFrom(l, pos[i])
+			}
+			out.N++
+			enc.AppendBytes(scratch)
+			if single := len(lists) == 1 && lists[0].N == 1; !single {
+				if seen == nil {
+					seen = map[string]bool{}
+				}
+				seen[string(scratch)] = true
+			}
+		}
+		i := len(pos) - 1 // the next combination: the last key moves fastest
+		for ; i >= 0; i-- {
+			if pos[i]++; pos[i] < lists[i].N {
+				break
+			}
+			if i > 0 {
+				pos[i] = 0
+			}
+		}
+		if i < 0 {
+			return
+		}
+	}
+}

@@ -1,0 +1,132 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/pointintime"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// wantedOutput is an output of a feature that a statement reads.
+type wantedOutput struct {
+	feature *schema.Feature
+	output  *schema.Output
+}
+
+type outputList []wantedOutput
+
+// entityColumns are the outputs of all features of an entity, in the order of their creation.
+func entityColumns(cat *schema.Catalog, ent *schema.Entity) outputList {
+	var out outputList
+	for _, f := range cat.FeaturesOf(ent.ID) {
+		for i := range f.Outputs {
+			out = append(out, wantedOutput{f, &f.Outputs[i]})
+		}
+	}
+	return out
+}
+
+func (l outputList) find(name string) (wantedOutput, bool) {
+	for _, w := range l {
+		if w.output.Name == name {
+			return w, true
+		}
+	}
+	return wantedOutput{}, false
+}
+
+func noEntityColumn(ent *schema.Entity, outs outputList, name string) *session.Error {
+	names := []string{columnNames(ent.Keys)}
+	for _, o := range outs {
+		names = append(names, o.output.Name)
+	}
+	return hint(fail(codeUndefinedColumn, "column %q of entity %q does not exist", name, ent.Name), "Columns of %s: %s.", ent.Name, strings.Join(names, ", "))
+}
+
+// readPlan is the outputs of a read, by the group that holds their partial states.
+type readPlan struct {
+	outputs []wantedOutput
+	groups  []groupRead
+}
+
+// groupRead is the outputs that one group serves.
+type groupRead struct {
+	group   *schema.Group
+	outputs []groupOutput
+}
+
+type groupOutput struct {
+	at      int // in readPlan.outputs
+	partial int // in the group
+	window  pointintime.Window
+}
+
+func newReadPlan(cat *schema.Catalog, wanted []wantedOutput) *readPlan {
+	p := &readPlan{outputs: wanted}
+	byGroup := map[uint32]int{}
+	for i, w := range wanted {
+		g := cat.Groups[w.feature.Group]
+		if g == nil {
+			continue // not materialized: check refuses it
+		}
+		gi, ok := byGroup[g.ID]
+		if !ok {
+			gi = len(p.groups)
+			byGroup[g.ID] = gi
+			p.groups = append(p.groups, groupRead{group: g})
+		}
+		p.groups[gi].outputs = append(p.groups[gi].outputs, groupOutput{at: i, partial: g.Partial(w.output.Partial), window: pointintime.Window(w.output.Window)})
+	}
+	return p
+}
+
+// check refuses a read of a feature that has no data.
+func (p *readPlan) check(cat *schema.Catalog) error {
+	for _, w := range p.outputs {
+		if cat.Groups[w.feature.Group] == nil {
+			return hint(fail("55000", "feature %q has not been materialized", w.feature.Name), "REFRESH FEATURE %s;", w.feature.Name)
+		}
+	}
+	return nil
+}
+
+// values assembles the outputs of one key at the cut t and appends them to cols: the one path under lookup, features_at and
+// EXPLAIN FEATURE. w is reused over keys; a nil pieces has no events.
+func (g *groupRead) values(w *assembler, pieces event.Pieces, t int64, inclusive bool, cols []*vector.Vector) error {
+	for i := range g.outputs {
+		w.wants[i].Interval = g.outputs[i].window.Interval(t, inclusive)
+		w.wants[i].State.Reset()
+	}
+	if pieces != nil {
+		if err := pointintime.Assemble(pieces, w.partials, w.wants); err != nil {
+			return err
+		}
+	}
+	for i, o := range g.outputs {
+		if err := w.wants[i].State.Finalize(cols[o.at]); err != nil {
+			return fmt.Errorf("%s: %w", w.names[i], err)
+		}
+	}
+	return nil
+}
+
+// assembler is the states that values assembles into.
+type assembler struct {
+	partials []event.Partial
+	wants    []pointintime.Want
+	names    []string
+}
+
+func (p *readPlan) assembler(g *groupRead, live *materialize.Group) *assembler {
+	w := &assembler{partials: live.Partials}
+	for _, o := range g.outputs {
+		w.wants = append(w.wants, pointintime.Want{Partial: o.partial, State: live.Partials[o.partial].Agg.New()})
+		w.names = append(w.names, p.outputs[o.at].output.Name)
+	}
+	return w
+}

@@ -1,0 +1,209 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// bindSelect binds a SELECT: a lookup, one with an ASOF join to features, or one that DuckDB runs.
+func (s *Session) bindSelect(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
+	sel := st.Node.GetSelectStmt()
+	lookup, err := s.planLookup(cat, st, sel, given)
+	if err != nil {
+		return bound{}, err
+	}
+	if lookup != nil {
+		return s.bindLookup(cat, st, lookup)
+	}
+	return s.bindQuery(ctx, cat, st, given)
+}
+
+// bindQuery binds a SELECT that DuckDB finishes.
+func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
+	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
+	plan, err := s.planAsof(b, st)
+	if err != nil {
+		return bound{}, err
+	}
+	if plan != nil {
+		if err := plan.describe(b); err != nil {
+			return bound{}, err
+		}
+	}
+	if err := refuseLeftOver(st, plan); err != nil {
+		return bound{}, err
+	}
+	sql, err := b.duckSQL(clone(st.Node))
+	if err != nil {
+		return bound{}, err
+	}
+	params, columns, err := s.describe(ctx, st.Text, sql, given)
+	if err != nil {
+		return bound{}, err
+	}
+	return bound{params: params, columns: columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		return s.runQuery(ctx, cat, st, plan, args, nil)
+	}}, nil
+}
+
+// refuseLeftOver refuses clauses that no plan took: silence would be a wrong answer.
+func refuseLeftOver(st *parse.SQL, plan *asofPlan) error {
+	for _, a := range st.Clauses.Asof {
+		if plan == nil || !plan.took(a.Join) {
+			return at(hint(fail(codeUnsupported, "ASOF JOIN over ordinary relations is not supported yet"), "The right side must be an entity, or a SELECT with WINDOW."), st.Text, a.Position)
+		}
+	}
+	for _, w := range st.Clauses.Windows {
+		if plan == nil || !plan.tookWindow(w.Select) {
+			return at(hint(fail(codeUnsupported, "a SELECT with WINDOW stands on the right side of ASOF JOIN"), "FROM labels l ASOF JOIN (SELECT … WINDOW 51 HOURS) x ON … AND l.ts > x.ts"), st.Text, w.Position)
+		}
+	}
+	for _, t := range st.Clauses.SystemTime {
+		if plan == nil || !plan.tookRelation(t.Relation) {
+			return at(fail(codeUnsupported, "FOR SYSTEM_TIME AS OF is for entities"), st.Text, t.Position)
+		}
+	}
+	for _, t := range st.Clauses.Samples {
+		if t.Method == "stratified" {
+			return at(fail(codeUnsupported, "TABLESAMPLE stratified is not supported yet"), st.Text, t.Position)
+		}
+	}
+	return nil
+}
+
+// describe asks DuckDB for parameters and columns of a statement.
+func (s *Session) describe(ctx context.Context, text, sql string, given []vector.Type) ([]vector.Type, []session.Column, error) {
+	d, err := s.conn.Prepare(ctx, sql)
+	if err != nil {
+		return nil, nil, asError(err)
+	}
+	defer d.Close()
+	params := d.Params()
+	for i := range params {
+		if i < len(given) && given[i].Kind != vector.Invalid {
+			params[i] = given[i]
+		}
+	}
+	var columns []session.Column
+	for _, c := range d.Columns() {
+		columns = append(columns, session.Column{Name: c.Name, Type: c.Type})
+	}
+	if columns == nil {
+		columns = []session.Column{}
+	}
+	return params, columns, nil
+}
+
+// runQuery executes a SELECT at the newest position; copy is set for COPY … TO STDOUT.
+func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *asofPlan, args []*vector.Vector, copy *session.CopyFormat) (session.Result, error) {
+	ctx, cancel := s.statementContext(ctx)
+	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
+	done := func() { cancel(); s.dropTemps() }
+	rows, err := func() (*duck.Rows, error) {
+		if err := s.beginDuck(ctx); err != nil {
+			return nil, err
+		}
+		if plan != nil {
+			if err := plan.execute(b, args); err != nil {
+				return nil, err
+			}
+		}
+		sql, err := b.duckSQL(clone(st.Node))
+		if err != nil {
+			return nil, err
+		}
+		return s.conn.Query(ctx, sql, args...)
+	}()
+	if err != nil {
+		done()
+		return nil, asError(err)
+	}
+	return &duckRows{noRows: noRows{"SELECT"}, s: s, rows: rows, done: done, copy: copy}, nil
+}
+
+// temp makes the name of a new temporary table, which dropTemps drops.
+func (s *Session) temp(kind string) string {
+	s.temps++
+	name := fmt.Sprintf("__%s_%d", kind, s.temps)
+	s.tempNames = append(s.tempNames, name)
+	return name
+}
+
+// dropTemps drops the temporary tables of the statement that ended.
+func (s *Session) dropTemps() {
+	for _, name := range s.tempNames {
+		_, _ = s.conn.Exec(context.Background(), "DROP TABLE IF EXISTS temp.main."+name) // a failed block has dropped it
+	}
+	s.tempNames = s.tempNames[:0]
+}
+
+// bindOrdinary binds a statement that DuckDB runs on ordinary tables. rv is the object it changes, tag its command tag.
+func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type, rv *pg_query.RangeVar, tag string, returning bool) (bound, error) {
+	if rv != nil {
+		if rv.Schemaname == "tilehouse" || rv.Schemaname == "pg_catalog" || rv.Schemaname == "information_schema" {
+			return bound{}, at(fail("42501", "schema %q cannot be changed", rv.Schemaname), st.Text, int(rv.Location))
+		}
+		if o := cat.Lookup(rv.Relname); o != nil {
+			return bound{}, at(hint(fail(codeWrongObject, "%s cannot be applied to %q", firstWords(st.Text), rv.Relname), "It is an object of Tilehouse's catalog; DROP and CREATE it anew."), st.Text, int(rv.Location))
+		}
+	}
+	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
+	if err := refuseLeftOver(st, nil); err != nil {
+		return bound{}, err
+	}
+	sql, err := b.duckSQL(clone(st.Node))
+	if err != nil {
+		return bound{}, err
+	}
+	out := bound{}
+	dml := tag == "INSERT 0" || tag == "UPDATE" || tag == "DELETE"
+	if dml {
+		var columns []session.Column
+		if out.params, columns, err = s.describe(ctx, st.Text, sql, given); err != nil {
+			return bound{}, err
+		}
+		if returning {
+			out.columns = columns
+		}
+	}
+	out.run = func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		if err := s.refuseMixed(false); err != nil {
+			return nil, err
+		}
+		if err := s.beginDuck(ctx); err != nil {
+			return nil, err
+		}
+		b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
+		sql, err := b.duckSQL(clone(st.Node))
+		if err != nil {
+			return nil, err
+		}
+		if s.tx != nil {
+			s.tx.ordinary = true
+		}
+		if returning {
+			rows, err := s.conn.Query(ctx, sql, args...)
+			if err != nil {
+				return nil, err
+			}
+			return &duckRows{noRows: noRows{tag}, s: s, rows: rows}, nil
+		}
+		n, err := s.conn.Exec(ctx, sql, args...)
+		if err != nil {
+			return nil, err
+		}
+		if dml || tag == "SELECT" {
+			return noRows{fmt.Sprintf("%s %d", tag, n)}, nil
+		}
+		return noRows{tag}, nil
+	}
+	return out, nil
+}

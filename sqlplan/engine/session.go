@@ -1,0 +1,101 @@
+package engine
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/event"
+)
+
+// maxNotices bounds the notices kept between two messages to the client.
+const maxNotices = 1000
+
+// Session is one connection's state. It implements session.Session.
+type Session struct {
+	e         *Engine
+	info      session.ConnectInfo
+	conn      *duck.Conn // for SQL that DuckDB runs
+	location  *time.Location
+	set       map[string]string
+	changed   []string
+	notices   []session.Notice
+	tx        *transaction     // nil outside a block
+	reads     *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise
+	temps     int              // temporary tables made so far
+	tempNames []string         // temporary tables of the running statement
+}
+
+func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
+	conn, err := e.db.Connect()
+	if err != nil {
+		return nil, err
+	}
+	s := &Session{e: e, info: info, conn: conn, location: time.UTC, set: map[string]string{}}
+	for name, v := range info.Params {
+		if _, ok := settings[strings.ToLower(name)]; !ok {
+			continue // startup parameters of other servers are no reason to refuse a client
+		}
+		if err := s.setSetting(name, v); err != nil {
+			conn.Close()
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+// Close ends the session; an open transaction block is rolled back.
+func (s *Session) Close() {
+	s.rollback()
+	s.conn.Close()
+}
+
+// Split cuts a query text into statements.
+func (s *Session) Split(sql string) ([]session.Fragment, error) {
+	parts, err := parse.Split(sql)
+	if err != nil {
+		return nil, asError(err)
+	}
+	out := make([]session.Fragment, len(parts))
+	for i, p := range parts {
+		out[i] = session.Fragment{SQL: p.SQL, Offset: p.Offset}
+	}
+	return out, nil
+}
+
+func (s *Session) notice(n session.Notice) {
+	if n.Severity == "" {
+		n.Severity = "NOTICE"
+	}
+	if n.Code == "" {
+		n.Code = "00000"
+	}
+	if len(s.notices) < maxNotices {
+		s.notices = append(s.notices, n)
+	}
+}
+
+// Notices returns and forgets the notices since the last call.
+func (s *Session) Notices() []session.Notice {
+	out := s.notices
+	s.notices = nil
+	return out
+}
+
+// statementContext bounds ctx by statement_timeout.
+func (s *Session) statementContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	if d, err := millis(s.Setting("statement_timeout")); err == nil && d > 0 {
+		return context.WithTimeout(ctx, d)
+	}
+	return ctx, func() {}
+}
+
+// readFlags are the mechanisms that the session's settings switch off.
+func (s *Session) readFlags() materialize.Flags {
+	off := func(name string) bool { return s.set[name] == "off" }
+	return materialize.Flags{NoRuns: off("tilehouse.use_runs"), NoPartials: off("tilehouse.use_partials"), NoTiles: off("tilehouse.use_row_packs")}
+}

@@ -1,0 +1,195 @@
+package engine
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+)
+
+// setting is a run-time parameter of a session.
+type setting struct {
+	name     string // as SHOW prints it
+	initial  string
+	help     string
+	reported bool                                 // sent to the client when it changes
+	fixed    bool                                 // SET is refused
+	check    func(v string) (string, error)       // normalises a value; nil: any
+	apply    func(s *Session, v string) (e error) // takes effect; nil: read where needed
+}
+
+// settings are all that SET, SHOW and tilehouse.settings know, by lower-case name.
+var settings = func() map[string]*setting {
+	m := map[string]*setting{}
+	for _, s := range []*setting{
+		{name: "TimeZone", initial: "UTC", help: "how times are printed and literals without a zone are read", reported: true, check: checkZone, apply: applyZone},
+		{name: "DateStyle", initial: "ISO, MDY", help: "how dates are printed", reported: true, check: oneOf("ISO, MDY", "iso", "iso, mdy", "iso, dmy", "iso, ymd")},
+		{name: "IntervalStyle", initial: "postgres", help: "how intervals are printed", reported: true, check: oneOf("postgres", "postgres")},
+		{name: "client_encoding", initial: "UTF8", help: "the client's encoding", reported: true, check: oneOf("UTF8", "utf8", "utf-8", "unicode")},
+		{name: "server_encoding", initial: "UTF8", help: "the server's encoding", reported: true, fixed: true},
+		{name: "server_version", initial: "15.0 (Tilehouse)", help: "the PostgreSQL version that clients see", reported: true, fixed: true},
+		{name: "server_version_num", initial: "150000", help: "the same as a number", fixed: true},
+		{name: "standard_conforming_strings", initial: "on", help: "backslashes in '…' are ordinary", reported: true, check: oneOf("on", "on", "true", "1")},
+		{name: "integer_datetimes", initial: "on", help: "times are integers on the wire", reported: true, fixed: true},
+		{name: "is_superuser", initial: "off", help: "whether the role is a superuser", reported: true, fixed: true},
+		{name: "session_authorization", initial: DefaultRole, help: "the session's role", reported: true, fixed: true},
+		{name: "application_name", initial: "", help: "the client's name of itself", reported: true},
+		{name: "search_path", initial: `"$user", public`, help: "schemas that unqualified names are looked up in"},
+		{name: "extra_float_digits", initial: "1", help: "precision of floats in text"},
+		{name: "bytea_output", initial: "hex", help: "how bytea is printed", check: oneOf("hex", "hex")},
+		{name: "client_min_messages", initial: "notice", help: "the least level of messages sent"},
+		{name: "default_transaction_isolation", initial: "read committed", help: "isolation of new transactions"},
+		{name: "transaction_isolation", initial: "read committed", help: "isolation of this transaction"},
+		{name: "default_transaction_read_only", initial: "off", help: "whether new transactions are read only"},
+		{name: "max_identifier_length", initial: "63", help: "bytes of an identifier", fixed: true},
+		{name: "statement_timeout", initial: "0", help: "milliseconds that a statement may take; 0: any", check: checkMillis},
+		{name: "lock_timeout", initial: "0", help: "accepted; there are no locks to wait for"},
+		{name: "idle_in_transaction_session_timeout", initial: "0", help: "accepted"},
+		{name: "row_security", initial: "off", help: "accepted"},
+		{name: "synchronous_commit", initial: "on", help: "every commit is synced", check: oneOf("on", "on", "true")},
+		{name: "tilehouse.read_time", initial: "", help: "the instant t of online reads; empty: the clock", check: checkTime},
+		{name: "tilehouse.use_row_packs", initial: "on", help: "for tests: off reads edges from runs", check: checkBool},
+		{name: "tilehouse.use_levels", initial: "on", help: "for tests: off folds rows where states of part of a day exist", check: checkBool},
+		{name: "tilehouse.use_runs", initial: "on", help: "for tests: off scans and sorts the source's rows for each read", check: checkBool},
+		{name: "tilehouse.use_partials", initial: "on", help: "for tests: off folds rows where daily partials exist", check: checkBool},
+	} {
+		m[strings.ToLower(s.name)] = s
+	}
+	return m
+}()
+
+func settingNames() []string { return slices.Sorted(maps.Keys(settings)) }
+
+func oneOf(canonical string, accepted ...string) func(string) (string, error) {
+	return func(v string) (string, error) {
+		if slices.Contains(accepted, strings.ToLower(v)) {
+			return canonical, nil
+		}
+		return "", hint(fail(codeInvalidParameter, "value %q is not supported", v), "Supported: %s.", canonical)
+	}
+}
+
+func checkBool(v string) (string, error) {
+	switch strings.ToLower(v) {
+	case "on", "true", "yes", "1":
+		return "on", nil
+	case "off", "false", "no", "0":
+		return "off", nil
+	}
+	return "", fail(codeInvalidParameter, "requires a Boolean value, not %q", v)
+}
+
+func checkZone(v string) (string, error) {
+	if strings.EqualFold(v, "utc") || strings.EqualFold(v, "gmt") {
+		return strings.ToUpper(v), nil
+	}
+	if _, err := time.LoadLocation(v); err != nil || v == "" || strings.EqualFold(v, "local") {
+		return "", fail(codeInvalidParameter, "invalid value for parameter \"TimeZone\": %q", v)
+	}
+	return v, nil
+}
+
+func checkMillis(v string) (string, error) {
+	if _, err := millis(v); err != nil {
+		return "", fail(codeInvalidParameter, "invalid value for parameter: %q", v)
+	}
+	return v, nil
+}
+
+// millis reads a duration as PostgreSQL's settings do: a number of milliseconds, or a number with a unit.
+func millis(v string) (time.Duration, error) {
+	if d, err := time.ParseDuration(strings.ReplaceAll(strings.ReplaceAll(v, "min", "m"), " ", "")); err == nil {
+		return d, nil
+	}
+	return time.ParseDuration(strings.TrimSpace(v) + "ms")
+}
+
+func checkTime(v string) (string, error) {
+	if v == "" {
+		return "", nil
+	}
+	if _, err := parseTime(v, time.UTC); err != nil {
+		return "", err
+	}
+	return v, nil
+}
+
+func applyZone(s *Session, v string) error {
+	loc, err := time.LoadLocation(v)
+	if err != nil {
+		return fail(codeInvalidParameter, "unknown time zone %q", v)
+	}
+	s.location = loc
+	return nil
+}
+
+// Setting is the value of a setting, "" for an unknown one.
+func (s *Session) Setting(name string) string {
+	if v, ok := s.set[strings.ToLower(name)]; ok {
+		return v
+	}
+	if d, ok := settings[strings.ToLower(name)]; ok {
+		return d.initial
+	}
+	return ""
+}
+
+// setSetting is SET name = value.
+func (s *Session) setSetting(name, value string) error {
+	key := strings.ToLower(name)
+	d, ok := settings[key]
+	if !ok {
+		return hint(fail(codeUndefinedObject, "unrecognized configuration parameter %q", name), "SELECT name, setting FROM tilehouse.settings lists them.")
+	}
+	if d.fixed {
+		return fail("55P02", "parameter %q cannot be changed", d.name)
+	}
+	if d.check != nil {
+		v, err := d.check(value)
+		if err != nil {
+			return err
+		}
+		value = v
+	}
+	if d.apply != nil {
+		if err := d.apply(s, value); err != nil {
+			return err
+		}
+	}
+	s.set[key] = value
+	if d.reported {
+		s.changed = append(s.changed, d.name)
+	}
+	return nil
+}
+
+// resetSetting is RESET name.
+func (s *Session) resetSetting(name string) error {
+	d, ok := settings[strings.ToLower(name)]
+	if !ok {
+		return fail(codeUndefinedObject, "unrecognized configuration parameter %q", name)
+	}
+	if d.fixed {
+		return nil
+	}
+	return s.setSetting(name, d.initial)
+}
+
+// ReportedSettings are the settings that the client is told of: all, or those changed since the last call.
+func (s *Session) ReportedSettings(all bool) map[string]string {
+	if !all && len(s.changed) == 0 {
+		return nil
+	}
+	out := map[string]string{}
+	for _, d := range settings {
+		if d.reported && (all || slices.Contains(s.changed, d.name)) {
+			out[d.name] = s.Setting(d.name)
+		}
+	}
+	s.changed = s.changed[:0]
+	return out
+}
+
+var _ session.Session = (*Session)(nil)

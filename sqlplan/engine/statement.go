@@ -1,0 +1,236 @@
+package engine
+
+import (
+	"context"
+	"slices"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// prepared is a bound statement. It implements session.Statement.
+type prepared struct {
+	s       *Session
+	sql     string
+	oids    []uint32
+	version uint64 // of the catalog it was bound at
+	bound
+}
+
+// bound is what binding a statement makes.
+type bound struct {
+	params  []vector.Type
+	columns []session.Column
+	// allowed in a failed block: only what ends it.
+	ends bool
+	// alone is refused inside a block.
+	alone bool
+	run   func(ctx context.Context, args []*vector.Vector) (session.Result, error)
+}
+
+// Parse binds one statement.
+func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (session.Statement, error) {
+	p := &prepared{s: s, sql: sql, oids: slices.Clone(paramOIDs)}
+	if err := p.bind(ctx); err != nil {
+		return nil, s.failed(err)
+	}
+	return p, nil
+}
+
+func (p *prepared) bind(ctx context.Context) error {
+	cat := p.s.e.catalog.Current()
+	p.version = cat.Version
+	st, err := parse.Parse(p.sql)
+	if err != nil {
+		return err
+	}
+	if st == nil {
+		p.bound = bound{run: func(context.Context, []*vector.Vector) (session.Result, error) { return noRows{}, nil }}
+		return nil
+	}
+	given := make([]vector.Type, len(p.oids))
+	for i, oid := range p.oids {
+		if oid != 0 {
+			given[i], _ = codec.TypeOf(oid)
+		}
+	}
+	p.bound, err = p.s.bindStatement(ctx, cat, p.sql, st, given)
+	if err != nil {
+		return err
+	}
+	for i, t := range given { // a client that names a type sends that type
+		if i < len(p.params) && t.Kind != vector.Invalid && p.params[i].Kind == vector.Invalid {
+			p.params[i] = t
+		}
+	}
+	for i := range p.params {
+		if p.params[i].Kind == vector.Invalid || p.params[i].Kind == vector.Null {
+			p.params[i] = vector.T(vector.Text)
+		}
+	}
+	return nil
+}
+
+func (p *prepared) Params() []vector.Type     { return p.params }
+func (p *prepared) Columns() []session.Column { return p.columns }
+func (p *prepared) Close()                    {}
+
+// Execute runs the statement; it is bound again where the catalog changed since.
+func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+	if p.s.tx != nil && p.s.tx.failed && !p.ends {
+		return nil, fail(codeFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block")
+	}
+	if p.s.tx != nil && !p.s.tx.implicit && p.alone {
+		return nil, p.s.failed(fail(codeInTransaction, "%s cannot run inside a transaction block", firstWords(p.sql)))
+	}
+	if p.version != p.s.e.catalog.Current().Version {
+		columns := p.columns
+		if err := p.bind(ctx); err != nil {
+			return nil, p.s.failed(err)
+		}
+		if !slices.EqualFunc(columns, p.columns, func(a, b session.Column) bool { return a.Name == b.Name && a.Type.Equal(b.Type) }) {
+			return nil, p.s.failed(fail(codePlanChanged, "cached plan must not change result type"))
+		}
+	}
+	r, err := p.run(ctx, args)
+	if err != nil {
+		return nil, p.s.failed(err)
+	}
+	return r, nil
+}
+
+func firstWords(sql string) string {
+	w := strings.Fields(sql)
+	return strings.ToUpper(strings.Join(w[:min(len(w), 2)], " "))
+}
+
+// command is a bound statement without rows and parameters.
+func command(run func(ctx context.Context) (tag string, err error)) bound {
+	return bound{run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
+		tag, err := run(ctx)
+		if err != nil {
+			return nil, err
+		}
+		return noRows{tag}, nil
+	}}
+}
+
+// definition is a command that changes the catalog, which has no part in transaction blocks yet.
+func definition(run func(ctx context.Context) (tag string, err error)) bound {
+	b := command(run)
+	b.alone = true
+	return b
+}
+
+func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql string, st parse.Statement, given []vector.Type) (bound, error) {
+	switch st := st.(type) {
+	case *parse.CreateTable:
+		return definition(func(ctx context.Context) (string, error) { return s.createEventTable(ctx, st) }), nil
+	case *parse.CreateEntity:
+		return definition(func(ctx context.Context) (string, error) { return s.createEntity(ctx, sql, st) }), nil
+	case *parse.CreateSource:
+		return definition(func(ctx context.Context) (string, error) { return s.createSource(ctx, st) }), nil
+	case *parse.CreateEventView:
+		return definition(func(ctx context.Context) (string, error) { return s.createEventView(ctx, st) }), nil
+	case *parse.CreateFeature:
+		return definition(func(ctx context.Context) (string, error) { return s.createFeature(ctx, st) }), nil
+	case *parse.Drop:
+		return definition(func(ctx context.Context) (string, error) { return s.drop(ctx, sql, st) }), nil
+	case *parse.Refresh:
+		return definition(func(ctx context.Context) (string, error) { return s.refresh(ctx, sql, st) }), nil
+	case *parse.Show:
+		return s.bindShow(ctx, cat, st)
+	case *parse.Explain:
+		return s.bindExplain(ctx, cat, sql, st, given)
+	case *parse.ExplainFeature:
+		return s.bindExplainFeature(ctx, cat, st)
+	case *parse.SQL:
+		return s.bindSQL(ctx, cat, st, given)
+	}
+	return bound{}, fail(codeUnsupported, "%s is not supported yet", firstWords(sql))
+}
+
+// bindSQL binds a statement of PostgreSQL's.
+func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
+	switch n := st.Node.Node.(type) {
+	case *pg_query.Node_TransactionStmt:
+		kind := transactionKind(n.TransactionStmt)
+		b := command(func(ctx context.Context) (string, error) { return s.transactionStatement(ctx, kind) })
+		b.ends = kind == "COMMIT" || kind == "ROLLBACK"
+		return b, nil
+	case *pg_query.Node_VariableSetStmt:
+		return command(func(context.Context) (string, error) { return s.variableSet(n.VariableSetStmt) }), nil
+	case *pg_query.Node_VariableShowStmt:
+		return s.bindVariableShow(n.VariableShowStmt)
+	case *pg_query.Node_DiscardStmt:
+		return command(func(context.Context) (string, error) { return "DISCARD ALL", s.discard() }), nil
+	case *pg_query.Node_SelectStmt:
+		if n.SelectStmt.IntoClause != nil {
+			return bound{}, hint(fail(codeUnsupported, "SELECT INTO is not supported"), "CREATE TABLE … AS SELECT …")
+		}
+		return s.bindSelect(ctx, cat, st, given)
+	case *pg_query.Node_InsertStmt:
+		if r := eventTableOf(cat, n.InsertStmt.Relation); r != nil {
+			return s.bindInsert(ctx, cat, st, n.InsertStmt, r, given)
+		}
+		return s.bindOrdinary(ctx, cat, st, given, n.InsertStmt.Relation, "INSERT 0", len(n.InsertStmt.ReturningList) > 0)
+	case *pg_query.Node_UpdateStmt:
+		if r := eventTableOf(cat, n.UpdateStmt.Relation); r != nil {
+			return s.bindUpdate(ctx, cat, st, n.UpdateStmt, r, given)
+		}
+		return s.bindOrdinary(ctx, cat, st, given, n.UpdateStmt.Relation, "UPDATE", len(n.UpdateStmt.ReturningList) > 0)
+	case *pg_query.Node_DeleteStmt:
+		if r := eventTableOf(cat, n.DeleteStmt.Relation); r != nil {
+			return s.bindDelete(ctx, cat, st, n.DeleteStmt, r, given)
+		}
+		return s.bindOrdinary(ctx, cat, st, given, n.DeleteStmt.Relation, "DELETE", len(n.DeleteStmt.ReturningList) > 0)
+	case *pg_query.Node_CopyStmt:
+		return s.bindCopy(ctx, cat, st, n.CopyStmt)
+	case *pg_query.Node_CreateStmt:
+		return s.bindOrdinary(ctx, cat, st, nil, n.CreateStmt.Relation, "CREATE TABLE", false)
+	case *pg_query.Node_CreateTableAsStmt:
+		return s.bindOrdinary(ctx, cat, st, nil, n.CreateTableAsStmt.Into.Rel, "SELECT", false)
+	case *pg_query.Node_ViewStmt:
+		return s.bindOrdinary(ctx, cat, st, nil, n.ViewStmt.View, "CREATE VIEW", false)
+	case *pg_query.Node_DropStmt:
+		return s.bindDropStmt(ctx, cat, st, n.DropStmt)
+	case *pg_query.Node_AlterTableStmt:
+		return s.bindOrdinary(ctx, cat, st, nil, n.AlterTableStmt.Relation, "ALTER TABLE", false)
+	case *pg_query.Node_TruncateStmt:
+		return s.bindOrdinary(ctx, cat, st, nil, nil, "TRUNCATE TABLE", false)
+	case *pg_query.Node_IndexStmt:
+		return s.bindOrdinary(ctx, cat, st, nil, n.IndexStmt.Relation, "CREATE INDEX", false)
+	}
+	return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
+}
+
+func transactionKind(t *pg_query.TransactionStmt) string {
+	switch t.Kind {
+	case pg_query.TransactionStmtKind_TRANS_STMT_BEGIN:
+		return "BEGIN"
+	case pg_query.TransactionStmtKind_TRANS_STMT_START:
+		return "START TRANSACTION"
+	case pg_query.TransactionStmtKind_TRANS_STMT_COMMIT:
+		return "COMMIT"
+	case pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK:
+		return "ROLLBACK"
+	}
+	return strings.TrimPrefix(t.Kind.String(), "TRANS_STMT_")
+}
+
+func eventTableOf(cat *schema.Catalog, rv *pg_query.RangeVar) *schema.Relation {
+	if rv == nil || rv.Schemaname != "" && rv.Schemaname != "public" {
+		return nil
+	}
+	return cat.Relation(rv.Relname)
+}
+
+// clone is a copy of a statement to be changed.
+func clone(n *pg_query.Node) *pg_query.Node { return proto.Clone(n).(*pg_query.Node) }

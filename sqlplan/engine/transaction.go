@@ -1,0 +1,256 @@
+package engine
+
+import (
+	"context"
+	"slices"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// transaction is an open transaction block, or the bracket of a simple query with several statements.
+type transaction struct {
+	failed   bool
+	implicit bool
+	duck     bool // DuckDB's transaction has begun
+	ordinary bool // ordinary tables were written
+	events   []*pendingRows
+}
+
+// pendingRows is what a transaction changed of an event table and did not commit yet. A pending row's id is −1 − its index.
+type pendingRows struct {
+	rel     *schema.Relation
+	inserts *vector.Chunk
+	gone    map[int]bool // inserted and deleted again
+	deletes []uint64
+}
+
+// TxStatus is the transaction status of ReadyForQuery.
+func (s *Session) TxStatus() byte {
+	switch {
+	case s.tx == nil || s.tx.implicit:
+		return 'I'
+	case s.tx.failed:
+		return 'E'
+	}
+	return 'T'
+}
+
+// Fail marks an open block failed.
+func (s *Session) Fail() {
+	if s.tx != nil {
+		s.tx.failed = true
+	}
+}
+
+// failed marks an open block failed and makes err what the client sees.
+func (s *Session) failed(err error) error {
+	s.Fail()
+	return asError(err)
+}
+
+// BeginImplicit opens the bracket of a simple query.
+func (s *Session) BeginImplicit() {
+	if s.tx == nil {
+		s.tx = &transaction{implicit: true}
+	}
+}
+
+// EndImplicit commits or rolls back what is left of the bracket.
+func (s *Session) EndImplicit(ctx context.Context, ok bool) error {
+	if s.tx == nil || !s.tx.implicit {
+		return nil
+	}
+	if !ok || s.tx.failed {
+		s.rollback()
+		return nil
+	}
+	return s.commit(ctx)
+}
+
+// beginDuck begins DuckDB's transaction inside a block.
+func (s *Session) beginDuck(ctx context.Context) error {
+	if s.tx == nil || s.tx.duck {
+		return nil
+	}
+	if _, err := s.conn.Exec(ctx, "BEGIN TRANSACTION"); err != nil {
+		return err
+	}
+	s.tx.duck = true
+	return nil
+}
+
+func (s *Session) rollback() {
+	if s.tx == nil {
+		return
+	}
+	if s.tx.duck {
+		_, _ = s.conn.Exec(context.Background(), "ROLLBACK") // a failed one has rolled back already
+	}
+	s.tx = nil
+}
+
+// commit ends the block: rows of event tables as one transaction of the log, ordinary tables as one of DuckDB. One block
+// writes only one of the two (refuseMixed).
+func (s *Session) commit(ctx context.Context) error {
+	tx := s.tx
+	if len(tx.events) > 0 {
+		var changes []reclog.Change
+		for _, p := range tx.events {
+			changes = append(changes, p.change())
+		}
+		if err := s.e.commit(ctx, changes); err != nil {
+			s.rollback()
+			return asError(err)
+		}
+	}
+	s.tx = nil
+	if tx.duck {
+		if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
+			return asError(err)
+		}
+	}
+	return nil
+}
+
+// change is p as the log takes it.
+func (p *pendingRows) change() reclog.Change {
+	c := reclog.Change{Source: reclog.SourceID(p.rel.ID), Deletes: p.deletes, Inserts: p.inserts, Key: keyColumns(p.rel)}
+	if len(p.gone) > 0 {
+		c.Inserts = vector.NewChunk(relationTypes(p.rel), p.inserts.N)
+		for i := range p.inserts.N {
+			if !p.gone[i] {
+				c.Inserts.AppendRow(p.inserts, i)
+			}
+		}
+	}
+	if c.Inserts != nil && c.Inserts.N == 0 {
+		c.Inserts = nil
+	}
+	return c
+}
+
+func relationTypes(r *schema.Relation) []vector.Type {
+	out := make([]vector.Type, len(r.Columns))
+	for i, c := range r.Columns {
+		out[i] = c.Type
+	}
+	return out
+}
+
+func keyColumns(r *schema.Relation) []int {
+	var out []int
+	for _, k := range r.PrimaryKey {
+		out = append(out, r.ColumnIndex(k))
+	}
+	return out
+}
+
+// pendingOf is what the open block changed of r, or nil.
+func (s *Session) pendingOf(r *schema.Relation) *pendingRows {
+	if s.tx == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(s.tx.events, func(p *pendingRows) bool { return p.rel.ID == r.ID }); i >= 0 {
+		return s.tx.events[i]
+	}
+	return nil
+}
+
+// refuseMixed refuses a block that writes event tables and ordinary tables: the two have no common commit.
+func (s *Session) refuseMixed(event bool) error {
+	if s.tx == nil || event && !s.tx.ordinary || !event && len(s.tx.events) == 0 {
+		return nil
+	}
+	return hint(fail(codeUnsupported, "a transaction cannot write both event tables and ordinary tables"), "Commit the one before writing the other.")
+}
+
+// refuseOwnWrites refuses a read of features in a block that wrote to a source of theirs.
+func (s *Session) refuseOwnWrites(cat *schema.Catalog, relation uint32) error {
+	if s.tx == nil {
+		return nil
+	}
+	r := cat.Relations[relation]
+	for _, p := range s.tx.events {
+		if p.rel.ID == relation || r != nil && r.View != nil && r.View.Base == p.rel.ID {
+			return hint(fail(codeUnsupported, "this transaction wrote to %q, and its features would not count the rows", p.rel.Name), "Commit first.")
+		}
+	}
+	return nil
+}
+
+// write applies a change of an event table: at once outside a block, at COMMIT inside. Row ids below 0 are pending rows.
+func (s *Session) write(ctx context.Context, rel *schema.Relation, deletes []int64, inserts *vector.Chunk) error {
+	if err := s.refuseMixed(true); err != nil {
+		return err
+	}
+	if s.tx == nil {
+		c := reclog.Change{Source: reclog.SourceID(rel.ID), Inserts: inserts, Key: keyColumns(rel)}
+		for _, id := range deletes {
+			c.Deletes = append(c.Deletes, uint64(id))
+		}
+		if inserts != nil && inserts.N == 0 {
+			c.Inserts = nil
+		}
+		if c.Inserts == nil && len(c.Deletes) == 0 {
+			return nil
+		}
+		return s.e.commit(ctx, []reclog.Change{c})
+	}
+	p := s.pendingOf(rel)
+	if p == nil {
+		p = &pendingRows{rel: rel, inserts: vector.NewChunk(relationTypes(rel), 16), gone: map[int]bool{}}
+		s.tx.events = append(s.tx.events, p)
+	}
+	for _, id := range deletes {
+		if id < 0 {
+			p.gone[int(-1-id)] = true
+		} else {
+			p.deletes = append(p.deletes, uint64(id))
+		}
+	}
+	if inserts != nil {
+		for i := range inserts.N {
+			p.inserts.AppendRow(inserts, i)
+		}
+	}
+	return nil
+}
+
+// transactionStatement runs BEGIN, COMMIT, ROLLBACK and their kin; the tag is the command's.
+func (s *Session) transactionStatement(ctx context.Context, kind string) (string, error) {
+	switch kind {
+	case "BEGIN", "START TRANSACTION":
+		if s.tx != nil && !s.tx.implicit {
+			s.notice(session.Notice{Severity: "WARNING", Code: codeInTransaction, Message: "there is already a transaction in progress"})
+			return kind, nil
+		}
+		if s.tx != nil { // what came before in this query text becomes part of the block, as in PostgreSQL
+			s.tx.implicit = false
+			return kind, nil
+		}
+		s.tx = &transaction{}
+		return kind, nil
+	case "COMMIT":
+		if s.tx == nil || s.tx.implicit {
+			s.notice(session.Notice{Severity: "WARNING", Code: codeNoTransaction, Message: "there is no transaction in progress"})
+			if s.tx == nil {
+				return kind, nil
+			}
+		}
+		if s.tx.failed {
+			s.rollback()
+			return "ROLLBACK", nil
+		}
+		return kind, s.commit(ctx)
+	case "ROLLBACK":
+		if s.tx == nil || s.tx.implicit {
+			s.notice(session.Notice{Severity: "WARNING", Code: codeNoTransaction, Message: "there is no transaction in progress"})
+		}
+		s.rollback()
+		return kind, nil
+	}
+	return "", hint(fail(codeUnsupported, "%s is not supported", kind), "BEGIN, COMMIT and ROLLBACK are.")
+}

@@ -1,0 +1,76 @@
+package parse
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+)
+
+// volatileFunctions give a value that a row does not determine: clocks, chance, sequences, the session.
+var volatileFunctions = wordSet(`now clock_timestamp statement_timestamp transaction_timestamp timeofday getdate today get_current_timestamp
+	get_current_time random setseed random_normal gen_random_uuid uuid uuid_generate_v1 uuid_generate_v4 uuidv4 uuidv7
+	gen_random_bytes nextval currval lastval setval pg_sleep pg_sleep_for pg_sleep_until txid_current pg_current_xact_id
+	current_setting set_config current_database current_schema current_schemas current_query pg_backend_pid version
+	inet_client_addr inet_server_addr pg_postmaster_start_time pg_read_file pg_read_binary_file`)
+
+// deterministic refuses volatile functions below n: a stored definition must give the same value whenever it is evaluated.
+func deterministic(n *pg_query.Node) error {
+	var err error
+	refuse := func(at int, name string) {
+		err = faultAt(at, codeDefinition, "use the event time column; a feature is read as of a time",
+			"%s is volatile: the expressions of a definition must be deterministic", name)
+	}
+	Walk(n, func(m proto.Message) bool {
+		if err != nil {
+			return false
+		}
+		switch n := m.(type) {
+		case *pg_query.FuncCall:
+			if k := len(n.Funcname); k > 0 {
+				if name := n.Funcname[k-1].GetString_().GetSval(); volatileFunctions[name] {
+					refuse(int(n.Location), name+"()")
+				}
+				if name := n.Funcname[k-1].GetString_().GetSval(); name == "age" && len(n.Args) == 1 {
+					refuse(int(n.Location), "age() of one argument")
+				}
+			}
+		case *pg_query.SQLValueFunction:
+			refuse(int(n.Location), sqlValueName(n.Op))
+		case *pg_query.TypeCast:
+			if s := n.Arg.GetAConst(); s != nil && isStringConst(s) && isTimeType(n.TypeName) && relativeTimes[lowerASCII(s.GetSval().GetSval())] {
+				refuse(int(s.Location), "'"+s.GetSval().GetSval()+"'")
+			}
+		}
+		return err == nil
+	})
+	return err
+}
+
+// relativeTimes are the literals of dates and times that mean the clock.
+var relativeTimes = wordSet("now today tomorrow yesterday")
+
+func isTimeType(t *pg_query.TypeName) bool {
+	if len(t.GetNames()) == 0 {
+		return false
+	}
+	switch t.Names[len(t.Names)-1].GetString_().GetSval() {
+	case "date", "time", "timetz", "timestamp", "timestamptz":
+		return true
+	}
+	return false
+}
+
+func sqlValueName(op pg_query.SQLValueFunctionOp) string {
+	switch op {
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_DATE:
+		return "CURRENT_DATE"
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIME, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIME_N:
+		return "CURRENT_TIME"
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP_N:
+		return "CURRENT_TIMESTAMP"
+	case pg_query.SQLValueFunctionOp_SVFOP_LOCALTIME, pg_query.SQLValueFunctionOp_SVFOP_LOCALTIME_N:
+		return "LOCALTIME"
+	case pg_query.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP, pg_query.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP_N:
+		return "LOCALTIMESTAMP"
+	}
+	return "CURRENT_USER"
+}

@@ -1,0 +1,153 @@
+package rewrite
+
+import (
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+)
+
+// regex: in DuckDB ~ matches the whole text, and ~* is missing. regexp_matches searches, as PostgreSQL does.
+func regex(_ *context, m proto.Message) error {
+	n, ok := m.(*pg_query.Node)
+	if !ok || n.GetAExpr() == nil || n.GetAExpr().Kind != pg_query.A_Expr_Kind_AEXPR_OP || len(n.GetAExpr().Name) != 1 {
+		return nil
+	}
+	e := n.GetAExpr()
+	if e.Lexpr == nil {
+		return nil
+	}
+	op := e.Name[0].GetString_().GetSval()
+	if op != "~" && op != "~*" && op != "!~" && op != "!~*" {
+		return nil
+	}
+	f := call("regexp_matches", e.Lexpr, e.Rexpr)
+	if strings.HasSuffix(op, "*") {
+		f.GetFuncCall().Args = append(f.GetFuncCall().Args, text("i"))
+	}
+	if op[0] == '!' {
+		f = &pg_query.Node{Node: &pg_query.Node_BoolExpr{BoolExpr: &pg_query.BoolExpr{
+			Boolop: pg_query.BoolExprType_NOT_EXPR, Args: []*pg_query.Node{f}}}}
+	}
+	n.Node = f.Node
+	return nil
+}
+
+// likeEscape: PostgreSQL's LIKE escapes with a backslash unless told otherwise, DuckDB's with nothing. Both forms become DuckDB's
+// functions of three arguments. A constant pattern without a backslash means the same in both and stays, so that DuckDB can use
+// its prefix.
+func likeEscape(_ *context, m proto.Message) error {
+	n, ok := m.(*pg_query.Node)
+	e := n.GetAExpr()
+	if !ok || e == nil || e.Kind != pg_query.A_Expr_Kind_AEXPR_LIKE && e.Kind != pg_query.A_Expr_Kind_AEXPR_ILIKE {
+		return nil
+	}
+	if s, ok := stringConst(e.Rexpr); ok && !strings.Contains(s, `\`) {
+		return nil
+	}
+	name := map[string]string{"~~": "like_escape", "!~~": "not_like_escape", "~~*": "ilike_escape", "!~~*": "not_ilike_escape"}[e.Name[0].GetString_().GetSval()]
+	if name == "" {
+		return nil
+	}
+	pattern, escape := e.Rexpr, text(`\`)
+	if f := e.Rexpr.GetFuncCall(); f != nil && len(f.Args) == 2 && f.Funcname[len(f.Funcname)-1].GetString_().GetSval() == "like_escape" {
+		pattern, escape = f.Args[0], f.Args[1]
+	}
+	n.Node = call(name, e.Lexpr, pattern, escape).Node
+	return nil
+}
+
+// syntaxCalls turns the calls that PostgreSQL's grammar makes of EXTRACT, POSITION, TRIM, SUBSTRING, AT TIME ZONE into calls
+// of DuckDB's functions. PostgreSQL's btrim is called so when written out, too.
+//
+// CURRENT_DATE and CURRENT_TIMESTAMP become calls: DuckDB reads the words as columns, and would find the output that
+// column_names gives that name.
+func syntaxCalls(_ *context, m proto.Message) error {
+	if n, ok := m.(*pg_query.Node); ok && n.GetSqlvalueFunction() != nil {
+		switch n.GetSqlvalueFunction().Op {
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_DATE:
+			n.Node = call("today").Node
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP:
+			n.Node = call("now").Node
+		}
+		return nil
+	}
+	f, ok := m.(*pg_query.FuncCall)
+	if !ok || len(f.Funcname) == 0 {
+		return nil
+	}
+	name := f.Funcname[len(f.Funcname)-1].GetString_().GetSval()
+	bySyntax := f.Funcformat == pg_query.CoercionForm_COERCE_SQL_SYNTAX
+	if !bySyntax && (len(f.Funcname) > 1 || name != "btrim") {
+		return nil
+	}
+	switch name {
+	case "extract":
+		name = "date_part"
+	case "position":
+		name = "strpos" // The grammar has already put the text first.
+	case "btrim":
+		name = "trim"
+	case "ltrim", "rtrim", "substring", "timezone":
+	default:
+		return nil
+	}
+	f.Funcname = []*pg_query.Node{pg_query.MakeStrNode(name)}
+	f.Funcformat = pg_query.CoercionForm_COERCE_EXPLICIT_CALL
+	return nil
+}
+
+// division: x / 0 and x % 0 are infinite or NULL in DuckDB and an error in PostgreSQL. The divisor becomes
+// CASE WHEN d = 0 THEN error(…) ELSE d END, unless it is a constant other than zero. The guard stands inside the division, so that a
+// NULL on either side stays NULL only where PostgreSQL's does. A divisor that is volatile is read twice.
+func division(_ *context, m proto.Message) error {
+	var divisor **pg_query.Node
+	switch n := m.(type) {
+	case *pg_query.A_Expr:
+		if n.Kind != pg_query.A_Expr_Kind_AEXPR_OP || len(n.Name) != 1 || n.Lexpr == nil {
+			return nil
+		}
+		if op := n.Name[0].GetString_().GetSval(); op != "/" && op != "%" {
+			return nil
+		}
+		divisor = &n.Rexpr
+	case *pg_query.FuncCall:
+		if len(n.Funcname) != 1 || len(n.Args) != 2 {
+			return nil
+		}
+		if f := n.Funcname[0].GetString_().GetSval(); f != "mod" && f != "div" {
+			return nil
+		}
+		divisor = &n.Args[1]
+	default:
+		return nil
+	}
+	if nonZero(*divisor) {
+		return nil
+	}
+	isZero := &pg_query.Node{Node: &pg_query.Node_AExpr{AExpr: &pg_query.A_Expr{Kind: pg_query.A_Expr_Kind_AEXPR_OP,
+		Name: []*pg_query.Node{pg_query.MakeStrNode("=")}, Lexpr: copyOf(*divisor), Rexpr: pg_query.MakeAConstIntNode(0, 0)}}}
+	when := &pg_query.Node{Node: &pg_query.Node_CaseWhen{CaseWhen: &pg_query.CaseWhen{Expr: isZero, Result: call("error", text(DivisionByZero))}}}
+	*divisor = &pg_query.Node{Node: &pg_query.Node_CaseExpr{CaseExpr: &pg_query.CaseExpr{Args: []*pg_query.Node{when}, Defresult: *divisor}}}
+	return nil
+}
+
+// nonZero reports whether n is a constant other than zero, or NULLIF(…, 0), which cannot be zero either.
+func nonZero(n *pg_query.Node) bool {
+	if k := n.GetTypeCast(); k != nil {
+		// A cast can make zero of 0.4, but not of a whole number.
+		_, ok := k.Arg.GetAConst().GetVal().(*pg_query.A_Const_Ival)
+		return ok && nonZero(k.Arg)
+	}
+	if e := n.GetAExpr(); e != nil && e.Kind == pg_query.A_Expr_Kind_AEXPR_NULLIF {
+		v, ok := e.Rexpr.GetAConst().GetVal().(*pg_query.A_Const_Ival)
+		return ok && v.Ival.GetIval() == 0
+	}
+	switch v := n.GetAConst().GetVal().(type) {
+	case *pg_query.A_Const_Ival:
+		return v.Ival.GetIval() != 0
+	case *pg_query.A_Const_Fval:
+		return strings.ContainsAny(strings.SplitN(strings.ToLower(v.Fval.GetFval()), "e", 2)[0], "123456789")
+	}
+	return n.GetAConst().GetIsnull()
+}

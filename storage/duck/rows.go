@@ -1,0 +1,102 @@
+package duck
+
+import (
+	"context"
+
+	m "github.com/duckdb/duckdb-go-bindings"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
+// Rows is a streamed result. Its connection does nothing else until it is read to its end, fails, or is closed.
+type Rows struct {
+	c     *Conn
+	ctx   context.Context
+	res   m.Result
+	cols  []Column
+	plan  []*column
+	chunk vector.Chunk
+	err   error
+	done  bool
+}
+
+func (r *Rows) describe() error {
+	n := int(m.ColumnCount(&r.res))
+	r.cols, r.plan = make([]Column, n), make([]*column, n)
+	for i := range n {
+		l := m.ColumnLogicalType(&r.res, m.IdxT(i))
+		col, err := columnOf(l)
+		m.DestroyLogicalType(&l)
+		if err != nil {
+			return err
+		}
+		r.plan[i] = col
+		r.cols[i] = Column{Name: m.ColumnName(&r.res, m.IdxT(i)), Type: col.typ}
+		r.chunk.Cols = append(r.chunk.Cols, vector.New(col.typ, 0))
+	}
+	return nil
+}
+
+// Columns are the result's columns.
+func (r *Rows) Columns() []Column { return r.cols }
+
+// Next returns the next chunk of 1 to 2,048 rows, nil at the end. The chunk belongs to Rows and is overwritten by the next
+// call. An error ends the result, even after chunks were returned: DuckDB computes while it streams.
+func (r *Rows) Next() (*vector.Chunk, error) {
+	for !r.done {
+		if r.ctx.Err() != nil {
+			return nil, r.fail(canceled(r.ctx))
+		}
+		var ch m.DataChunk
+		r.c.watch(r.ctx, func() { ch = m.FetchChunk(r.res) })
+		if ch.Ptr == nil {
+			if raw := m.ResultError(&r.res); raw != "" {
+				return nil, r.fail(failure(r.ctx, raw))
+			}
+			r.release(true)
+			break
+		}
+		n := int(m.DataChunkGetSize(ch))
+		if n == 0 {
+			m.DestroyDataChunk(&ch)
+			continue
+		}
+		r.chunk.Reset()
+		r.chunk.N = n
+		for i, col := range r.plan {
+			if err := col.appendTo(r.chunk.Cols[i], m.DataChunkGetVector(ch, m.IdxT(i)), 0, n); err != nil {
+				m.DestroyDataChunk(&ch)
+				return nil, r.fail(err)
+			}
+		}
+		m.DestroyDataChunk(&ch)
+		return &r.chunk, nil
+	}
+	return nil, r.err
+}
+
+func (r *Rows) fail(err error) error {
+	r.err = err
+	r.release(false)
+	return err
+}
+
+// release frees the result and hands the connection back. Of a result that was not read to its end DuckDB keeps the query
+// and, outside a transaction block, its snapshot until the connection is used again: planning something makes it let go.
+func (r *Rows) release(drained bool) {
+	r.done = true
+	m.DestroyResult(&r.res)
+	r.c.rows = nil
+	if !drained {
+		var s m.PreparedStatement
+		m.Prepare(r.c.c, "SELECT 1", &s)
+		m.DestroyPrepare(&s)
+	}
+}
+
+// Close drops what was not read. It may be called more than once. The last chunk stays valid.
+func (r *Rows) Close() {
+	if !r.done {
+		r.release(false)
+	}
+}

@@ -1,0 +1,139 @@
+package runs
+
+import (
+	"slices"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/event"
+)
+
+// appendSel appends the values sel of src to dst, which has the same type.
+func appendSel(dst, src *vector.Vector, sel []uint32) {
+	if !dst.HasNulls() && !src.HasNulls() {
+		switch dst.Type.Buffer() {
+		case vector.BufI64:
+			dst.I64 = pick(dst.I64, src.I64, sel)
+			dst.N += len(sel)
+			return
+		case vector.BufF64:
+			dst.F64 = pick(dst.F64, src.F64, sel)
+			dst.N += len(sel)
+			return
+		case vector.BufI128:
+			dst.I128 = pick(dst.I128, src.I128, sel)
+			dst.N += len(sel)
+			return
+		}
+	}
+	for _, i := range sel {
+		dst.AppendFrom(src, int(i))
+	}
+}
+
+// pick appends src[i] for every i of sel.
+func pick[T any](dst, src []T, sel []uint32) []T {
+	n := len(dst)
+	dst = slices.Grow(dst, len(sel))[:n+len(sel)]
+	out := dst[n:]
+	for j, i := range sel {
+		out[j] = src[i]
+	}
+	return dst
+}
+
+// appendRange appends the values from ≤ i < to of src to dst, which has the same type.
+func appendRange(dst, src *vector.Vector, from, to int) {
+	if !dst.HasNulls() && !src.HasNulls() {
+		switch dst.Type.Buffer() {
+		case vector.BufI64:
+			dst.I64 = append(dst.I64, src.I64[from:to]...)
+			dst.N += to - from
+			return
+		case vector.BufF64:
+			dst.F64 = append(dst.F64, src.F64[from:to]...)
+			dst.N += to - from
+			return
+		case vector.BufI128:
+			dst.I128 = append(dst.I128, src.I128[from:to]...)
+			dst.N += to - from
+			return
+		case vector.BufBytes:
+			base := uint32(len(dst.Data)) - src.Off[from]
+			dst.Data = append(dst.Data, src.Data[src.Off[from]:src.Off[to]]...)
+			for i := from + 1; i <= to; i++ {
+				dst.Off = append(dst.Off, src.Off[i]+base)
+			}
+			dst.N += to - from
+			return
+		}
+	}
+	for i := from; i < to; i++ {
+		dst.AppendFrom(src, i)
+	}
+}
+
+// appendRows appends the rows from ≤ i < to of src to dst, without their keys. Row ids are appended where dst has them.
+func appendRows(dst, src *event.Rows, from, to int) {
+	dst.TS = append(dst.TS, src.TS[from:to]...)
+	if dst.RowID != nil {
+		dst.RowID = append(dst.RowID, src.RowID[from:to]...)
+	}
+	if dst.Tie != nil {
+		appendRange(dst.Tie, src.Tie, from, to)
+	}
+	for c := range dst.Cols {
+		appendRange(dst.Cols[c], src.Cols[c], from, to)
+	}
+}
+
+// newRows is empty rows of a layout without a key column.
+func newRows(l event.Layout, rowIDs bool) *event.Rows {
+	r := event.NewRows(l, 0)
+	r.Key = nil
+	if !rowIDs {
+		r.RowID = nil
+	}
+	return r
+}
+
+// resetRows empties r and keeps its buffers.
+func resetRows(r *event.Rows) {
+	r.TS = r.TS[:0]
+	if r.RowID != nil {
+		r.RowID = r.RowID[:0]
+	}
+	if r.Tie != nil {
+		r.Tie.Reset()
+	}
+	for _, c := range r.Cols {
+		c.Reset()
+	}
+}
+
+// rowsBytes estimates the memory that the values of r take.
+func rowsBytes(r *event.Rows) int {
+	n := 8*len(r.TS) + 8*len(r.RowID)
+	if r.Tie != nil {
+		n += r.Tie.MemBytes()
+	}
+	for _, c := range r.Cols {
+		n += c.MemBytes()
+	}
+	return n
+}
+
+// compareRows is event.Compare, also where row ids were not kept.
+func compareRows(a *event.Rows, i int, b *event.Rows, j int) int {
+	if a.RowID != nil {
+		return event.Compare(a, i, b, j)
+	}
+	switch {
+	case a.TS[i] < b.TS[j]:
+		return -1
+	case a.TS[i] > b.TS[j]:
+		return 1
+	case a.Tie != nil:
+		return vector.Compare(a.Tie, i, b.Tie, j)
+	}
+	return 0
+}

@@ -1,0 +1,157 @@
+package schema
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// Catalog is an immutable snapshot of all objects.
+type Catalog struct {
+	Version   uint64
+	Relations map[uint32]*Relation
+	Entities  map[uint32]*Entity
+	Features  map[uint32]*Feature
+	Groups    map[uint32]*Group
+	Roles     map[uint32]*Role
+
+	byName map[string]any
+}
+
+// The document kinds of the objects.
+const (
+	KindRelation = "relation"
+	KindEntity   = "entity"
+	KindFeature  = "feature"
+	KindGroup    = "group"
+	KindRole     = "role"
+)
+
+// Empty is a catalog without objects.
+func Empty() *Catalog {
+	return &Catalog{Relations: map[uint32]*Relation{}, Entities: map[uint32]*Entity{}, Features: map[uint32]*Feature{}, Groups: map[uint32]*Group{}, Roles: map[uint32]*Role{}, byName: map[string]any{}}
+}
+
+// Clone is a copy that may be changed: maps are new, objects shared. Replace objects, do not change them.
+func (c *Catalog) Clone() *Catalog {
+	return &Catalog{Version: c.Version, Relations: maps.Clone(c.Relations), Entities: maps.Clone(c.Entities),
+		Features: maps.Clone(c.Features), Groups: maps.Clone(c.Groups), Roles: maps.Clone(c.Roles)}
+}
+
+// Index makes the lookups by name; call it once a changed catalog is complete.
+func (c *Catalog) Index() *Catalog {
+	c.byName = map[string]any{}
+	for _, r := range c.Relations {
+		c.byName[r.Name] = r
+	}
+	for _, e := range c.Entities {
+		c.byName[e.Name] = e
+	}
+	for _, f := range c.Features {
+		c.byName[f.Name] = f
+	}
+	return c
+}
+
+// Lookup is the object of a name: *Relation, *Entity, *Feature or nil.
+func (c *Catalog) Lookup(name string) any { return c.byName[name] }
+
+// Relation is the relation of a name, nil if there is none.
+func (c *Catalog) Relation(name string) *Relation { r, _ := c.byName[name].(*Relation); return r }
+
+// Entity is the entity of a name, nil if there is none.
+func (c *Catalog) Entity(name string) *Entity { e, _ := c.byName[name].(*Entity); return e }
+
+// Feature is the feature of a name, nil if there is none.
+func (c *Catalog) Feature(name string) *Feature { f, _ := c.byName[name].(*Feature); return f }
+
+// FeaturesOf are the features of an entity, by name.
+func (c *Catalog) FeaturesOf(entity uint32) []*Feature {
+	var out []*Feature
+	for _, f := range c.Features {
+		if f.Entity == entity {
+			out = append(out, f)
+		}
+	}
+	slices.SortFunc(out, func(a, b *Feature) int { return int(a.ID) - int(b.ID) })
+	return out
+}
+
+// GroupFor is the ready group of a relation and key that holds all the partials, nil if there is none.
+func (c *Catalog) GroupFor(relation uint32, keys []Expr, fingerprints []string) *Group {
+	for _, g := range c.Groups {
+		if g.Ready && g.Relation == relation && SameKeys(g.Keys, keys) && g.HasAll(fingerprints) {
+			return g
+		}
+	}
+	return nil
+}
+
+// SameKeys reports whether two key lists are the same expressions.
+func SameKeys(a, b []Expr) bool {
+	return slices.EqualFunc(a, b, func(x, y Expr) bool { return x.SQL == y.SQL && x.Type.Equal(y.Type) })
+}
+
+// HasAll reports whether g holds partials of all the fingerprints.
+func (g *Group) HasAll(fingerprints []string) bool {
+	for _, f := range fingerprints {
+		if g.Partial(f) < 0 {
+			return false
+		}
+	}
+	return true
+}
+
+// Partial is the index of the partial with a fingerprint, or -1.
+func (g *Group) Partial(fingerprint string) int {
+	return slices.IndexFunc(g.Partials, func(p Partial) bool { return p.Fingerprint == fingerprint })
+}
+
+// ColumnIndex is the position of a column, or -1.
+func (r *Relation) ColumnIndex(name string) int {
+	return slices.IndexFunc(r.Columns, func(c Column) bool { return c.Name == name })
+}
+
+// Add puts a document into the catalog. Errors: an unknown kind, bad JSON.
+func (c *Catalog) Add(kind string, body []byte) error {
+	var err error
+	switch kind {
+	case KindRelation:
+		o := &Relation{}
+		err = json.Unmarshal(body, o)
+		c.Relations[o.ID] = o
+	case KindEntity:
+		o := &Entity{}
+		err = json.Unmarshal(body, o)
+		c.Entities[o.ID] = o
+	case KindFeature:
+		o := &Feature{}
+		err = json.Unmarshal(body, o)
+		c.Features[o.ID] = o
+	case KindGroup:
+		o := &Group{}
+		err = json.Unmarshal(body, o)
+		c.Groups[o.ID] = o
+	case KindRole:
+		o := &Role{}
+		err = json.Unmarshal(body, o)
+		c.Roles[o.ID] = o
+	default:
+		return fmt.Errorf("catalog: unknown kind of document %q", kind)
+	}
+	if err != nil {
+		return fmt.Errorf("catalog: document of kind %s: %w", kind, err)
+	}
+	return nil
+}
+
+// Role is the role of a name, nil if there is none.
+func (c *Catalog) Role(name string) *Role {
+	for _, r := range c.Roles {
+		if r.Name == name {
+			return r
+		}
+	}
+	return nil
+}

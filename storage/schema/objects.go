@@ -1,0 +1,164 @@
+package schema
+
+import (
+	"encoding/json"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/event"
+)
+
+// Column is a column of a relation or entity.
+type Column struct {
+	Name    string      `json:"name"`
+	Type    vector.Type `json:"type"`
+	NotNull bool        `json:"not_null,omitempty"`
+	Default string      `json:"default,omitempty"` // SQL, "" for none
+}
+
+// RelationKind says where a relation's rows live.
+type RelationKind string
+
+// The kinds of relation that features read.
+const (
+	EventTable RelationKind = "event table" // rows in the log of record
+	FileSource RelationKind = "file source" // rows in Parquet or CSV files
+	EventView  RelationKind = "event view"  // a projection and filter of one of the above
+)
+
+// Relation is rows with an event time.
+type Relation struct {
+	ID         uint32       `json:"id"`
+	Name       string       `json:"name"`
+	Kind       RelationKind `json:"kind"`
+	Columns    []Column     `json:"columns"`
+	EventTime  string       `json:"event_time"`            // a column of type timestamptz; "" where the relation has none
+	PrimaryKey []string     `json:"primary_key,omitempty"` // columns
+	SQL        string       `json:"sql"`                   // the statement that made it
+	Comment    string       `json:"comment,omitempty"`
+
+	// FutureBound is how far ahead of the server's clock an event time may lie, in microseconds. Event tables only.
+	FutureBound int64 `json:"future_bound,omitempty"`
+	// Lateness is how long after its end a day is settled at the earliest, in microseconds.
+	Lateness int64 `json:"lateness,omitempty"`
+
+	File *File `json:"file,omitempty"`
+	View *View `json:"view,omitempty"`
+}
+
+// File is what a file source reads.
+type File struct {
+	Path            string            `json:"path"`   // a glob, relative to a file root
+	Format          string            `json:"format"` // "parquet" or "csv"
+	Options         map[string]string `json:"options,omitempty"`
+	RefreshEvery    int64             `json:"refresh_every,omitempty"` // microseconds; 0: on REFRESH SOURCE only
+	CompleteThrough int64             `json:"complete_through,omitempty"`
+	Files           []FileVersion     `json:"files"` // every content ever read, ascending by ID
+}
+
+// FileVersion is one content of one file, and the positions at which it was read and was found gone or changed.
+type FileVersion struct {
+	ID      uint32 `json:"id"` // the high bits of its rows' ids
+	Path    string `json:"path"`
+	Size    int64  `json:"size"`              // bytes
+	ModTime int64  `json:"mtime"`             // nanoseconds since 1970
+	Rows    int64  `json:"rows"`              //
+	Added   uint64 `json:"added"`             // position
+	Removed uint64 `json:"removed,omitempty"` // position; 0: still there
+}
+
+// Live reports whether f's rows are visible at position p.
+func (f *FileVersion) Live(p uint64) bool { return f.Added <= p && (f.Removed == 0 || p < f.Removed) }
+
+// View is an event view: its rows are SELECT items FROM base WHERE condition.
+type View struct {
+	Base  uint32   `json:"base"`  // a relation that is no view
+	Alias string   `json:"alias"` // the name under which the expressions know the base
+	Items []string `json:"items"` // SQL, one a column
+	Where string   `json:"where,omitempty"`
+}
+
+// Entity is a key that features belong to.
+type Entity struct {
+	ID      uint32   `json:"id"`
+	Name    string   `json:"name"`
+	Keys    []Column `json:"keys"`
+	SQL     string   `json:"sql"`
+	Comment string   `json:"comment,omitempty"`
+}
+
+// Group is the materialization of partial states of one relation by one key: what runs and tiles hold.
+type Group struct {
+	ID       uint32          `json:"id"`
+	Relation uint32          `json:"relation"`
+	Keys     []Expr          `json:"keys"`
+	Columns  []Expr          `json:"columns"` // arguments, and conditions of type boolean
+	Partials []Partial       `json:"partials"`
+	Layout   event.Layout    `json:"layout"`
+	Online   bool            `json:"online"`
+	Retain   int64           `json:"retain"` // microseconds of row packs: the longest window plus delay; 0 with Lifetime only
+	Lifetime bool            `json:"lifetime"`
+	Ready    bool            `json:"ready"`              // published: readers use it, the committer keeps its tiles
+	Position uint64          `json:"position"`           // of its runs
+	Manifest json.RawMessage `json:"manifest,omitempty"` // JSON of runs.Manifest
+}
+
+// Expr is a scalar expression over a relation's row.
+type Expr struct {
+	SQL  string      `json:"sql"` // in DuckDB's SQL, columns by name; already cast to Type
+	Type vector.Type `json:"type"`
+	// Column is the relation's column that the expression is, or -1.
+	Column int `json:"column"`
+}
+
+// Partial is one partial state of a group.
+type Partial struct {
+	Fingerprint string        `json:"fingerprint"`
+	Function    string        `json:"function"`
+	Args        []int         `json:"args"`                // group columns
+	Types       []vector.Type `json:"types"`               // of all arguments as bound, constant ones included
+	Constants   []string      `json:"constants,omitempty"` // literal arguments by argument position, "" where not constant
+	MaxState    int           `json:"max_state,omitempty"` // bytes
+	Filter      int           `json:"filter"`              // group column, -1 for none
+	SQL         string        `json:"sql"`                 // for people
+}
+
+// Window is the part of pointintime.Window that a feature declares. All durations are microseconds.
+type Window struct {
+	Length    int64 `json:"length"`
+	Lifetime  bool  `json:"lifetime,omitempty"`
+	Following bool  `json:"following,omitempty"`
+	Delay     int64 `json:"delay,omitempty"`
+	Hop       int64 `json:"hop,omitempty"`
+	Start     int64 `json:"start"`
+}
+
+// Feature is one CREATE FEATURE.
+type Feature struct {
+	ID          uint32            `json:"id"`
+	Name        string            `json:"name"`
+	Entity      uint32            `json:"entity"`
+	Relation    uint32            `json:"relation"`
+	Group       uint32            `json:"group"` // 0: not materialized (WITH NO DATA)
+	SQL         string            `json:"sql"`
+	Options     map[string]string `json:"options,omitempty"`
+	Online      bool              `json:"online"`
+	Suspended   bool              `json:"suspended,omitempty"`
+	Outputs     []Output          `json:"outputs"`
+	Fingerprint string            `json:"fingerprint"`
+	Comment     string            `json:"comment,omitempty"`
+}
+
+// Output is one column of a feature.
+type Output struct {
+	Name    string      `json:"name"`
+	Type    vector.Type `json:"type"`
+	Partial string      `json:"partial"` // fingerprint
+	Window  Window      `json:"window"`
+}
+
+// Role is who may connect.
+type Role struct {
+	ID       uint32 `json:"id"`
+	Name     string `json:"name"`
+	Verifier string `json:"verifier,omitempty"` // SCRAM-SHA-256 in PostgreSQL's form; "": no password is asked for
+}

@@ -1,0 +1,125 @@
+package schema
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tilehouse/tilehouse/storage/catalog"
+)
+
+// Registry is the current catalog and the one way to change it.
+type Registry struct {
+	db      *pebble.DB
+	store   *catalog.Store
+	mu      sync.Mutex // one change at a time
+	current atomic.Pointer[Catalog]
+}
+
+// OpenRegistry loads the catalog of a database.
+func OpenRegistry(db *pebble.DB) (*Registry, error) {
+	r := &Registry{db: db, store: catalog.New(db)}
+	version, docs, err := r.store.Load()
+	if err != nil {
+		return nil, err
+	}
+	c := Empty()
+	c.Version = version
+	for _, d := range docs {
+		if err := c.Add(d.Kind, d.JSON); err != nil {
+			return nil, err
+		}
+	}
+	r.current.Store(c.Index())
+	return r, nil
+}
+
+// Current is the newest catalog.
+func (r *Registry) Current() *Catalog { return r.current.Load() }
+
+// Update changes the catalog: change gets a copy, whose objects it replaces and does not change in place. What differs is
+// written in one synced batch, together with what the extra functions add, and then becomes current. An error leaves no trace.
+func (r *Registry) Update(ctx context.Context, change func(c *Catalog) error, extra ...func(b *pebble.Batch) error) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	old := r.Current()
+	next := old.Clone()
+	next.Version++
+	next.Index()
+	if err := change(next); err != nil {
+		return err
+	}
+	b := r.db.NewBatch()
+	defer b.Close()
+	n, err := r.diff(b, old, next)
+	if err != nil {
+		return err
+	}
+	for _, f := range extra {
+		if err := f(b); err != nil {
+			return err
+		}
+	}
+	if n == 0 && len(extra) == 0 {
+		return nil
+	}
+	if err := b.Commit(pebble.Sync); err != nil {
+		return err
+	}
+	r.current.Store(next.Index())
+	return nil
+}
+
+// diff writes the documents that differ and counts them.
+func (r *Registry) diff(b *pebble.Batch, old, next *Catalog) (int, error) {
+	n := 0
+	for _, d := range []func() (int, error){
+		func() (int, error) {
+			return diff(r.store, b, next.Version, KindRelation, old.Relations, next.Relations)
+		},
+		func() (int, error) { return diff(r.store, b, next.Version, KindEntity, old.Entities, next.Entities) },
+		func() (int, error) { return diff(r.store, b, next.Version, KindFeature, old.Features, next.Features) },
+		func() (int, error) { return diff(r.store, b, next.Version, KindGroup, old.Groups, next.Groups) },
+		func() (int, error) { return diff(r.store, b, next.Version, KindRole, old.Roles, next.Roles) },
+	} {
+		k, err := d()
+		if err != nil {
+			return 0, err
+		}
+		n += k
+	}
+	return n, nil
+}
+
+func diff[T any](s *catalog.Store, b *pebble.Batch, version uint64, kind string, old, next map[uint32]*T) (int, error) {
+	n := 0
+	for id, o := range next {
+		if old[id] == o {
+			continue
+		}
+		body, err := json.Marshal(o)
+		if err != nil {
+			return 0, err
+		}
+		n++
+		if err := s.Put(b, version, catalog.Doc{Kind: kind, ID: fmt.Sprint(id), JSON: body}); err != nil {
+			return 0, err
+		}
+	}
+	for id := range old {
+		if next[id] == nil {
+			n++
+			if err := s.Delete(b, version, kind, fmt.Sprint(id)); err != nil {
+				return 0, err
+			}
+		}
+	}
+	return n, nil
+}

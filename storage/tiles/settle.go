@@ -1,0 +1,254 @@
+package tiles
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tilehouse/tilehouse/storage/event"
+)
+
+// batchKeys is how many (key, day) one commit of Settle or Prune changes: so few that Apply waits a millisecond or so for it.
+const batchKeys = 64
+
+// SettledThrough is the newest settled day at the newest commit; NotSettled where none is.
+func (s *Store) SettledThrough(g *Group) (day int64, err error) {
+	m, err := s.metaOf(s.db, g)
+	return m.settled, err
+}
+
+// RetainedFrom is the first day whose rows are retained; false where all are.
+func (s *Store) RetainedFrom(g *Group) (day int64, ok bool, err error) {
+	m, err := s.metaOf(s.db, g)
+	return m.horizon, err == nil && m.horizon != noDay, err
+}
+
+func (s *Store) metaOf(r pebble.Reader, g *Group) (groupMeta, error) {
+	m, err := as[groupMeta](s.get(r, g, appendHead(nil, g.Prefix, kindMeta), 0, 0, false, nil))
+	if m == nil {
+		return groupMeta{settled: noDay, publishing: noDay, horizon: noDay}, err
+	}
+	return *m, err
+}
+
+// update runs fn in a transaction of its own, committed without a sync unless sync is set: what is lost in a crash is a suffix,
+// and the caller does it again.
+func (s *Store) update(opt *pebble.WriteOptions, fn func(t *txn) error) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	t := s.begin(b)
+	err := fn(t)
+	if err == nil {
+		err = b.Commit(opt)
+	}
+	t.finish(err == nil)
+	return err
+}
+
+// Settle publishes day, and every earlier day not yet published: the states of all keys having rows in them enter the key
+// records. It commits batches of its own and may be interrupted and run again. A day is UTC, counted from 1970-01-01. progress,
+// if not nil, is told the number of (key, day) done so far.
+func (s *Store) Settle(ctx context.Context, g *Group, day int64, progress func(keys int64)) error {
+	if day <= noDay || day > 1<<31-2 {
+		return fmt.Errorf("%w: day %d", ErrRange, day)
+	}
+	var from int64
+	done := false
+	// From this commit on a first row of these days makes the day settled at once, so that the pass below meets every other.
+	err := s.update(pebble.NoSync, func(t *txn) error {
+		m, err := t.meta(g)
+		if err != nil {
+			return err
+		}
+		if from = m.settled + 1; day <= m.settled {
+			done = true
+			return nil
+		}
+		n := *m
+		n.publishing = max(n.publishing, day)
+		return t.set(appendHead(nil, g.Prefix, kindMeta), &n, 0)
+	})
+	if err != nil || done {
+		return err
+	}
+	lo, hi := appendDayKey(nil, g.Prefix, from, nil), appendDayKey(nil, g.Prefix, day+1, nil)
+	if from == noDay+1 {
+		lo, _ = kindBounds(g.Prefix, kindDay)
+	}
+	f := newFolder(g)
+	if err := s.eachDay(ctx, lo, hi, progress, func(t *txn, d int64, key []byte) error { return t.settle(f, key, d) }); err != nil {
+		return fmt.Errorf("tiles: settling day %d of group %d: %w", day, g.Prefix, err)
+	}
+	return s.update(pebble.Sync, func(t *txn) error {
+		m, err := t.meta(g)
+		if err != nil {
+			return err
+		}
+		n := *m
+		n.settled = max(n.settled, day)
+		return t.set(appendHead(nil, g.Prefix, kindMeta), &n, 0)
+	})
+}
+
+// eachDay runs fn for the index keys in [lo, hi), batchKeys to a transaction.
+func (s *Store) eachDay(ctx context.Context, lo, hi []byte, progress func(int64), fn func(t *txn, day int64, key []byte) error) error {
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	if err != nil {
+		return err
+	}
+	var total int64
+	ok := it.First()
+	for ok && err == nil {
+		if err = ctx.Err(); err != nil {
+			break
+		}
+		err = s.update(pebble.NoSync, func(t *txn) error {
+			for n := 0; ok && n < batchKeys; n++ {
+				day, key, err := splitDayKey(it.Key())
+				if err != nil {
+					return err
+				}
+				if err := fn(t, day, bytes.Clone(key)); err != nil {
+					return err
+				}
+				total++
+				ok = it.Next()
+			}
+			return nil
+		})
+		if err == nil && progress != nil {
+			progress(total)
+		}
+	}
+	return errors.Join(err, it.Close())
+}
+
+func (t *txn) settle(f *folder, key []byte, day int64) error {
+	r, err := t.record(f.g, key)
+	if err != nil || r == nil {
+		return err
+	}
+	at, ok := r.days.find(day)
+	if !ok || r.days.meta[at] == 1 {
+		return nil // deleted, or settled since the pass began
+	}
+	w := &tree{t: t, f: f, key: key, day: day}
+	root, err := w.need(0, 0)
+	if err != nil {
+		return err
+	}
+	days := newTable(len(f.states), r.days.n(), len(r.days.data)+256)
+	days.copyFrom(r.days, 0, at)
+	days.open(day, 1)
+	if err := f.nodeStates(days, root); err != nil {
+		return fmt.Errorf("%w: %w", ErrCorrupt, err)
+	}
+	days.copyFrom(r.days, at+1, r.days.n())
+	return t.set(appendRecordKey(nil, f.g.Prefix, key), &record{days: days, life: r.life}, 0)
+}
+
+// Prune drops the rows of days that no lookup reaches any more: those before the newest settled day less Retain less two days.
+// With Lifetime they are folded into their key's cumulative state first. It may be interrupted and run again.
+func (s *Store) Prune(ctx context.Context, g *Group) error {
+	horizon := int64(noDay)
+	// Reads below the horizon fail from this commit on; a key's own rows and its lifetime state change in one commit each.
+	err := s.update(pebble.NoSync, func(t *txn) error {
+		m, err := t.meta(g)
+		if err != nil {
+			return err
+		}
+		horizon = max(g.horizonOf(m.settled), m.horizon)
+		if horizon == m.horizon {
+			return nil
+		}
+		n := *m
+		n.horizon = horizon
+		return t.set(appendHead(nil, g.Prefix, kindMeta), &n, 0)
+	})
+	if err != nil || horizon == noDay {
+		return err
+	}
+	lo, _ := kindBounds(g.Prefix, kindDay)
+	hi := appendDayKey(nil, g.Prefix, horizon, nil)
+	f := newFolder(g)
+	if err := s.eachDay(ctx, lo, hi, nil, func(t *txn, d int64, key []byte) error { return t.prune(f, key, d) }); err != nil {
+		return fmt.Errorf("tiles: pruning group %d: %w", g.Prefix, err)
+	}
+	return nil
+}
+
+func (t *txn) prune(f *folder, key []byte, day int64) error {
+	g := f.g
+	r, err := t.record(g, key)
+	if err != nil || r == nil {
+		return err
+	}
+	at, ok := r.days.find(day)
+	if !ok {
+		return nil
+	}
+	w := &tree{t: t, f: f, key: key, day: day}
+	root, err := w.need(0, 0)
+	if err != nil {
+		return err
+	}
+	now := &record{life: r.life, days: newTable(len(f.states), r.days.n(), len(r.days.data))}
+	if g.Lifetime {
+		if now.life, err = f.age(r, at, day, root); err != nil {
+			return err
+		}
+	}
+	now.days.copyFrom(r.days, 0, at)
+	now.days.copyFrom(r.days, at+1, r.days.n())
+	rows := root.count()
+	if err := w.harvest(0, 0, nil); err != nil {
+		return err
+	}
+	if err := t.batch.Delete(appendDayKey(nil, g.Prefix, day, key), nil); err != nil {
+		return err
+	}
+	_, keys, err := t.setRecord(g, key, now, 0, true)
+	if err != nil {
+		return err
+	}
+	return t.count(g, 0, -rows, keys)
+}
+
+// age is the lifetime state of r after the day at entry at joined it.
+func (f *folder) age(r *record, at int, day int64, root *node) (*life, error) {
+	first, last := dayStart(day), dayStart(day)+(event.Day-1)
+	if root.kids == nil {
+		first, last = root.rows.TS[0], root.rows.TS[root.rows.N()-1]
+	}
+	l := &life{min: first, max: last, states: newTable(len(f.states), 1, 256)}
+	if r.life != nil {
+		l.min, l.max, l.broken = min(l.min, r.life.min), max(l.max, r.life.max), r.life.broken
+	}
+	l.states.open(0, 0)
+	var all *batchRows
+	if root.kids == nil {
+		all = f.rows(root.rows)
+	}
+	for p := range f.states {
+		f.states[p].Reset()
+		var err error
+		if r.life != nil {
+			err = f.merge(p, r.life.states.state(0, p))
+		}
+		if err == nil {
+			if r.days.meta[at] == 1 {
+				err = f.merge(p, r.days.state(at, p))
+			} else {
+				err = f.mergeNode(p, root, all)
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		f.push(l.states, p)
+	}
+	return l, nil
+}
