@@ -271,24 +271,32 @@ func (t *txn) fold(f *folder, r *record, key []byte, ins, del span) (*record, er
 	if !ins.empty() {
 		l.min, l.max = min(l.min, ins.TS[ins.from]), max(l.max, ins.TS[ins.to-1])
 	}
+	lost := l.broken
 	l.states.open(0, 0)
-	lost := false
-	for p := range f.states {
+	for p := 0; p < len(f.states) && !lost; p++ {
 		f.states[p].Reset()
-		if old != nil && !l.broken {
+		if old != nil {
 			if err := f.merge(p, old.state(0, p)); err != nil {
 				return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
 			}
 		}
-		if !f.retract(p, del.batchRows, del.from, del.to) {
-			lost = true
-		}
+		lost = !f.retract(p, del.batchRows, del.from, del.to)
 		f.add(p, ins.batchRows, ins.from, ins.to)
 		f.push(l.states, p)
 	}
 	if lost {
-		l.broken = true
-		t.rebuild = append(t.rebuild, rebuildKey{f.g, bytes.Clone(key)})
+		if !l.broken {
+			t.rebuild = append(t.rebuild, rebuildKey{f.g, bytes.Clone(key)})
+		}
+		l.broken, l.states = true, brokenStates(len(f.states))
 	}
 	return &record{days: r.days, life: l}, nil
+}
+
+// brokenStates is the entry of a lifetime state that is of no use: states of no rows, which take no space and always decode.
+func brokenStates(partials int) *table {
+	t := newTable(partials, 1, 0)
+	t.open(0, 0)
+	t.empty()
+	return t
 }

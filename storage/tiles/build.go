@@ -34,8 +34,6 @@ type Builder struct {
 	files *BuildFiles
 	f     *folder
 	meta  groupMeta
-	last  []byte
-	any   bool
 	rows  int64
 	keys  int64
 	kinds [3][]pair // records, nodes, days
@@ -76,15 +74,11 @@ var errFinished = errors.New("tiles: builder is finished")
 // NotSettled is a day before all days: the settledThrough of a group of which no day is settled.
 const NotSettled = noDay
 
-// AddKey loads all rows from ≤ i < to of one key. Keys ascend over calls, rows are sorted; rows.Key is not read.
+// AddKey loads all rows from ≤ i < to of one key. Each key is given once, in any order; rows are sorted; rows.Key is not read.
 func (b *Builder) AddKey(key []byte, rows *event.Rows, from, to int) error {
 	if b.err != nil {
 		return b.err
 	}
-	if b.any && bytes.Compare(key, b.last) <= 0 {
-		return fmt.Errorf("tiles: key %x added after %x", key, b.last)
-	}
-	b.last, b.any = append(b.last[:0], key...), true
 	b.err = b.add(key, b.f.rows(rows), from, to)
 	if b.err == nil && b.bytes >= chunkBytes {
 		b.err = b.flush()

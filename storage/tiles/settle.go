@@ -227,6 +227,10 @@ func (f *folder) age(r *record, at int, day int64, root *node) (*life, error) {
 	if r.life != nil {
 		l.min, l.max, l.broken = min(l.min, r.life.min), max(l.max, r.life.max), r.life.broken
 	}
+	if l.broken {
+		l.states = brokenStates(len(f.states))
+		return l, nil
+	}
 	l.states.open(0, 0)
 	var all *batchRows
 	if root.kids == nil {
