@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 )
 
 // fakeEngine answers a handful of statements:

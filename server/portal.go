@@ -8,7 +8,7 @@ import (
 	"strconv"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 )
 
 // portal is a statement with its arguments, on its way through its rows.

@@ -6,7 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 )
 

@@ -4,7 +4,7 @@ import (
 	"bytes"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 )
 

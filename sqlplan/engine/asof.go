@@ -293,7 +293,7 @@ func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupM
 	}
 	err = s.e.join(ctx, cat, joinRequest{
 		Group: g, AdHoc: m.Group == nil, Position: position, Flags: s.readFlags(),
-		Outputs: m.Specs, Inclusive: f.inclusive,
+		Outputs: m.Specs, Inclusive: f.inclusive, Stats: s.reads,
 		Labels: labelReader(rows, len(f.keys)), Sink: sink,
 	})
 	if app != nil {

@@ -8,7 +8,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions"
 	"github.com/tilehouse/tilehouse/materialize"
-	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
 	"github.com/tilehouse/tilehouse/sqlplan/session"

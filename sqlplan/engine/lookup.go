@@ -48,7 +48,7 @@ type lookup struct {
 	values []*vector.Vector // by output of the read plan
 	out    vector.Chunk     // the result: columns of keys and values
 	result chunkRows
-	stats  event.ReadStats
+	stats  event.ReadStats // of all executions, where EXPLAIN ANALYZE does not count
 }
 
 type lookupGroup struct {
@@ -108,6 +108,10 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 		}
 	}
 	var when int64
+	stats := &l.stats
+	if l.s.reads != nil {
+		stats = l.s.reads
+	}
 	view := l.s.e.mat.View(l.cat) // the position first, then the instant: rows that the server timed before it all count
 	defer view.Close()
 	if t != nil {
@@ -116,7 +120,7 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 		when = l.s.readTime()
 	}
 	for _, g := range l.groups {
-		src := view.Source(g.live, asOf, l.s.readFlags(), &l.stats)
+		src := view.Source(g.live, asOf, l.s.readFlags(), stats)
 		for i := range l.keys.N {
 			if i&1023 == 1023 && ctx.Err() != nil {
 				return ctx.Err()

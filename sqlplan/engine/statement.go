@@ -9,7 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/server/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/schema"

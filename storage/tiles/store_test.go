@@ -344,7 +344,8 @@ func TestBuild(t *testing.T) {
 			b.SetPosition(9)
 			id := int64(0)
 			var list []naive
-			for k := range int64(40) {
+			for n, at := range r.Perm(40) {
+				k := int64(at)
 				ins := event.NewRows(g.Layout, 0)
 				for range r.IntN(200) {
 					id++
@@ -352,14 +353,11 @@ func TestBuild(t *testing.T) {
 					list = append(list, x)
 					addRow(ins, x.key, x.ts, x.id)
 				}
-				apply(t, s, h, uint64(k+1), nil, ins)
+				apply(t, s, h, uint64(n+1), nil, ins)
 				ord := sorted(g, ins).rows
 				if err := b.AddKey(keyOf(k), ord, 0, ord.N()); err != nil {
 					t.Fatal(err)
 				}
-			}
-			if err := b.AddKey(keyOf(3), newRows(&g.Layout, 0), 0, 0); err == nil {
-				t.Fatal("a key out of order was taken")
 			}
 			if err := b.Finish(); err != nil {
 				t.Fatal(err)
