@@ -49,7 +49,7 @@ func (s *size) Set(v string) error {
 }
 
 type serveConfig struct {
-	data, listen, password, tlsCert, tlsKey, logLevel string
+	data, listen, password, tlsCert, tlsKey, logLevel, debugListen string
 	fileRoots                                         list
 	memory, cache                                     size
 	threads, maxConnections                           int
@@ -68,6 +68,7 @@ func (c *serveConfig) flags(fs *flag.FlagSet) {
 	fs.IntVar(&c.threads, "threads", runtime.GOMAXPROCS(0), "threads of queries and joins")
 	fs.IntVar(&c.maxConnections, "max-connections", 200, "connections at most")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&c.debugListen, "debug-listen", "", "loopback `host:port` for Go's profiles over HTTP (/debug/pprof/); empty: none")
 	fs.String("config", "", "configuration `file`: lines of a flag and its value")
 }
 
@@ -141,6 +142,11 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 	}
 	if err != nil {
 		return nil, errors.Join(err, eng.Close())
+	}
+	if c.debugListen != "" {
+		if err := serveProfiles(c.debugListen); err != nil {
+			return nil, errors.Join(err, r.server.Shutdown(ctx), eng.Close())
+		}
 	}
 	go func() { r.serve <- r.server.Serve(context.WithoutCancel(ctx)) }()
 	r.took = time.Since(began)

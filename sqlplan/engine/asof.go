@@ -269,23 +269,13 @@ func (s *Session) valuesTable(ctx context.Context, name string, f *asofFeatures,
 	return err
 }
 
-// mergeGroup runs the point-in-time join of one group and appends its rows to a table. The labels are drained before the
-// first row is appended: a streaming result dies when its connection runs anything else.
+// mergeGroup runs the point-in-time join of one group and appends its rows to a table. The labels are read page by page:
+// those without a key are answered before the last label is read, and a streaming result dies when its connection runs
+// anything else.
 func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupMerge, f *asofFeatures, labels string, position uint64, table string) error {
-	rows, err := s.conn.Query(ctx, labels)
+	app, err := s.conn.Appender("temp", "main", table)
 	if err != nil {
 		return err
-	}
-	defer rows.Close()
-	var app *duck.Appender
-	sink := func(ch *vector.Chunk) error {
-		if app == nil {
-			rows.Close()
-			if app, err = s.conn.Appender("temp", "main", table); err != nil {
-				return err
-			}
-		}
-		return app.Append(ch)
 	}
 	g := m.Group
 	if g == nil {
@@ -294,46 +284,66 @@ func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupM
 	err = s.e.join(ctx, cat, joinRequest{
 		Group: g, AdHoc: m.Group == nil, Position: position, Flags: s.readFlags(),
 		Outputs: m.Specs, Inclusive: f.inclusive, Stats: s.reads,
-		Labels: labelReader(rows, len(f.keys)), Sink: sink,
+		Labels: s.labelReader(labels, len(f.keys)), Sink: app.Append,
 	})
-	if app != nil {
-		if e := app.Close(); err == nil {
-			err = e
-		}
+	if e := app.Close(); err == nil {
+		err = e
 	}
 	return err
 }
 
-// labelReader turns (row number, keys…, time) into labels.
-func labelReader(rows *duck.Rows, keys int) pointintime.LabelSource {
-	return func(_ context.Context, emit func(*pointintime.Labels) error) error {
-		enc := vector.New(vector.T(vector.Bytes), 2048)
-		var scratch []byte
-		for {
-			ch, err := rows.Next()
-			if err != nil {
+// labelPage is how many labels are read at once: a row group of DuckDB's, so that a page costs no more than its rows.
+const labelPage = 122_880
+
+// labelReader turns (row number, keys…, time), the columns of a query whose row numbers count up from 0, into labels. No
+// result is open while it emits.
+func (s *Session) labelReader(query string, keys int) pointintime.LabelSource {
+	return func(ctx context.Context, emit func(*pointintime.Labels) error) error {
+		page := pointintime.Labels{Key: vector.New(vector.T(vector.Bytes), 2048), T: vector.New(vector.T(vector.TimestampTZ), 2048)}
+		for from := 0; ; from += labelPage {
+			page.Row = page.Row[:0]
+			page.Key.Reset()
+			page.T.Reset()
+			if err := s.readLabels(ctx, fmt.Sprintf("%s WHERE %s BETWEEN %d AND %d", query, rowNumberColumn, from, from+labelPage-1), keys, &page); err != nil {
 				return err
 			}
-			if ch == nil {
+			if len(page.Row) == 0 {
 				return nil
 			}
-			enc.Reset()
-			for i := range ch.N {
-				null := false
-				scratch = scratch[:0]
-				for _, k := range ch.Cols[1 : 1+keys] {
-					null = null || k.IsNull(i)
-					scratch = vector.AppendKey(scratch, k, i)
-				}
-				if null {
-					enc.AppendNull()
-				} else {
-					enc.AppendBytes(scratch)
-				}
-			}
-			if err := emit(&pointintime.Labels{Row: ch.Cols[0].I64[:ch.N], Key: enc, T: ch.Cols[1+keys]}); err != nil {
+			if err := emit(&page); err != nil {
 				return err
 			}
+		}
+	}
+}
+
+// readLabels adds all labels of a query to page.
+func (s *Session) readLabels(ctx context.Context, query string, keys int, page *pointintime.Labels) error {
+	rows, err := s.conn.Query(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	var scratch []byte
+	for {
+		ch, err := rows.Next()
+		if err != nil || ch == nil {
+			return err
+		}
+		page.Row = append(page.Row, ch.Cols[0].I64[:ch.N]...)
+		for i := range ch.N {
+			null := false
+			scratch = scratch[:0]
+			for _, k := range ch.Cols[1 : 1+keys] {
+				null = null || k.IsNull(i)
+				scratch = vector.AppendKey(scratch, k, i)
+			}
+			if null {
+				page.Key.AppendNull()
+			} else {
+				page.Key.AppendBytes(scratch)
+			}
+			page.T.AppendFrom(ch.Cols[1+keys], i)
 		}
 	}
 }

@@ -85,13 +85,13 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 			err = errors.Join(err, e.Close())
 		}
 	}()
-	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{Clock: cfg.Clock, Log: cfg.Log}); err != nil {
+	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{Clock: cfg.Clock, Log: cfg.Log, CacheBytes: cfg.MemoryLimit / 8}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.Dir, err)
 	}
 	if e.catalog, err = schema.OpenRegistry(e.log.DB()); err != nil {
 		return nil, err
 	}
-	// DuckDB gets half of the memory; a quarter is for what joins and backfills collect, the rest for everything else.
+	// Of the memory DuckDB gets half, what a join or backfill collects a quarter, and the log and online store an eighth.
 	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
 		MemoryLimit: cfg.MemoryLimit / 2, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots,
 		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb")) + " AS proj", materialize.CreatePositions},

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"strings"
 	"time"
 
@@ -36,7 +37,14 @@ func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{e: e, info: info, conn: conn, location: time.UTC, set: map[string]string{}}
-	for name, v := range info.Params {
+	params := maps.Clone(info.Params)
+	for name, v := range startupOptions(params["options"]) {
+		if params == nil {
+			params = map[string]string{}
+		}
+		params[name] = v
+	}
+	for name, v := range params {
 		if _, ok := settings[strings.ToLower(name)]; !ok {
 			continue // startup parameters of other servers are no reason to refuse a client
 		}
@@ -46,6 +54,30 @@ func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 		}
 	}
 	return s, nil
+}
+
+// startupOptions are the settings of the startup parameter "options": -c name=value or --name=value, blanks escaped by \\.
+func startupOptions(options string) map[string]string {
+	const blank = "\x00"
+	words := strings.Fields(strings.ReplaceAll(options, `\ `, blank))
+	out := map[string]string{}
+	for i := 0; i < len(words); i++ {
+		w, long := strings.CutPrefix(words[i], "--")
+		if !long {
+			var short bool
+			if w, short = strings.CutPrefix(words[i], "-c"); !short {
+				continue
+			}
+			if w == "" && i+1 < len(words) {
+				i++
+				w = words[i]
+			}
+		}
+		if name, v, ok := strings.Cut(w, "="); ok {
+			out[strings.ReplaceAll(name, "-", "_")] = strings.ReplaceAll(v, blank, " ")
+		}
+	}
+	return out
 }
 
 // Close ends the session; an open transaction block is rolled back.

@@ -83,5 +83,7 @@
 //
 // # What it does not do
 //
-// It does not read at older positions, fold states, or know windows. It keeps no log: a lost or doubted group is built again.
+// It does not read at older positions, fold states, or know windows. It keeps no log: a lost or doubted group is built again. It does
+// not remember which keys wait for Rebuild: after a crash between a commit and NeedRebuild, their LIFETIME reads fail with
+// ErrNotRetained, and are answered from runs, until the next build.
 package tiles

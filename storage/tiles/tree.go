@@ -3,7 +3,6 @@ package tiles
 import (
 	"fmt"
 	"math"
-	"math/bits"
 	"sort"
 
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -15,11 +14,11 @@ var shifts = [...]int{37, 31, 26, 21, 16, 11, 6, 0}
 
 const lastLevel = len(shifts) - 1
 
-func init() {
-	if 1<<shifts[0] < event.Day || bits.Len64(event.Day) != shifts[0] {
-		panic("tiles: level 0 is not the day")
-	}
-}
+// Level 0 is the day: neither constant would compile otherwise.
+const (
+	_ = uint(1<<37 - event.Day)
+	_ = uint(event.Day - 1<<36)
+)
 
 // dayStart is the first microsecond of a day. For the first day of int64 it wraps: differences from it are right all the same.
 func dayStart(day int64) int64 { return day * event.Day }
