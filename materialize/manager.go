@@ -62,7 +62,7 @@ type Manager struct {
 
 // New starts a manager: published groups are compiled, the committer told of them, and the settling of days begins.
 func New(ctx context.Context, cfg Config) (*Manager, error) {
-	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs")})
+	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs"), CacheBytes: min(runs.DefaultCacheBytes, max(cfg.Memory/2, 1<<20))})
 	if err != nil {
 		return nil, err
 	}

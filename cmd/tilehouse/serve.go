@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -56,7 +57,7 @@ type serveConfig struct {
 }
 
 func (c *serveConfig) flags(fs *flag.FlagSet) {
-	c.memory, c.cache = 2<<30, 64<<20
+	c.memory = 2 << 30
 	fs.StringVar(&c.data, "data", "", "data `directory`; made if it does not exist")
 	fs.StringVar(&c.listen, "listen", "127.0.0.1:5433", "`host:port` to listen on; without a password only a loopback address")
 	fs.Var(&c.fileRoots, "file-root", "`directory` under which file sources may read; may be given several times; none: no files")
@@ -64,7 +65,7 @@ func (c *serveConfig) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate `file` (PEM)")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "private key `file` (PEM)")
 	fs.Var(&c.memory, "memory-limit", "memory for queries, joins and backfills together, such as 512MB")
-	fs.Var(&c.cache, "online-cache", "memory for decoded values of hot keys")
+	fs.Var(&c.cache, "online-cache", "memory for decoded values of hot keys; 0: 64MiB, at most a sixteenth of the memory limit")
 	fs.IntVar(&c.threads, "threads", runtime.GOMAXPROCS(0), "threads of queries and joins")
 	fs.IntVar(&c.maxConnections, "max-connections", 200, "connections at most")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
@@ -117,6 +118,8 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 		return nil, fmt.Errorf("--log-level %q: write debug, info, warn or error", c.logLevel)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	// Go's own heap has three eighths of the limit, beside DuckDB's; the garbage collector works harder near it.
+	debug.SetMemoryLimit(int64(c.memory) * 3 / 8)
 	eng, err := engine.Open(ctx, engine.Config{
 		Dir: c.data, FileRoots: c.fileRoots, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
 	})

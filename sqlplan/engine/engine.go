@@ -27,7 +27,7 @@ type Config struct {
 	Dir         string   // made if it does not exist
 	FileRoots   []string // directories that file sources may read under
 	MemoryLimit int64    // bytes for DuckDB, joins and backfills together; default 2 GiB
-	OnlineCache int64    // bytes of decoded values of hot keys; default 64 MiB
+	OnlineCache int64    // bytes of decoded values of hot keys; default 64 MiB, at most a sixteenth of MemoryLimit
 	Threads     int      // default: the processors
 	Log         *slog.Logger
 	Clock       func() time.Time
@@ -42,7 +42,7 @@ func (c *Config) defaults() {
 		c.MemoryLimit = 2 << 30
 	}
 	if c.OnlineCache == 0 {
-		c.OnlineCache = tiles.DefaultCacheBytes
+		c.OnlineCache = min(tiles.DefaultCacheBytes, c.MemoryLimit/16)
 	}
 	if c.Threads <= 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
@@ -85,15 +85,16 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 			err = errors.Join(err, e.Close())
 		}
 	}()
-	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{Clock: cfg.Clock, Log: cfg.Log, CacheBytes: cfg.MemoryLimit / 8}); err != nil {
+	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{Clock: cfg.Clock, Log: cfg.Log, CacheBytes: cfg.MemoryLimit / 16}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.Dir, err)
 	}
 	if e.catalog, err = schema.OpenRegistry(e.log.DB()); err != nil {
 		return nil, err
 	}
-	// Of the memory DuckDB gets half, what a join or backfill collects a quarter, and the log and online store an eighth.
+	// DuckDB gets three eighths of the memory, what a join or backfill collects an eighth, the caches of the log, the online
+	// store and the runs a sixteenth each at most; the rest is for buffers, the garbage collector and the program itself.
 	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
-		MemoryLimit: cfg.MemoryLimit / 2, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots,
+		MemoryLimit: cfg.MemoryLimit * 3 / 8, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots,
 		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb")) + " AS proj", materialize.CreatePositions},
 	})
 	if err != nil {
@@ -108,7 +109,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 }
 
 // joinMemory is what one join or backfill may collect before it spills, in bytes.
-func (e *Engine) joinMemory() int64 { return e.cfg.MemoryLimit / 4 }
+func (e *Engine) joinMemory() int64 { return e.cfg.MemoryLimit / 8 }
 
 // Close ends the engine. No session may be open.
 func (e *Engine) Close() error {

@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"fmt"
+
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -45,6 +47,7 @@ type duckRows struct {
 	rows *duck.Rows
 	done func() // called once, on Close; may be nil
 	copy *session.CopyFormat
+	n    int // rows given so far
 }
 
 func (r *duckRows) Next() (*vector.Chunk, error) {
@@ -52,7 +55,19 @@ func (r *duckRows) Next() (*vector.Chunk, error) {
 	if err != nil {
 		return nil, r.s.failed(err)
 	}
+	if c != nil {
+		r.n += c.N
+	}
 	return c, nil
+}
+
+// Tag is the command's. That of a change with RETURNING counts the rows, which DuckDB gives one a changed row.
+func (r *duckRows) Tag() string {
+	switch r.tag {
+	case "INSERT 0", "UPDATE", "DELETE":
+		return fmt.Sprintf("%s %d", r.tag, r.n)
+	}
+	return r.tag
 }
 
 func (r *duckRows) CopyOut() *session.CopyFormat { return r.copy }

@@ -126,7 +126,11 @@ func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.S
 		done()
 		return nil, asError(err)
 	}
-	return &duckRows{noRows: noRows{"SELECT"}, s: s, rows: rows, done: done, copy: copy}, nil
+	tag := "SELECT"
+	if copy != nil {
+		tag = "COPY"
+	}
+	return &duckRows{noRows: noRows{tag}, s: s, rows: rows, done: done, copy: copy}, nil
 }
 
 // temp makes the name of a new temporary table, which dropTemps drops.
