@@ -14,6 +14,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 )
 
 // conn is one client. Its fields belong to the goroutine of serve, but for those said otherwise.
@@ -83,7 +84,7 @@ func (c *conn) serve(ctx context.Context) {
 	}
 	defer c.close()
 	c.mu.Lock()
-	c.ctx, c.end = context.WithCancel(ctx)
+	c.ctx, c.end = context.WithCancel(session.WithNotify(ctx, c.notifyNow))
 	c.mu.Unlock()
 	for {
 		if c.srv.draining.Load() && c.in.r == c.in.w {
@@ -153,7 +154,7 @@ func (c *conn) beforeRead() error {
 func (c *conn) begin(parent context.Context) {
 	c.mu.Lock()
 	if c.ctx.Err() != nil && parent.Err() == nil {
-		c.ctx, c.end = context.WithCancel(parent)
+		c.ctx, c.end = context.WithCancel(session.WithNotify(parent, c.notifyNow))
 	}
 	c.running = true
 	c.mu.Unlock()
@@ -257,6 +258,13 @@ func (c *conn) report(err error) {
 	}
 	c.fail(e, severity)
 	c.session.Fail()
+}
+
+// notifyNow sends a notice of the running statement at once. Only the statement's own goroutine calls it, while the
+// connection's goroutine waits in Execute for it: they are the same.
+func (c *conn) notifyNow(n Notice) {
+	c.notice(&n)
+	_ = c.flush() // a dead connection shows at the next write
 }
 
 func (c *conn) notices() {

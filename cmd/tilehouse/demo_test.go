@@ -12,17 +12,17 @@ import (
 )
 
 func TestDemoSteps(t *testing.T) {
-	steps, err := demoSteps("-- ONE\n-- First; it says\n-- this.\nSELECT 1; -- TWO\nSELECT ';' -- not a step's\n;\nSELECT 3")
+	steps, err := demoSteps("-- ONE\n-- First; it says\n-- this.\nSELECT 1;\n\n-- TWO\nSELECT ';' -- inside\n  , 2;\nSELECT 3")
 	want := []demoStep{
 		{"ONE", "First; it says\nthis.", "SELECT 1"},
-		{"TWO", "", "SELECT ';'"},
+		{"TWO", "", "SELECT ';' -- inside\n  , 2"},
 		{"", "", "SELECT 3"},
 	}
 	if err != nil || !reflect.DeepEqual(steps, want) {
 		t.Errorf("%q, %v; want %q", steps, err, want)
 	}
-	if _, err := demoSteps("SELECT 'open"); err == nil {
-		t.Error("a text without its closing quote was cut into steps")
+	if _, err := demoSteps("SELECT '\xff'"); err == nil {
+		t.Error("a text that is no UTF-8 was cut into steps")
 	}
 }
 

@@ -249,7 +249,7 @@ func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *bou
 		Group:  bound.group,
 		Put:    putFeature,
 		Again:  again,
-		Notice: func(text string) { s.notice(session.Notice{Message: text}) },
+		Notice: func(text string) { session.Notify(ctx, session.Notice{Severity: "NOTICE", Code: "00000", Message: text}) },
 	})
 }
 
