@@ -100,6 +100,9 @@ func (l *lookup) execute(ctx context.Context, args []*vector.Vector, asOf *uint6
 	return &l.result, nil
 }
 
+// errStalePlan says that the catalog changed since a statement was bound; it is bound again and tried once more.
+var errStalePlan = errors.New("the catalog changed while the statement was running")
+
 // fill assembles the values of the keys at one instant and position: the newest, or asOf; t nil is the session's read time.
 func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 	for _, g := range l.groups {
@@ -114,6 +117,9 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 	}
 	view := l.s.e.mat.View(l.cat) // the position first, then the instant: rows that the server timed before it all count
 	defer view.Close()
+	if l.s.e.catalog.Current() != l.cat {
+		return errStalePlan // a group may have been replaced, and its tiles dropped, before the view was opened
+	}
 	if t != nil {
 		when = *t
 	} else {

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -88,22 +89,36 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 		return nil, fail(codeFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block")
 	}
 	if p.s.tx != nil && !p.s.tx.implicit && p.alone {
-		return nil, p.s.failed(fail(codeInTransaction, "%s cannot run inside a transaction block", firstWords(p.sql)))
+		return nil, p.s.failed(hint(fail(codeInTransaction, "%s cannot run inside a transaction block", firstWords(p.sql)), "Run it outside of BEGIN … COMMIT; in psycopg: autocommit=True."))
 	}
-	if p.version != p.s.e.catalog.Current().Version {
-		columns := p.columns
-		if err := p.bind(ctx); err != nil {
+	for {
+		if err := p.current(ctx); err != nil {
 			return nil, p.s.failed(err)
 		}
-		if !slices.EqualFunc(columns, p.columns, func(a, b session.Column) bool { return a.Name == b.Name && a.Type.Equal(b.Type) }) {
-			return nil, p.s.failed(fail(codePlanChanged, "cached plan must not change result type"))
+		r, err := p.run(ctx, args)
+		if errors.Is(err, errStalePlan) {
+			continue
 		}
+		if err != nil {
+			return nil, p.s.failed(err)
+		}
+		return r, nil
 	}
-	r, err := p.run(ctx, args)
-	if err != nil {
-		return nil, p.s.failed(err)
+}
+
+// current binds the statement again where the catalog changed since.
+func (p *prepared) current(ctx context.Context) error {
+	if p.version == p.s.e.catalog.Current().Version {
+		return nil
 	}
-	return r, nil
+	columns := p.columns
+	if err := p.bind(ctx); err != nil {
+		return err
+	}
+	if !slices.EqualFunc(columns, p.columns, func(a, b session.Column) bool { return a.Name == b.Name && a.Type.Equal(b.Type) }) {
+		return fail(codePlanChanged, "cached plan must not change result type")
+	}
+	return nil
 }
 
 func firstWords(sql string) string {
