@@ -42,7 +42,6 @@ type conn struct {
 	skip       bool    // after an error, to the next Sync
 	implicit   bool    // Executes since the last Sync run in an implicit transaction
 	bind       pgproto3.Bind
-	tag        []byte
 
 	mu      sync.Mutex // guards the rest, which other goroutines use
 	ctx     context.Context

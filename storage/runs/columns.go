@@ -121,19 +121,3 @@ func rowsBytes(r *event.Rows) int {
 	}
 	return n
 }
-
-// compareRows is event.Compare, also where row ids were not kept.
-func compareRows(a *event.Rows, i int, b *event.Rows, j int) int {
-	if a.RowID != nil {
-		return event.Compare(a, i, b, j)
-	}
-	switch {
-	case a.TS[i] < b.TS[j]:
-		return -1
-	case a.TS[i] > b.TS[j]:
-		return 1
-	case a.Tie != nil:
-		return vector.Compare(a.Tie, i, b.Tie, j)
-	}
-	return 0
-}
