@@ -30,7 +30,7 @@ type Aggregate interface {
 // State is a mergeable partial state: a value of a commutative monoid over multisets of rows. It is not safe for concurrent
 // use. Equal multisets have equal encodings, in whatever order and split they were added.
 type State interface {
-	// Update adds a row. NULLs are skipped as PostgreSQL's aggregate skips them.
+	// Update adds a row. NULLs are skipped as the Definition's NullRule says: as PostgreSQL's aggregate skips them.
 	Update(in *Input, row int)
 	// Merge adds the rows of o, a state of the same aggregate, which stays as it is.
 	Merge(o State)
@@ -67,6 +67,7 @@ type Definition struct {
 	NullRule     string // in words: which rows are skipped
 	Inverse      bool   // its states implement Inverter
 	Ordered      bool   // the value depends on the order by (event time, primary key, argument)
+	Implicit     bool   // SQL cannot call it: the planner does, for a clause that stands for it
 	ErrorBound   string // in words; "exact" where there is none
 	StateVersion byte   // first byte of a non-empty encoding
 	// Bind returns the aggregate for argument types and the values of constant arguments (nil where an argument is not

@@ -12,7 +12,7 @@
 //   - Decoding accepts canonical encodings only: what decodes into an empty state encodes to the same bytes. Anything else
 //     is an error wrapping ErrBadState, never a panic. Whether text is UTF-8 is not checked.
 //   - Sums do not wrap and do not round on the way: package exact.
-//   - min, max, last, last_k and approx_count_distinct have no inverse. Their Merge is cheap and their Reset keeps memory, for
+//   - min, max, last, last_k, latest and approx_count_distinct have no inverse. Their Merge is cheap and their Reset keeps memory, for
 //     the caller who slides a window over two stacks of states.
 //
 // # Arguments
@@ -35,6 +35,7 @@
 //	                         zigzag varint event time; after the first, varint: how much older than the one before
 //	                         varint length and bytes of the primary key's encoding, length 0 where there is none
 //	                         varint length and bytes of the value
+//	latest                 as last of one row; the length of a NULL is 0, and of a value one more than its bytes
 //	count_distinct         V, varint number of keys, then ascending, for each key:
 //	sum_map                  varint bytes shared with the key before; text and bytes: varint bytes that follow; those bytes
 //	                         varint length and bytes of the cell: varint rows, or rows and sum as for sum, without V

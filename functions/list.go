@@ -9,6 +9,7 @@ var Aggregates = []*Definition{
 	countDistinctDef,
 	lastDef,
 	lastKDef,
+	latestDef,
 	maxDef,
 	minDef,
 	sumDef,
@@ -25,11 +26,13 @@ func Lookup(name string) (*Definition, bool) {
 	return nil, false
 }
 
-// Names are the names of all aggregates, ascending.
+// Names are the names of the aggregates that SQL may call, ascending.
 func Names() []string {
-	names := make([]string, len(Aggregates))
-	for i, d := range Aggregates {
-		names[i] = d.Name
+	var names []string
+	for _, d := range Aggregates {
+		if !d.Implicit {
+			names = append(names, d.Name)
+		}
 	}
 	return names
 }

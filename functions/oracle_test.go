@@ -85,6 +85,7 @@ func subjects() []*subject {
 	}
 	for _, t := range []vector.Type{bools, int64s, wide, double64, texts, uuids, periods, stamps} {
 		add("last", oracleLast, nil, t)
+		add("latest", oracleLast, nil, t)
 		add("last_k", oracleLast, k(1), t)
 		add("last_k", oracleLast, k(4), t)
 	}
@@ -240,7 +241,10 @@ func oracleApprox(_ *subject, in *Input, rows []int) string {
 
 func oracleLast(s *subject, in *Input, rows []int) string {
 	v := in.Args[0]
-	if rows = live(v, rows); len(rows) == 0 {
+	if s.name != "latest" { // for it a NULL is a value like any other, and before any other
+		rows = live(v, rows)
+	}
+	if len(rows) == 0 {
 		return "NULL"
 	}
 	sort.Slice(rows, func(a, b int) bool {
@@ -255,7 +259,7 @@ func oracleLast(s *subject, in *Input, rows []int) string {
 		}
 		return bytes.Compare(vector.AppendKey(nil, v, i), vector.AppendKey(nil, v, j)) > 0
 	})
-	if s.name == "last" {
+	if s.constants == nil {
 		return show(v, rows[0])
 	}
 	var out []string

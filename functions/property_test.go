@@ -131,6 +131,9 @@ func TestListComplete(t *testing.T) {
 		if got, ok := Lookup(d.Name); !ok || got != d {
 			t.Errorf("Lookup(%s) = %v", d.Name, got)
 		}
+		if slices.Contains(Names(), d.Name) == d.Implicit {
+			t.Errorf("Names has %s: %v", d.Name, !d.Implicit)
+		}
 	}
 	if _, ok := Lookup("nope"); ok {
 		t.Error("Lookup finds what is not there")
@@ -161,6 +164,9 @@ func TestBindErrors(t *testing.T) {
 		{"count_distinct", []vector.Type{periods}, nil, "0A000"},
 		{"approx_count_distinct", []vector.Type{vector.ListOf(int64s)}, nil, "0A000"},
 		{"last", []vector.Type{vector.ListOf(int64s)}, nil, "0A000"},
+		{"latest", nil, nil, "42883"},
+		{"latest", []vector.Type{vector.T(vector.Null)}, nil, "42725"},
+		{"latest", []vector.Type{vector.ListOf(int64s)}, nil, "0A000"},
 		{"last_k", []vector.Type{texts}, []*vector.Vector{nil}, "42883"},
 		{"last_k", []vector.Type{texts, int32s}, []*vector.Vector{nil, nil}, "22023"},
 		{"last_k", []vector.Type{texts, int32s}, []*vector.Vector{nil, null}, "22023"},

@@ -8,7 +8,7 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
-// scalar is one value of a type, not NULL, held outside a vector: what min, max, last and last_k keep. Which field holds it
+// scalar is one value of a type, not NULL, held outside a vector: what min, max, last, last_k and latest keep. Which field holds it
 // follows from the type's buffer.
 type scalar struct {
 	i uint64        // integers: the value; floats: vector.OrderedFloat of it, which has one NaN and no −0

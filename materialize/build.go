@@ -2,10 +2,7 @@ package materialize
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"math"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -107,12 +104,12 @@ func repoint(c *schema.Catalog, from, to uint32) {
 // replace builds a group and publishes it in place of old (nil: none), with what change does to the catalog. The build lock
 // is held.
 func (m *Manager) replace(ctx context.Context, def, old *schema.Group, job *job, change func(c *schema.Catalog) error) error {
-	g, err := m.buildGroup(ctx, def, job)
+	g, err := m.buildGroup(ctx, m.cfg.Catalog.Current(), def, m.cfg.Log.Position(), job)
 	if err != nil {
-		return errors.Join(err, m.discard(def, g))
+		return errors.Join(err, m.discard(g))
 	}
 	if err := m.publish(ctx, g, old, change); err != nil {
-		return errors.Join(err, m.discard(def, g))
+		return errors.Join(err, m.discard(g))
 	}
 	if old == nil {
 		return nil
@@ -120,156 +117,73 @@ func (m *Manager) replace(ctx context.Context, def, old *schema.Group, job *job,
 	return m.dropGroup(old)
 }
 
-// buildGroup reads the relation's rows at the newest position into runs, day partials and tiles.
-func (m *Manager) buildGroup(ctx context.Context, def *schema.Group, job *job) (*Group, error) {
-	cat := m.cfg.Catalog.Current()
-	r := cat.Relations[def.Relation]
-	if r == nil {
-		return nil, fmt.Errorf("relation of group %d was dropped", def.ID)
-	}
-	def.Position = m.cfg.Log.Position()
+// buildGroup reads the relation's rows, at a position or one not much later, into runs, day partials and tiles. An error comes
+// with what is there so far, for discard. It holds a batch of rows, the Builder's budget, and the rows of one key.
+func (m *Manager) buildGroup(ctx context.Context, cat *schema.Catalog, def *schema.Group, position uint64, job *job) (*Group, error) {
+	def.Manifest = nil
 	g, err := Compile(def)
 	if err != nil {
 		return nil, err
 	}
-	man, err := m.buildRuns(ctx, cat, g, job)
-	g.Manifest = man
+	b, err := baseOf(cat, def.Relation)
 	if err != nil {
+		return nil, err
+	}
+	if b.Kind == schema.FileSource {
+		job.expect(liveRows(b.File, position))
+	} else if err := m.expectTable(ctx, b, position, job); err != nil {
+		return nil, err
+	}
+	if err := m.buildRuns(ctx, cat, g, position, job); err != nil {
 		return g, err
 	}
-	if def.Manifest, err = json.Marshal(man); err != nil {
+	if err := g.seal(g.Manifest.Position); err != nil {
 		return g, err
 	}
 	if g.Tiles != nil {
-		if err := m.buildTiles(ctx, g, job); err != nil {
+		if err := m.buildTiles(ctx, g, nil, job); err != nil {
 			return g, err
 		}
 	}
 	return g, nil
 }
 
-// buildRuns sorts the rows at the group's position into one rows segment, and folds them into one days segment.
-func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, job *job) (*runs.Manifest, error) {
-	path := m.SpillPath()
-	b, err := runs.NewBuilder(g.Schema.Layout, runs.BuilderOptions{Budget: runs.NewBudget(m.cfg.Memory), FS: m.cfg.FS, SpillPath: path, RowIDs: true})
+// seal writes a group's manifest into its definition: everything in the runs is of one position.
+func (g *Group) seal(position uint64) error {
+	g.Manifest.Position, g.Schema.Position, g.floor, g.tilesAt = position, position, position, position
+	var err error
+	g.Schema.Manifest, err = encodeDocument(g.Manifest, g.floor, nil)
+	return err
+}
+
+// buildRuns sorts the rows into one rows segment, and folds them into one days segment.
+func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, position uint64, job *job) error {
+	g.Manifest = &runs.Manifest{Layout: g.Schema.Layout, Partials: len(g.Partials), Partitions: runs.DefaultPartitions}
+	o := m.newOverlay(g)
+	defer func() { g.Manifest = &o.man }()
+	b, err := o.builder()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer b.Close()
-	span := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
 	job.stage("reading rows")
-	err = m.scan(ctx, cat, g.Schema, g.Schema.Position, func(rows *event.Rows) error {
-		for _, t := range rows.TS {
-			span.Lo, span.Hi = min(span.Lo, t), max(span.Hi, t)
-		}
+	at, err := m.scan(ctx, cat, g.Schema, position, false, func(rows *event.Rows) error {
 		job.add(int64(rows.N()))
+		g.marks.see(rows)
 		return b.Add(rows)
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if err := b.Finish(); err != nil {
-		return nil, err
-	}
-	man := &runs.Manifest{Layout: g.Schema.Layout, Partials: len(g.Partials), Partitions: b.Partitions(), Position: g.Schema.Position}
-	if b.Rows() == 0 {
-		return man, nil
+		return err
 	}
 	job.stage("writing runs")
-	rows, err := m.runs.WriteRows(ctx, fmt.Sprintf("g%d-rows-%d", g.Schema.ID, g.Schema.Position), g.Schema.Position, b)
-	if err != nil {
-		return man, err
-	}
-	next, err := man.Replace(nil, rows)
-	if err != nil {
-		return man, err
-	}
-	man = &next
-	job.stage("folding days")
-	days := event.Interval{Lo: event.DayOf(span.Lo) * event.Day, Hi: (event.DayOf(span.Hi) + 1) * event.Day}
-	seg, err := m.runs.BuildDays(ctx, &runs.Snapshot{Store: m.runs, Manifest: man}, runs.DaysSpec{
-		ID: fmt.Sprintf("g%d-days-%d", g.Schema.ID, g.Schema.Position), Span: days, Position: g.Schema.Position, Partials: g.Partials})
-	if err != nil {
-		return man, err
-	}
-	if next, err = man.Replace(nil, seg); err != nil {
-		return man, err
-	}
-	return &next, nil
-}
-
-// scan gives the event rows of a group at a position, live ones only, in chunks that are valid during the call.
-func (m *Manager) scan(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, emit func(*event.Rows) error) error {
-	r := cat.Relations[g.Relation]
-	b := base(cat, r)
-	rows, ids, err := m.baseSQL(ctx, b, position)
-	if err != nil {
-		return err
-	}
-	conn, err := m.cfg.DB.Connect()
-	if err != nil {
-		return err
-	}
-	defer conn.Close()
-	res, err := conn.Query(ctx, eventSQL(cat, g, rows))
-	if err != nil {
-		return err
-	}
-	defer res.Close()
-	out := event.NewRows(g.Layout, 0)
-	for {
-		ch, err := res.Next()
-		if err != nil {
-			return err
-		}
-		if ch == nil {
-			return nil
-		}
-		eventRows(g.Layout, ch, ids, len(b.PrimaryKey), out)
-		if err := emit(out); err != nil {
-			return err
-		}
-	}
-}
-
-// scanAsOf is scan at a position before the newest of an event table: the log is replayed, because the projection holds
-// only what is live now.
-func (m *Manager) scanAsOf(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, emit func(*event.Rows) error) error {
-	b := base(cat, cat.Relations[g.Relation])
-	dead := map[uint64]bool{}
-	err := m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), 0, position, func(v reclog.Version) error {
-		if v.Delete {
-			dead[v.RowID] = true
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	return m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, position, columnTypes(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
-		if ins == nil {
-			return nil
-		}
-		keep, ids := ins, consecutive(first, ins.N)
-		if len(dead) > 0 {
-			keep, ids = vector.NewChunk(columnTypes(b), ins.N), nil
-			for i := range ins.N {
-				if id := first + uint64(i); !dead[id] {
-					keep.AppendRow(ins, i)
-					ids = append(ids, int64(id))
-				}
-			}
-		}
-		rows, err := m.eval.rows(ctx, cat, g, keep, ids)
-		if err != nil {
-			return err
-		}
-		return emit(rows)
-	})
+	return o.add(ctx, b, at, nil, nil)
 }
 
 // publish makes a built group live: with the committer held, the tiles catch up with what was committed since, and the
-// catalog changes in the same batch.
+// catalog changes.
 func (m *Manager) publish(ctx context.Context, g *Group, old *schema.Group, change func(c *schema.Catalog) error) error {
 	if g.Tiles != nil {
 		if err := m.catchUp(ctx, g); err != nil { // most of it, while others commit
@@ -285,6 +199,9 @@ func (m *Manager) publish(ctx context.Context, g *Group, old *schema.Group, chan
 	}
 	g.Schema.Ready = true
 	err := m.cfg.Catalog.Update(ctx, func(c *schema.Catalog) error {
+		if _, err := baseOf(c, g.Schema.Relation); err != nil {
+			return err
+		}
 		c.Groups[g.Schema.ID] = g.Schema
 		if old != nil {
 			delete(c.Groups, old.ID)
@@ -306,18 +223,25 @@ func (m *Manager) publish(ctx context.Context, g *Group, old *schema.Group, chan
 // catchUp applies to a group's tiles what the log has after the position that they hold.
 func (m *Manager) catchUp(ctx context.Context, g *Group) error {
 	cat := m.cfg.Catalog.Current()
-	b := base(cat, cat.Relations[g.Schema.Relation])
-	if b.Kind != schema.EventTable {
-		return nil
+	b, err := baseOf(cat, g.Schema.Relation)
+	if err != nil {
+		return err
 	}
 	upTo := m.cfg.Log.Position()
-	types := columnTypes(b)
-	err := m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), g.tilesAt, upTo, types, func(pos uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
-		change := &reclog.Applied{Source: reclog.SourceID(b.ID), Position: pos, FirstInsertID: first, Inserted: ins, DeletedIDs: deleted}
+	if b.Kind != schema.EventTable || g.tilesAt >= upTo {
+		return nil
+	}
+	source, types := reclog.SourceID(b.ID), columnTypes(b)
+	old, err := m.deletedRows(ctx, b, g.tilesAt, upTo)
+	if err != nil {
+		return err
+	}
+	err = m.cfg.Log.Scan(ctx, source, g.tilesAt, upTo, types, func(pos uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
+		change := &reclog.Applied{Source: source, Position: pos, FirstInsertID: first, Inserted: ins, DeletedIDs: deleted}
 		if len(deleted) > 0 {
-			var err error
-			if change.Deleted, err = m.oldRows(ctx, b, deleted, pos); err != nil {
-				return err
+			change.Deleted = vector.NewChunk(types, len(deleted))
+			for _, id := range deleted {
+				change.Deleted.AppendRow(old.rows, old.at[id])
 			}
 		}
 		batch := m.cfg.Log.DB().NewBatch()
@@ -337,52 +261,45 @@ func (m *Manager) catchUp(ctx context.Context, g *Group) error {
 	return err
 }
 
-// oldRows are deleted rows, found in the log by their ids.
-func (m *Manager) oldRows(ctx context.Context, b *schema.Relation, ids []uint64, before uint64) (*vector.Chunk, error) {
-	at := map[uint64]int{}
-	for i, id := range ids {
-		at[id] = i
-	}
-	found := vector.NewChunk(columnTypes(b), len(ids))
-	order := make([]int, 0, len(ids))
-	err := m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, before, columnTypes(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
-		if ins == nil {
-			return nil
-		}
-		for i := range ins.N {
-			if j, ok := at[first+uint64(i)]; ok {
-				found.AppendRow(ins, i)
-				order = append(order, j)
-			}
+// deleted is rows by row id.
+type deleted struct {
+	rows *vector.Chunk
+	at   map[uint64]int
+}
+
+// deletedRows are the rows that went at positions after < p ≤ upTo, found by one scan of the log, if any did.
+func (m *Manager) deletedRows(ctx context.Context, b *schema.Relation, after, upTo uint64) (deleted, error) {
+	wanted := map[uint64]bool{}
+	err := m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), after, upTo, func(v reclog.Version) error {
+		if v.Delete {
+			wanted[v.RowID] = true
 		}
 		return nil
 	})
-	if err != nil {
-		return nil, err
+	if err != nil || len(wanted) == 0 {
+		return deleted{}, err
 	}
-	if found.N != len(ids) {
-		return nil, fmt.Errorf("relation %s: %d of %d deleted rows are not in the log", b.Name, len(ids)-found.N, len(ids))
+	rows, ids, err := m.oldRows(ctx, b, wanted, upTo)
+	d := deleted{rows, make(map[uint64]int, len(ids))}
+	for i, id := range ids {
+		d.at[uint64(id)] = i
 	}
-	out := vector.NewChunk(columnTypes(b), len(ids))
-	inverse := make([]int, len(ids))
-	for i, j := range order {
-		inverse[j] = i
-	}
-	for _, i := range inverse {
-		out.AppendRow(found, i)
-	}
-	return out, nil
+	return d, err
 }
 
-// discard removes what an unfinished build left.
-func (m *Manager) discard(def *schema.Group, g *Group) error {
-	c := *def
-	if g != nil && g.Manifest != nil {
-		if b, err := json.Marshal(g.Manifest); err == nil {
-			c.Manifest = b
-		}
+// discard removes what an unfinished build left. Nobody ever saw it.
+func (m *Manager) discard(g *Group) error {
+	if g == nil {
+		return nil
 	}
-	return m.dropGroup(&c)
+	var errs []error
+	if g.Manifest != nil {
+		errs = append(errs, m.segments.discard(g.Manifest.Segments...))
+	}
+	if g.Tiles != nil {
+		errs = append(errs, m.cfg.Tiles.Drop(g.Schema.ID))
+	}
+	return errors.Join(errs...)
 }
 
 // Dropped is what DROP took out of the catalog.
@@ -406,29 +323,22 @@ func (m *Manager) Drop(ctx context.Context, d Dropped) error {
 	}
 	for _, r := range d.Relations {
 		if r.Kind == schema.EventTable {
-			errs = append(errs, m.proj.drop(ctx, r.ID), m.cfg.Log.DropSource(reclog.SourceID(r.ID)))
+			m.graves.drop(reclog.SourceID(r.ID))
+			errs = append(errs, m.eval.drop(ctx, r.ID), m.proj.drop(ctx, r.ID), m.cfg.Log.DropSource(reclog.SourceID(r.ID)))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// dropGroup removes the files and tiles of a group that no catalog names any more.
+// dropGroup gives up the files and tiles of a group that no catalog names any more. Files stay while statements read them;
+// a read of the tiles sees at its view's snapshot what they were.
 func (m *Manager) dropGroup(g *schema.Group) error {
-	var errs []error
 	m.tailMu.Lock()
 	delete(m.tails, g.ID)
 	m.tailMu.Unlock()
-	if len(g.Manifest) > 0 {
-		var man runs.Manifest
-		if err := json.Unmarshal(g.Manifest, &man); err != nil {
-			errs = append(errs, err)
-		}
-		for _, s := range man.Segments {
-			errs = append(errs, m.runs.Remove(s))
-		}
-	}
+	m.segments.retire(segmentsOf(g.Manifest))
 	if g.Online {
-		errs = append(errs, m.cfg.Tiles.Drop(g.ID))
+		return m.cfg.Tiles.Drop(g.ID)
 	}
-	return errors.Join(errs...)
+	return nil
 }

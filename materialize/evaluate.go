@@ -43,8 +43,14 @@ func columnsOnly(c *schema.Catalog, g *schema.Group) bool {
 // rows are the event rows of g for the rows ch of its base relation; ids are their row ids. The result does not share ch.
 func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Group, ch *vector.Chunk, ids []int64) (*event.Rows, error) {
 	out := event.NewRows(g.Layout, ch.N)
+	b, err := baseOf(c, g.Relation)
+	if err != nil {
+		return nil, err
+	}
 	r := c.Relations[g.Relation]
-	b := base(c, r)
+	if ch.N == 0 {
+		return out, nil
+	}
 	if columnsOnly(c, g) {
 		pick := &vector.Chunk{N: ch.N}
 		for _, k := range g.Keys {
@@ -111,6 +117,18 @@ func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Grou
 			out.Append(view, i)
 		}
 	}
+}
+
+// drop forgets a relation.
+func (ev *evaluator) drop(ctx context.Context, relation uint32) error {
+	ev.mu.Lock()
+	defer ev.mu.Unlock()
+	if !ev.tables[relation] {
+		return nil
+	}
+	delete(ev.tables, relation)
+	_, err := ev.conn.Exec(ctx, fmt.Sprintf("DROP TABLE IF EXISTS temp.main.rows_%d", relation))
+	return err
 }
 
 func keyed(ch *vector.Chunk, keys, i int) bool {

@@ -1,7 +1,6 @@
 package materialize
 
 import (
-	"encoding/json"
 	"fmt"
 	"strconv"
 
@@ -20,13 +19,17 @@ type Group struct {
 	Tiles    *tiles.Group // nil where the group is not online
 	Manifest *runs.Manifest
 
-	tilesAt uint64      // position of the tiles while the group is built
-	marks   *watermarks // of the rows that came while it is live
+	floor uint64            // least position that the runs serve
+	dead  map[uint64]uint64 // row versions in the runs that went: row id → position
+	// tilesEra counts the times that the tiles were changed outside the committer, during which nobody reads them.
+	tilesEra int
+	tilesAt  uint64      // position of the tiles while the group is built
+	marks    *watermarks // of all its rows
 }
 
 // Compile binds the aggregates of a group. Errors: an aggregate that this version does not know, a bad manifest.
 func Compile(g *schema.Group) (*Group, error) {
-	out := &Group{Schema: g, marks: &watermarks{}}
+	out := &Group{Schema: g, marks: newWatermarks()}
 	for _, p := range g.Partials {
 		agg, err := bindPartial(&p)
 		if err != nil {
@@ -35,10 +38,11 @@ func Compile(g *schema.Group) (*Group, error) {
 		out.Partials = append(out.Partials, event.Partial{Agg: agg, Args: p.Args, Filter: p.Filter})
 	}
 	if len(g.Manifest) > 0 {
-		out.Manifest = &runs.Manifest{}
-		if err := json.Unmarshal(g.Manifest, out.Manifest); err != nil {
+		var err error
+		if out.Manifest, out.floor, out.dead, err = decodeDocument(g.Manifest); err != nil {
 			return nil, fmt.Errorf("group %d: manifest: %w", g.ID, err)
 		}
+		out.marks.raise(newestTime(out.Manifest))
 	}
 	if g.Online {
 		out.Tiles = &tiles.Group{Prefix: g.ID, Layout: g.Layout, Partials: out.Partials, Retain: g.Retain, Lifetime: g.Lifetime}

@@ -1,6 +1,8 @@
 package materialize
 
 import (
+	"context"
+	"errors"
 	"slices"
 	"sync"
 	"time"
@@ -16,6 +18,7 @@ type Job struct {
 	Group   uint32
 	Stage   string // what it does now; "done", "failed" or "cancelled" at the end
 	Rows    int64  // rows read
+	Total   int64  // rows there are to read, from the files' metadata or the table; 0 where it is not known
 	Keys    int64  // keys loaded into the online store
 	Started time.Time
 	Ended   time.Time // zero while it runs
@@ -50,6 +53,8 @@ func (j *job) stage(s string) { j.mu.Lock(); j.j.Stage = s; j.mu.Unlock() }
 
 func (j *job) add(rows int64) { j.mu.Lock(); j.j.Rows += rows; j.mu.Unlock() }
 
+func (j *job) expect(rows int64) { j.mu.Lock(); j.j.Total = rows; j.mu.Unlock() }
+
 func (j *job) key() { j.mu.Lock(); j.j.Keys++; j.mu.Unlock() }
 
 func (j *job) end(err error) {
@@ -59,6 +64,38 @@ func (j *job) end(err error) {
 	if err != nil {
 		j.j.Stage, j.j.Error = "failed", err.Error()
 	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		j.j.Stage = "cancelled"
+	}
+}
+
+// Percent is how much of the rows was read, 0 to 100; false where it is not known how many there are.
+func (j *Job) Percent() (float64, bool) {
+	if j.Total <= 0 {
+		return 0, false
+	}
+	return min(100*float64(j.Rows)/float64(j.Total), 100), true
+}
+
+// Rate is rows read a second, until now or the end.
+func (j *Job) Rate(now time.Time) float64 {
+	if !j.Ended.IsZero() {
+		now = j.Ended
+	}
+	if d := now.Sub(j.Started).Seconds(); d > 0 {
+		return float64(j.Rows) / d
+	}
+	return 0
+}
+
+// Left estimates the time until all rows are read; what follows, the writing of runs and tiles, is not in it. False where it
+// cannot be said.
+func (j *Job) Left(now time.Time) (time.Duration, bool) {
+	rate := j.Rate(now)
+	if !j.Ended.IsZero() || j.Total <= 0 || rate <= 0 {
+		return 0, false
+	}
+	return time.Duration(float64(max(j.Total-j.Rows, 0)) / rate * float64(time.Second)), true
 }
 
 // Jobs are the builds that run and the last that ended, oldest first.

@@ -2,6 +2,7 @@ package materialize
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -40,13 +41,15 @@ type Config struct {
 // Manager keeps everything derived from the log of record and from files: projections, runs, partials, tiles. It is safe for
 // concurrent use.
 type Manager struct {
-	cfg   Config
-	runs  *runs.Store
-	proj  *projections
-	eval  *evaluator
-	jobs  jobs
-	build sync.Mutex // one build, refresh or settlement of a group at a time
-	spill atomic.Int64
+	cfg      Config
+	runs     *runs.Store
+	segments *segments
+	graves   *graves
+	proj     *projections
+	eval     *evaluator
+	jobs     jobs
+	build    sync.Mutex // one build, refresh or settlement of a group at a time
+	spill    atomic.Int64
 
 	// apply is held by the committer from Apply until the outcome of its batch is known, and by whoever makes a group live.
 	apply sync.Mutex
@@ -60,7 +63,9 @@ type Manager struct {
 	wake chan struct{}
 }
 
-// New starts a manager: published groups are compiled, the committer told of them, and the settling of days begins.
+// New starts a manager: what unfinished builds left is removed, published groups are compiled and checked, the committer is
+// told of them, and the settling of days and the rebuilding of what is missing begin. The order of locks is build, apply,
+// the catalog's, the tiles' writer.
 func New(ctx context.Context, cfg Config) (*Manager, error) {
 	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs"), CacheBytes: min(runs.DefaultCacheBytes, max(cfg.Memory/2, 1<<20))})
 	if err != nil {
@@ -73,22 +78,22 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, runs: store, tails: map[uint32]*tail{}, wake: make(chan struct{}, 1),
-		proj: &projections{db: cfg.DB, log: cfg.Log, tables: map[uint32]*projection{}},
-		eval: &evaluator{conn: conn, tables: map[uint32]bool{}}}
-	groups := map[uint32]*Group{}
-	for id, g := range cfg.Catalog.Current().Groups {
-		c, err := Compile(g)
-		if err != nil {
-			return nil, err
-		}
-		groups[id] = c
+	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, wake: make(chan struct{}, 1),
+		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
+		proj:   &projections{db: cfg.DB, log: cfg.Log, tables: map[uint32]*projection{}},
+		eval:   &evaluator{conn: conn, tables: map[uint32]bool{}}}
+	damaged, err := m.recover(ctx)
+	if err != nil {
+		conn.Close()
+		return nil, errors.Join(err, store.Close())
 	}
-	m.live.Store(&groups)
 	cfg.Log.SetApplier(m)
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m.stop = stop
-	m.done.Go(func() { m.keepSettling(background) })
+	m.done.Go(func() {
+		m.repair(background, damaged)
+		m.keepSettling(background)
+	})
 	return m, nil
 }
 
@@ -97,15 +102,27 @@ func (m *Manager) Close() error {
 	m.stop()
 	m.done.Wait()
 	m.eval.conn.Close()
-	return m.runs.Close()
+	return errors.Join(m.segments.sweep(true), m.runs.Close())
 }
 
-// Group is the compiled form of a published group.
+// Group is the compiled form of a published group. A statement whose catalog is older than the group's runs gets the newer
+// runs where they serve its positions too, as those of event tables do, or none where their files are gone: then it is
+// answered from the log or the files.
 func (m *Manager) Group(g *schema.Group) (*Group, error) {
-	if c := (*m.live.Load())[g.ID]; c != nil && c.Schema == g {
-		return c, nil
+	live := (*m.live.Load())[g.ID]
+	if live != nil && live.Schema == g {
+		return live, nil
 	}
-	return Compile(g)
+	if live != nil {
+		if b, err := baseOf(m.cfg.Catalog.Current(), g.Relation); err == nil && b.Kind == schema.EventTable {
+			return live, nil
+		}
+	}
+	c, err := Compile(g)
+	if err == nil && c.Manifest != nil && !m.segments.whole(c.Manifest) {
+		c.Manifest = nil
+	}
+	return c, err
 }
 
 // setLive replaces the published groups. The apply lock is held, or nothing commits yet.
@@ -127,15 +144,22 @@ func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committ
 		}
 		m.apply.Unlock()
 	}
+	for i := range changes {
+		if c := &changes[i]; c.Deleted != nil && c.Deleted.N > 0 {
+			forget := m.graves.note(c)
+			dones = append(dones, func(committed bool) {
+				if !committed {
+					forget()
+				}
+			})
+		}
+	}
 	for _, g := range *m.live.Load() {
-		if g.Tiles == nil {
-			continue
+		r, err := baseOf(cat, g.Schema.Relation)
+		if g.Tiles == nil || err != nil {
+			continue // its relation is being dropped
 		}
-		r := cat.Relations[g.Schema.Relation]
-		if r == nil {
-			continue
-		}
-		source := reclog.SourceID(base(cat, r).ID)
+		source := reclog.SourceID(r.ID)
 		for i := range changes {
 			c := &changes[i]
 			if c.Source != source {
@@ -153,11 +177,16 @@ func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committ
 	}
 	return func(committed bool) {
 		finish(committed)
-		select {
-		case m.wake <- struct{}{}:
-		default:
-		}
+		m.poke()
 	}, nil
+}
+
+// poke asks the background to look for work.
+func (m *Manager) poke() {
+	select {
+	case m.wake <- struct{}{}:
+	default:
+	}
 }
 
 func (m *Manager) applyChange(ctx context.Context, cat *schema.Catalog, b *pebble.Batch, g *Group, pos uint64, c *reclog.Applied) (func(bool), error) {
@@ -181,7 +210,7 @@ func (m *Manager) applyChange(ctx context.Context, cat *schema.Catalog, b *pebbl
 		return nil, nil
 	}
 	if born != nil {
-		g.marks.see(born)
+		g.marks.see(born) // a time that is then not committed only settles a day early, which changes no value
 	}
 	if dead == nil {
 		dead = event.NewRows(g.Schema.Layout, 0)

@@ -87,16 +87,8 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 
 // load reads the projection's position, and makes its table where there is none.
 func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relation) error {
-	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT position FROM proj.main.positions WHERE relation = %d", r.ID))
-	if err != nil {
-		return err
-	}
-	ch, err := rows.Next()
-	if err == nil && ch != nil {
-		t.position, t.known = uint64(ch.Cols[0].I64[0]), true
-	}
-	rows.Close()
-	if err != nil || t.known {
+	var err error
+	if t.position, t.known, err = projectedTo(ctx, conn, r.ID); err != nil || t.known {
 		return err
 	}
 	cols := make([]string, len(r.Columns))
@@ -115,6 +107,20 @@ func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relati
 	}
 	t.position, t.known = 0, true
 	return nil
+}
+
+// projectedTo is the position of a relation's projection as the connection sees it; false where there is none.
+func projectedTo(ctx context.Context, conn *duck.Conn, relation uint32) (uint64, bool, error) {
+	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT position FROM proj.main.positions WHERE relation = %d", relation))
+	if err != nil {
+		return 0, false, err
+	}
+	defer rows.Close()
+	ch, err := rows.Next()
+	if err != nil || ch == nil || ch.N == 0 {
+		return 0, false, err
+	}
+	return uint64(ch.Cols[0].I64[0]), true, nil
 }
 
 // deleteBatch bounds the row ids of one DELETE.

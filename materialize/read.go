@@ -2,6 +2,7 @@ package materialize
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -17,38 +18,45 @@ type Flags struct {
 	NoTiles    bool // read runs where tiles exist
 }
 
-// RunsServe reports whether a group's runs hold what a read at a position needs: for tables, rows that went before the runs
-// were built are not in them.
+// RunsServe reports whether a group's runs hold what a read at a position needs: row versions that went before the floor
+// are not in them.
 func (m *Manager) RunsServe(cat *schema.Catalog, g *Group, position uint64) bool {
-	if g.Manifest == nil {
-		return false
-	}
-	return position >= g.Manifest.Position
+	return g.Manifest != nil && position >= g.floor
 }
 
 // ScanAt gives the group's live rows at a position.
 func (m *Manager) ScanAt(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, emit func(*event.Rows) error) error {
-	b := base(cat, cat.Relations[g.Relation])
+	b, err := baseOf(cat, g.Relation)
+	if err != nil {
+		return err
+	}
 	if b.Kind == schema.EventTable && position < m.cfg.Log.Position() {
 		return m.scanAsOf(ctx, cat, g, position, emit)
 	}
-	return m.scan(ctx, cat, g, position, emit)
+	_, err = m.scan(ctx, cat, g, position, true, emit)
+	if errors.Is(err, errMoved) {
+		return m.scanAsOf(ctx, cat, g, position, emit)
+	}
+	return err
 }
 
 // CompleteThrough is up to which event time a group's relation is complete, for labels.
 func (m *Manager) CompleteThrough(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64) (int64, error) {
-	b := base(cat, cat.Relations[g.Relation])
+	b, err := baseOf(cat, g.Relation)
+	if err != nil {
+		return 0, err
+	}
 	if b.Kind == schema.EventTable {
 		return m.cfg.Clock().UnixMicro(), nil
 	}
 	if b.File.CompleteThrough != 0 {
 		return b.File.CompleteThrough, nil
 	}
-	if c, err := m.Group(g); err == nil && c.Manifest != nil {
+	if c, err := m.Group(g); err == nil && c.Manifest != nil && c.Schema == g && position >= c.Manifest.Position {
 		return newestTime(c.Manifest), nil
 	}
 	var newest int64 = event.Forever
-	err := m.scan(ctx, cat, g, position, func(r *event.Rows) error {
+	err = m.ScanAt(ctx, cat, g, position, func(r *event.Rows) error {
 		for _, t := range r.TS {
 			newest = max(newest, t)
 		}
@@ -62,13 +70,15 @@ type View struct {
 	m        *Manager
 	cat      *schema.Catalog
 	tiles    *tiles.View
-	position uint64 // a position that the tiles hold
+	position uint64            // a position that the tiles hold
+	live     map[uint32]*Group // before the view was opened
 }
 
 // View opens a view of what is committed.
 func (m *Manager) View(cat *schema.Catalog) *View {
 	p := m.cfg.Log.Position() // before the snapshot: the tiles then hold it
-	return &View{m: m, cat: cat, tiles: m.cfg.Tiles.View(), position: p}
+	live := *m.live.Load()
+	return &View{m: m, cat: cat, tiles: m.cfg.Tiles.View(), position: p, live: live}
 }
 
 // Close releases the view.
@@ -92,10 +102,17 @@ func (v *View) Source(g *Group, asOf *uint64, flags Flags, stats *event.ReadStat
 	switch {
 	case asOf != nil && *asOf < v.position:
 		s.position = *asOf
-	case g.Tiles != nil && g.Schema.Ready && !flags.NoTiles:
+	case g.Tiles != nil && g.Schema.Ready && !flags.NoTiles && v.steady(g.Schema.ID):
 		s.online = v.tiles.Reader(g.Tiles, stats)
 	}
 	return s
+}
+
+// steady reports whether the committer kept a group's tiles when the view was opened: it was published before, and is the
+// same still. A group that was replaced, dropped or is being refreshed is read from its runs.
+func (v *View) steady(group uint32) bool {
+	was, is := v.live[group], (*v.m.live.Load())[group]
+	return was != nil && is != nil && was.Tiles != nil && is.Tiles != nil && was.tilesEra == is.tilesEra
 }
 
 // Key is the pieces of a key: from the online store where it serves the read, from runs otherwise.

@@ -1,6 +1,7 @@
 package materialize
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -20,6 +21,19 @@ func ProjectionTable(relation uint32) string { return fmt.Sprintf("proj.main.t_%
 
 // fileRowBits is how many low bits of a file row's id are its number in the file.
 const fileRowBits = 40
+
+// errNoRelation is the error of reading a group whose relation was dropped.
+var errNoRelation = errors.New("the relation was dropped")
+
+// baseOf is the base of the relation with an id. Errors: it was dropped.
+func baseOf(c *schema.Catalog, relation uint32) (*schema.Relation, error) {
+	if r := c.Relations[relation]; r != nil {
+		if b := base(c, r); b != nil {
+			return b, nil
+		}
+	}
+	return nil, errNoRelation
+}
 
 // base is the relation whose rows r's rows are: r itself, or the base of a view.
 func base(c *schema.Catalog, r *schema.Relation) *schema.Relation {

@@ -15,29 +15,49 @@ var ErrTooManyRows = errors.New("too many rows") // 53200
 // settleEvery is how long the settling of days waits after a commit, so that a burst is settled once.
 const settleEvery = 200 * time.Millisecond
 
-// watermarks are the newest event times seen, by group, in microseconds.
+// sweepEvery is how often retired run files are looked for, apart from commits.
+const sweepEvery = retireAfter
+
+// watermarks are the newest event time seen of a group, in microseconds; event.Forever before the first row.
 type watermarks struct{ newest atomic.Int64 }
+
+func newWatermarks() *watermarks {
+	w := &watermarks{}
+	w.newest.Store(event.Forever)
+	return w
+}
 
 func (w *watermarks) see(r *event.Rows) {
 	for _, t := range r.TS {
-		for old := w.newest.Load(); t > old; old = w.newest.Load() {
-			if w.newest.CompareAndSwap(old, t) {
-				break
-			}
+		w.raise(t)
+	}
+}
+
+func (w *watermarks) raise(t int64) {
+	for old := w.newest.Load(); t > old; old = w.newest.Load() {
+		if w.newest.CompareAndSwap(old, t) {
+			return
 		}
 	}
 }
 
 // keepSettling settles days as they end, until ctx ends.
 func (m *Manager) keepSettling(ctx context.Context) {
-	if m.cfg.NoSettle {
-		return
-	}
+	sweep := time.NewTicker(sweepEvery)
+	defer sweep.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-sweep.C:
+			if err := m.segments.sweep(false); err != nil {
+				m.cfg.Logger.Error("removing old run files", "error", err)
+			}
+			continue
 		case <-m.wake:
+		}
+		if m.cfg.NoSettle {
+			continue
 		}
 		select {
 		case <-ctx.Done():
@@ -50,33 +70,51 @@ func (m *Manager) keepSettling(ctx context.Context) {
 	}
 }
 
-// Settle publishes the days that ended: of every online group, those before the newest event time less the lateness. It also
-// folds the log's tail into the runs of groups whose tail has grown past maxTailRows.
+// Settle publishes the days that ended: those before the newest event time less the lateness. Their states enter the online
+// store; and the tail enters the runs, with an entry for each of its days, of a group whose day ended or whose tail has grown
+// past maxTailRows. It may be interrupted and run again.
 func (m *Manager) Settle(ctx context.Context) error {
 	m.build.Lock()
 	defer m.build.Unlock()
+	var errs []error
 	for _, g := range *m.live.Load() {
-		if g.Tiles == nil {
-			continue
+		if err := m.settle(ctx, g); err != nil && !errors.Is(err, errGroupGone) {
+			errs = append(errs, err)
 		}
-		newest := g.marks.newest.Load()
-		if newest == 0 {
-			continue
-		}
-		day := event.DayOf(newest-m.lateness(g)) - 1
+	}
+	return errors.Join(append(errs, m.segments.sweep(false))...)
+}
+
+func (m *Manager) settle(ctx context.Context, g *Group) error {
+	day := m.settledBy(g, g.marks.newest.Load())
+	ended := false
+	if g.Tiles != nil {
 		settled, err := m.cfg.Tiles.SettledThrough(g.Tiles)
 		if err != nil {
 			return err
 		}
-		if day <= settled {
-			continue
+		if day > settled {
+			ended = true
+			if err := m.cfg.Tiles.Settle(ctx, g.Tiles, day, nil); err != nil {
+				return err
+			}
 		}
-		if err := m.cfg.Tiles.Settle(ctx, g.Tiles, day, nil); err != nil {
+		if err := m.cfg.Tiles.Prune(ctx, g.Tiles); err != nil { // also what an interrupted one left
 			return err
 		}
-		if err := m.cfg.Tiles.Prune(ctx, g.Tiles); err != nil {
-			return err
-		}
+	} else {
+		ended = day > m.settledBy(g, newestOr(g))
 	}
-	return nil
+	if g.Manifest == nil {
+		return nil
+	}
+	return m.flushTail(ctx, g, ended)
+}
+
+// newestOr is the newest event time of a group's runs.
+func newestOr(g *Group) int64 {
+	if g.Manifest == nil {
+		return event.Forever
+	}
+	return newestTime(g.Manifest)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -61,8 +60,8 @@ type Refreshed struct {
 	Rows                  int64 // of all live files
 }
 
-// RefreshSource compares a file source with its files. What changed becomes one new position, and the groups over the source
-// are brought up to it before it shows.
+// RefreshSource compares a file source with its files. What changed becomes one new position, and shows in one catalog version
+// together with the groups over the source as of that position. An error leaves no trace.
 func (m *Manager) RefreshSource(ctx context.Context, id uint32) (Refreshed, error) {
 	m.build.Lock()
 	defer m.build.Unlock()
@@ -86,24 +85,20 @@ func (m *Manager) RefreshSource(ctx context.Context, id uint32) (Refreshed, erro
 	if err := m.admit(ctx, r, added); err != nil {
 		return Refreshed{}, err
 	}
-	c, err := m.cfg.Log.Commit(ctx, &reclog.Txn{})
-	if err != nil {
-		return Refreshed{}, err
-	}
-	for i := range file.Files {
-		if slices.Contains(removed, file.Files[i].ID) {
-			file.Files[i].Removed = c.Position
-		}
-	}
 	for _, a := range added {
 		n, err := m.cfg.Log.Sequence("file")
 		if err != nil {
 			return Refreshed{}, err
 		}
-		a.ID, a.Added = uint32(n), c.Position
+		a.ID, a.Added = uint32(n), pending
 		file.Files = append(file.Files, a)
 	}
-	if err := m.rebuild(ctx, &next); err != nil {
+	for i := range file.Files {
+		if slices.Contains(removed, file.Files[i].ID) {
+			file.Files[i].Removed = pending
+		}
+	}
+	if err := m.refresh(ctx, cat, &next, len(removed) == 0); err != nil {
 		return Refreshed{}, err
 	}
 	return summary(&file, len(added), len(removed)), nil
@@ -148,30 +143,13 @@ func (m *Manager) admit(ctx context.Context, r *schema.Relation, added []schema.
 	return nil
 }
 
-// rebuild publishes a source's new files: with them, in one catalog version each, groups built from them. The relation
-// changes with the last group, or at once where there is none. The build lock is held.
-func (m *Manager) rebuild(ctx context.Context, r *schema.Relation) error {
-	cat := m.cfg.Catalog.Current()
-	put := func(c *schema.Catalog) error { c.Relations[r.ID] = r; return nil }
-	if err := m.cfg.Catalog.Update(ctx, put); err != nil {
-		return err
-	}
-	for _, old := range cat.Groups {
-		if base(cat, cat.Relations[old.Relation]).ID != r.ID {
-			continue
-		}
-		id, err := m.cfg.Log.Sequence("group")
-		if err != nil {
-			return err
-		}
-		def := *old
-		def.ID, def.Ready, def.Manifest = uint32(id), false, nil
-		job := m.jobs.begin(r.Name, def.ID)
-		err = m.replace(ctx, &def, old, job, func(c *schema.Catalog) error { repoint(c, old.ID, def.ID); return nil })
-		job.end(err)
-		if err != nil {
-			return err
+// liveRows is the number of rows of the files visible at a position.
+func liveRows(f *schema.File, position uint64) int64 {
+	var n int64
+	for i := range f.Files {
+		if f.Files[i].Live(position) {
+			n += f.Files[i].Rows
 		}
 	}
-	return nil
+	return n
 }

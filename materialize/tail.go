@@ -2,7 +2,11 @@ package materialize
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"math"
 	"slices"
+	"sync"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -11,158 +15,329 @@ import (
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
+// maxTailRows is how many rows, come or gone, a tail may have before it is folded into the runs. A read after a write sorts
+// the tail anew, so this bounds what such a read costs: some milliseconds.
+const maxTailRows = 32_768
+
 // tail is what the log holds of a group after its runs: the rows that came, and the row versions that went. It grows with
-// each read and is dropped when the runs are rebuilt; flushTail bounds it.
+// reads and serves every position up to its own: what came or went later is hidden by row id and position.
 type tail struct {
-	group  *schema.Group
-	upTo   uint64 // positions (manifest's, upTo] are in it
-	rows   *event.Rows
-	dead   map[uint64]uint64  // row id → the position at which it went
-	days   map[string][]int64 // days of deleted rows by key, ascending, for keys whose day partials are stale
+	mu     sync.Mutex
+	schema *schema.Group // whose manifest's position it begins after
+	upTo   uint64        // positions (manifest's, upTo] are in it
+	rows   *event.Rows   // as they came; sorted is a copy
+	first  uint64        // least row id among the positions of the tail; 0: no row came
 	sorted *runs.Sorted
+	dead   layers[uint64, uint64]  // row id → the position at which it went
+	days   layers[string, []int64] // key → days of rows that went and that the runs hold
 }
 
-// Snapshot is a group's rows at a position not before the manifest's. base is the group's base relation.
-func (m *Manager) Snapshot(ctx context.Context, cat *schema.Catalog, g *Group, position uint64) (*runs.Snapshot, error) {
-	snap := &runs.Snapshot{Store: m.runs, Manifest: g.Manifest}
-	r := cat.Relations[g.Schema.Relation]
-	b := base(cat, r)
-	if b.Kind == schema.FileSource {
-		snap.Dead = deadFiles(b.File, position)
-		snap.NoPartials = position < g.Manifest.Position
-		return snap, nil
+// layers is a map that grows while readers use what it was: immutable maps, merged so that each is at least twice as large
+// as the next. A lookup asks a logarithmic number of them, and an entry is copied as often.
+type layers[K comparable, V any] []map[K]V
+
+// with is l and what m has. join makes one value of two.
+func (l layers[K, V]) with(m map[K]V, join func(old, new V) V) layers[K, V] {
+	if len(m) == 0 {
+		return l
 	}
+	out := slices.Clone(l)
+	for len(out) > 0 && len(out[len(out)-1]) < 2*len(m) {
+		merged := make(map[K]V, len(m)+len(out[len(out)-1]))
+		for k, v := range out[len(out)-1] {
+			merged[k] = v
+		}
+		for k, v := range m {
+			if old, have := merged[k]; have {
+				v = join(old, v)
+			}
+			merged[k] = v
+		}
+		m, out = merged, out[:len(out)-1]
+	}
+	return append(out, m)
+}
+
+func (l layers[K, V]) len() int {
+	n := 0
+	for _, m := range l {
+		n += len(m)
+	}
+	return n
+}
+
+// joinDays is two ascending lists of days as one.
+func joinDays(a, b []int64) []int64 {
+	out := append(slices.Clone(a), b...)
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+func newer(_, p uint64) uint64 { return p }
+
+// tailOf is the tail of a group's runs.
+func (m *Manager) tailOf(g *Group) *tail {
 	m.tailMu.Lock()
 	defer m.tailMu.Unlock()
 	t := m.tails[g.Schema.ID]
-	keep := true
-	if t == nil || t.group != g.Schema || position < t.upTo {
-		keep = t == nil || t.group != g.Schema // a read of an older position does not take away what newer ones have
-		t = &tail{group: g.Schema, upTo: g.Manifest.Position, rows: event.NewRows(g.Schema.Layout, 0), dead: map[uint64]uint64{}, days: map[string][]int64{}}
-	}
-	if position > t.upTo {
-		next, err := m.extend(ctx, cat, b, t, position)
-		if err != nil {
-			return nil, err
+	if t == nil || t.schema != g.Schema {
+		fresh := &tail{schema: g.Schema, upTo: g.Manifest.Position, rows: event.NewRows(g.Schema.Layout, 0)}
+		// A statement with an older catalog does not take away what newer ones have.
+		if t == nil || t.schema.Position <= g.Schema.Position {
+			m.tails[g.Schema.ID] = fresh
 		}
-		t = next
+		t = fresh
 	}
-	if keep {
-		m.tails[g.Schema.ID] = t
-	}
-	if t.sorted != nil {
-		snap.Tail = t.sorted
-	}
-	if len(t.dead) > 0 {
-		dead, days := t.dead, t.days
-		snap.Dead = func(id uint64) bool { _, gone := dead[id]; return gone }
-		snap.Dirty = func(key []byte, dst []int64) []int64 { return append(dst, days[string(key)]...) }
-	}
-	return snap, nil
+	return t
 }
 
-// extend is t with the changes up to position. t itself stays as readers have it.
-func (m *Manager) extend(ctx context.Context, cat *schema.Catalog, b *schema.Relation, t *tail, position uint64) (*tail, error) {
-	next := &tail{group: t.group, upTo: position, rows: event.NewRows(t.group.Layout, t.rows.N()), dead: map[uint64]uint64{}, days: map[string][]int64{}, sorted: t.sorted}
-	for id, p := range t.dead {
-		next.dead[id] = p
+// Snapshot is a group's rows at a position that RunsServe approves of. The files it reads stay as long as it is referenced.
+func (m *Manager) Snapshot(ctx context.Context, cat *schema.Catalog, g *Group, position uint64) (*runs.Snapshot, error) {
+	b, err := baseOf(cat, g.Schema.Relation)
+	if err != nil {
+		return nil, err
 	}
-	for k, d := range t.days {
-		next.days[k] = d
+	snap := &runs.Snapshot{Store: m.runs, Manifest: g.Manifest, NoPartials: position < g.Manifest.Position}
+	if !m.segments.pin(snap) {
+		return nil, errReplaced
 	}
-	for i := range t.rows.N() {
-		next.rows.Append(t.rows, i)
+	if b.Kind == schema.FileSource {
+		snap.Dead = deadFiles(b.File, position)
+		return snap, nil
 	}
-	grown := false
-	types := columnTypes(b)
-	err := m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), t.upTo, position, types, func(pos uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
-		for _, id := range deleted {
-			next.dead[id] = pos
+	v, err := m.tailAt(ctx, cat, b, g, position)
+	if err != nil {
+		return nil, err
+	}
+	snap.Tail, snap.Dirty = v.sorted, v.dirty()
+	snap.Dead, err = m.deadRows(ctx, b, g, v, position)
+	return snap, err
+}
+
+var errReplaced = errors.New("the group's runs were replaced while the statement began; run it again") // 40001
+
+// tailView is a tail as it was at some moment.
+type tailView struct {
+	upTo   uint64
+	first  uint64
+	sorted *runs.Sorted
+	dead   layers[uint64, uint64]
+	days   layers[string, []int64]
+	rows   int
+}
+
+// tailAt is a group's tail, brought up to a position at least.
+func (m *Manager) tailAt(ctx context.Context, cat *schema.Catalog, b *schema.Relation, g *Group, position uint64) (tailView, error) {
+	t := m.tailOf(g)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if position > t.upTo {
+		if err := m.extend(ctx, cat, b, t, position); err != nil {
+			return tailView{}, err
+		}
+	}
+	if t.rows.N()+t.dead.len() > maxTailRows {
+		m.poke()
+	}
+	return tailView{upTo: t.upTo, first: t.first, sorted: t.sorted, dead: t.dead, days: t.days, rows: t.rows.N()}, nil
+}
+
+// dirty is Snapshot.Dirty.
+func (v *tailView) dirty() func(key []byte, dst []int64) []int64 {
+	if len(v.days) == 0 {
+		return nil
+	}
+	days := v.days
+	return func(key []byte, dst []int64) []int64 {
+		from := len(dst)
+		for _, m := range days {
+			dst = append(dst, m[string(key)]...)
+		}
+		slices.Sort(dst[from:])
+		return dst[:from+len(slices.Compact(dst[from:]))]
+	}
+}
+
+// deadRows is Snapshot.Dead at a position: rows that had gone, and those that had not come.
+func (m *Manager) deadRows(ctx context.Context, b *schema.Relation, g *Group, v tailView, position uint64) (func(uint64) bool, error) {
+	born := uint64(math.MaxUint64) // the least row id that came after the position
+	if position < v.upTo {
+		var err error
+		if born, err = m.firstAfter(ctx, b, position, v.upTo); err != nil {
+			return nil, err
+		}
+	}
+	if len(v.dead) == 0 && len(g.dead) == 0 && born == math.MaxUint64 {
+		return nil, nil
+	}
+	maps := v.dead
+	if len(g.dead) > 0 {
+		maps = append(slices.Clone(maps), g.dead)
+	}
+	return func(id uint64) bool {
+		if id >= born {
+			return true
+		}
+		for _, m := range maps {
+			if at, ok := m[id]; ok && at <= position {
+				return true
+			}
+		}
+		return false
+	}, nil
+}
+
+// firstAfter is the id of the first row that came at positions after < p ≤ upTo; the greatest number where none came.
+func (m *Manager) firstAfter(ctx context.Context, b *schema.Relation, after, upTo uint64) (uint64, error) {
+	found := errors.New("found")
+	born := uint64(math.MaxUint64)
+	err := m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), after, upTo, func(v reclog.Version) error {
+		if v.Delete {
+			return nil
+		}
+		born = v.RowID
+		return found
+	})
+	if errors.Is(err, found) {
+		err = nil
+	}
+	return born, err
+}
+
+// extend adds the changes up to position to t, all of them or none.
+func (m *Manager) extend(ctx context.Context, cat *schema.Catalog, b *schema.Relation, t *tail, position uint64) error {
+	fresh := event.NewRows(t.schema.Layout, 0)
+	dead := map[uint64]uint64{}
+	first := t.first
+	err := m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), t.upTo, position, columnTypes(b), func(pos uint64, deleted []uint64, id uint64, ins *vector.Chunk) error {
+		for _, d := range deleted {
+			dead[d] = pos
 		}
 		if ins == nil || ins.N == 0 {
 			return nil
 		}
-		rows, err := m.eval.rows(ctx, cat, t.group, ins, consecutive(first, ins.N))
+		if first == 0 {
+			first = id
+		}
+		rows, err := m.eval.rows(ctx, cat, t.schema, ins, consecutive(id, ins.N))
 		if err != nil {
 			return err
 		}
 		for i := range rows.N() {
-			next.rows.Append(rows, i)
+			fresh.Append(rows, i)
 		}
-		grown = true
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := m.dirtyDays(ctx, cat, b, t, next); err != nil {
-		return nil, err
-	}
-	if grown {
-		if next.sorted, err = runs.NewTail(t.group.Layout, next.rows); err != nil {
-			return nil, err
-		}
-	}
-	return next, nil
-}
-
-// dirtyDays notes the key and day of every row that went since t and that the runs hold. The log keeps deleted rows' changes,
-// so the old rows are found by scanning it once more only when something was deleted.
-func (m *Manager) dirtyDays(ctx context.Context, cat *schema.Catalog, b *schema.Relation, t, next *tail) error {
-	if len(next.dead) == len(t.dead) {
-		return nil
-	}
+	// The days of rows that the tail itself holds are read from rows in any case.
 	wanted := map[uint64]bool{}
-	for id := range next.dead {
-		if _, old := t.dead[id]; !old {
+	for id := range dead {
+		if first == 0 || id < first {
 			wanted[id] = true
 		}
 	}
-	return m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, next.upTo, columnTypes(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
-		if ins == nil {
-			return nil
+	days, err := m.daysOf(ctx, cat, b, t.schema, wanted, t.upTo, position)
+	if err != nil {
+		return err
+	}
+	sorted := t.sorted
+	if n := t.rows.N(); fresh.N() > 0 {
+		for i := range fresh.N() {
+			t.rows.Append(fresh, i)
 		}
-		gone := &vector.Chunk{}
-		var ids []int64
-		for i := range ins.N {
-			id := first + uint64(i)
-			if !wanted[id] {
-				continue
-			}
-			if gone.Cols == nil {
-				gone = vector.NewChunk(columnTypes(b), 1)
-			}
-			gone.AppendRow(ins, i)
-			ids = append(ids, int64(id))
+		if sorted, err = runs.NewTail(t.schema.Layout, t.rows); err != nil {
+			truncate(t.rows, t.schema.Layout, n)
+			return err
 		}
-		if len(ids) == 0 {
-			return nil
-		}
-		rows, err := m.eval.rows(ctx, cat, t.group, gone, ids)
+	}
+	t.upTo, t.first, t.sorted = position, first, sorted
+	t.dead, t.days = t.dead.with(dead, newer), t.days.with(days, joinDays)
+	return nil
+}
+
+// truncate leaves the first n rows.
+func truncate(r *event.Rows, l event.Layout, n int) {
+	kept := event.NewRows(l, n)
+	for i := range n {
+		kept.Append(r, i)
+	}
+	*r = *kept
+}
+
+// daysOf finds the keys and days of rows that went at positions after < p ≤ upTo: among the committer's notes, or, of
+// positions before the server began to take them, in the log.
+func (m *Manager) daysOf(ctx context.Context, cat *schema.Catalog, b *schema.Relation, g *schema.Group, wanted map[uint64]bool, after, upTo uint64) (map[string][]int64, error) {
+	days := map[string][]int64{}
+	if len(wanted) == 0 {
+		return days, nil
+	}
+	add := func(ch *vector.Chunk, ids []int64) error {
+		rows, err := m.eval.rows(ctx, cat, g, ch, ids)
 		if err != nil {
 			return err
 		}
 		for i := range rows.N() {
-			key, day := string(rows.Key.Bytes(i)), event.DayOf(rows.TS[i])
-			days := next.days[key]
-			if at, found := slices.BinarySearch(days, day); !found {
-				next.days[key] = slices.Insert(slices.Clone(days), at, day)
+			k := string(rows.Key.Bytes(i))
+			days[k] = append(days[k], event.DayOf(rows.TS[i]))
+		}
+		return nil
+	}
+	if noted, complete := m.graves.between(reclog.SourceID(b.ID), after, upTo); complete {
+		for _, n := range noted {
+			if err := add(n.rows, signed(n.ids)); err != nil {
+				return nil, err
+			}
+		}
+	} else {
+		rows, ids, err := m.oldRows(ctx, b, wanted, upTo)
+		if err != nil {
+			return nil, err
+		}
+		if err := add(rows, ids); err != nil {
+			return nil, err
+		}
+	}
+	for k, d := range days {
+		days[k] = joinDays(nil, d)
+	}
+	return days, nil
+}
+
+// oldRows are rows, live or not, found in the log by their ids, with their ids, ascending.
+func (m *Manager) oldRows(ctx context.Context, b *schema.Relation, wanted map[uint64]bool, upTo uint64) (*vector.Chunk, []int64, error) {
+	out := vector.NewChunk(columnTypes(b), len(wanted))
+	var ids []int64
+	err := m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, upTo, columnTypes(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
+		if ins == nil {
+			return nil
+		}
+		for i := range ins.N {
+			if id := first + uint64(i); wanted[id] {
+				out.AppendRow(ins, i)
+				ids = append(ids, int64(id))
 			}
 		}
 		return nil
 	})
+	if err == nil && len(ids) != len(wanted) {
+		err = fmt.Errorf("relation %s: %d of %d deleted rows are not in the log", b.Name, len(wanted)-len(ids), len(wanted))
+	}
+	return out, ids, err
 }
 
-// deadFiles hides the rows of files that are not visible at a position.
+// deadFiles hides the rows of files that are not visible at a position; files that the relation does not know, which are
+// newer than the statement, are not.
 func deadFiles(f *schema.File, position uint64) func(uint64) bool {
-	hidden := map[uint32]bool{}
+	visible := map[uint32]bool{}
 	for i := range f.Files {
-		if !f.Files[i].Live(position) {
-			hidden[f.Files[i].ID] = true
+		if f.Files[i].Live(position) {
+			visible[f.Files[i].ID] = true
 		}
 	}
-	if len(hidden) == 0 {
+	if len(visible) == len(f.Files) {
 		return nil
 	}
-	return func(id uint64) bool { return hidden[uint32(id>>fileRowBits)] }
+	return func(id uint64) bool { return !visible[uint32(id>>fileRowBits)] }
 }

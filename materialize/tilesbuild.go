@@ -6,21 +6,21 @@ import (
 
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/runs"
+	"github.com/tilehouse/tilehouse/storage/tiles"
 )
 
-// buildTiles loads a group's tiles from its runs: packs of what is retained, and states of what is settled.
-func (m *Manager) buildTiles(ctx context.Context, g *Group, job *job) error {
+// buildTiles loads a group's tiles from its runs, without the dead rows: packs of what is retained, and states of what is
+// settled. Its memory is the rows of one key.
+func (m *Manager) buildTiles(ctx context.Context, g *Group, dead func(uint64) bool, job *job) error {
 	job.stage("loading the online store")
-	newest := newestTime(g.Manifest)
-	settled := event.DayOf(newest-m.lateness(g)) - 1
-	b, err := m.cfg.Tiles.Build(g.Tiles, settled)
+	b, err := m.cfg.Tiles.Build(g.Tiles, m.settledBy(g, newestTime(g.Manifest)))
 	if err != nil {
 		return err
 	}
-	snap := &runs.Snapshot{Store: m.runs, Manifest: g.Manifest}
+	snap := &runs.Snapshot{Store: m.runs, Manifest: g.Manifest, Dead: dead}
 	r, err := snap.Reader(nil)
 	if err != nil {
-		return err
+		return errors.Join(err, b.Abort())
 	}
 	err = snap.Keys(ctx, func(key []byte) error {
 		if err := r.Seek(key); err != nil {
@@ -36,17 +36,17 @@ func (m *Manager) buildTiles(ctx context.Context, g *Group, job *job) error {
 	if err != nil {
 		return errors.Join(err, b.Abort())
 	}
-	g.tilesAt = g.Schema.Position
-	b.SetPosition(g.tilesAt)
+	g.tilesAt = g.Manifest.Position
+	b.SetPosition(min(g.tilesAt, m.cfg.Log.Position())) // that of files being refreshed is not known yet
 	return b.Finish()
 }
 
 // maxTime is past every event time.
 const maxTime = 1<<63 - 1
 
-// newestTime is the greatest event time of a manifest's rows; 0 where there are none.
+// newestTime is the greatest event time of a manifest's rows; event.Forever where there are none.
 func newestTime(m *runs.Manifest) int64 {
-	var t int64
+	t := int64(event.Forever)
 	for _, s := range m.Segments {
 		if s.Kind == runs.KindRows && s.Rows > 0 {
 			t = max(t, s.Span.Hi-1)
@@ -55,10 +55,14 @@ func newestTime(m *runs.Manifest) int64 {
 	return t
 }
 
-// lateness is that of the group's relation, in microseconds.
-func (m *Manager) lateness(g *Group) int64 {
-	if r := m.cfg.Catalog.Current().Relations[g.Schema.Relation]; r != nil {
-		return r.Lateness
+// settledBy is the newest day that is settled when a group's newest event time is newest; tiles.NotSettled where it has no rows.
+func (m *Manager) settledBy(g *Group, newest int64) int64 {
+	if newest == event.Forever {
+		return tiles.NotSettled
 	}
-	return 0
+	var lateness int64
+	if r := m.cfg.Catalog.Current().Relations[g.Schema.Relation]; r != nil {
+		lateness = r.Lateness
+	}
+	return event.DayOf(newest-lateness) - 1
 }

@@ -169,6 +169,10 @@ func runScript(ctx context.Context, out io.Writer, addr string) error {
 	}
 	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { fmt.Fprintf(out, "  %s: %s\n", n.Severity, n.Message) }
 	conn, err := pgx.ConnectConfig(ctx, cfg)
+	var refused *pgconn.PgError
+	if errors.As(err, &refused) && refused.Code == "28P01" {
+		return fmt.Errorf("the data directory has a password: give it as PGPASSWORD (%s)", refused.Message)
+	}
 	if err != nil {
 		return err
 	}

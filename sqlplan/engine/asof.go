@@ -105,17 +105,30 @@ func (p *asofPlan) checkTypes(b *binder, f *asofFeatures, cols []schema.Column) 
 	from := fmt.Sprintf("(SELECT %s WHERE false) AS %s", nullColumns(cols), duck.QuoteIdent(p.leftAlias))
 	types, err := b.s.types(b.ctx, items, from)
 	if err != nil {
+		if e := locate(asError(err), b.sql); e.Position > 0 {
+			return e
+		}
 		return at(asError(err), b.sql, f.position)
 	}
 	for i, k := range f.keyTypes {
 		if !types[i].Equal(k) && !widens(types[i], k) && types[i].Kind != vector.Null {
-			return at(hint(fail(codeTypeMismatch, "key %q of %s is %s, but the left side has %s", f.keyNames[i], f.alias, k, types[i]), "Cast it: … = CAST(… AS %s)", k), b.sql, f.position)
+			return at(hint(fail(codeTypeMismatch, "key %q of %s is %s, but the left side has %s", f.keyNames[i], f.alias, k, types[i]), "Cast it: … = CAST(… AS %s)", k), b.sql, f.place(f.keys[i]))
 		}
 	}
 	if k := types[len(types)-1].Kind; k != vector.TimestampTZ && k != vector.Timestamp && k != vector.Date {
-		return at(hint(fail(codeTypeMismatch, "the time of an ASOF JOIN must be timestamptz, not %s", types[len(types)-1]), "Cast it: CAST(… AS timestamptz)"), b.sql, f.position)
+		return at(hint(fail(codeTypeMismatch, "the time of an ASOF JOIN must be timestamptz, not %s", types[len(types)-1]), "Cast it: CAST(… AS timestamptz)"), b.sql, f.place(f.time))
 	}
 	return nil
+}
+
+// place is where an expression of the join stands, or the join.
+func (f *asofFeatures) place(n *pg_query.Node) int {
+	if n != nil {
+		if at := nodeLocation(n); at >= 0 {
+			return at
+		}
+	}
+	return f.position
 }
 
 // execute drains the left side, merges every join and sets the placeholders to the temporary tables.

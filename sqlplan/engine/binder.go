@@ -29,7 +29,7 @@ type binder struct {
 
 // duckSQL is the statement's SQL for DuckDB.
 func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
-	sql, err := rewrite.Rewrite(n, rewrite.Options{Relation: b.relation})
+	sql, err := rewrite.Rewrite(n, rewrite.Options{Relation: b.relation, Role: b.s.info.User, Database: b.s.info.Database})
 	if err != nil {
 		return "", asError(err)
 	}

@@ -29,6 +29,7 @@ type boundAggregates struct {
 	partials []schema.Partial
 	outputs  []boundOutput
 	limit    functions.Options
+	tied     bool // the rows have a declared primary key: the relation's, or that of a view's base
 }
 
 type boundOutput struct {
@@ -48,6 +49,10 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 	b.relation = cat.Relation(src.Relname)
 	if b.relation == nil {
 		return nil, at(s.noEventRelation(ctx, cat, src.Relname), sql, int(src.Location))
+	}
+	b.tied = len(b.relation.PrimaryKey) > 0
+	if v := b.relation.View; v != nil {
+		b.tied = len(cat.Relations[v.Base].PrimaryKey) > 0
 	}
 	if b.relation.EventTime == "" {
 		return nil, at(noEventTime(src.Relname), sql, int(src.Location))
@@ -143,6 +148,9 @@ func (b *boundAggregates) bindCall(exprs *exprBinder, body *parse.Body, c *parse
 		name = "count_distinct"
 	}
 	def, ok := functions.Lookup(name)
+	if ok && def.Implicit && !body.Latest {
+		return schema.Partial{}, vector.Type{}, hint(fail("42883", "%s cannot be called", name), "Write last(x) for the newest value that is not NULL; for the version in force, NULL included, leave GROUP BY and WINDOW out.")
+	}
 	if !ok {
 		return schema.Partial{}, vector.Type{}, hint(fail("42883", "aggregate function %s has no partial state", c.Name), "Supported: %s.", strings.Join(functions.Names(), ", "))
 	}
@@ -242,7 +250,7 @@ func (b *boundAggregates) group(id uint32, old *schema.Group) *schema.Group {
 		add(old.Columns, old.Partials)
 	}
 	add(b.columns, b.partials)
-	g.Layout = event.Layout{Tie: ordered(g.Partials) && len(b.relation.PrimaryKey) > 0}
+	g.Layout = event.Layout{Tie: ordered(g.Partials) && b.tied}
 	for _, k := range g.Keys {
 		g.Layout.Keys = append(g.Layout.Keys, k.Type)
 	}

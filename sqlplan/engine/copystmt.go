@@ -126,16 +126,8 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 	}
 	inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: node, Clauses: st.Clauses}
 	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
-	plan, err := s.planAsof(b, inner)
+	plan, err := s.planQuery(b, inner)
 	if err != nil {
-		return bound{}, err
-	}
-	if plan != nil {
-		if err := plan.describe(b); err != nil {
-			return bound{}, err
-		}
-	}
-	if err := refuseLeftOver(inner, plan); err != nil {
 		return bound{}, err
 	}
 	sql, err := b.duckSQL(clone(node))

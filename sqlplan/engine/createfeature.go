@@ -64,12 +64,20 @@ func putFeature(c *schema.Catalog, f *schema.Feature) error {
 // bindFeature checks a definition and makes the feature of it. Its group is chosen when it is materialized.
 func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *parse.CreateFeature) (*schema.Feature, *boundAggregates, error) {
 	sql := st.Text
-	if st.Body.Latest {
-		return nil, nil, at(hint(fail(codeUnsupported, "a feature without a window is not supported yet"), "Write last(x) … WINDOW LIFETIME for the newest value of a key."), sql, st.Body.Start)
+	of, latest := "CREATE FEATURE", st.Body.Latest
+	if latest {
+		var err error
+		if st, err = latestBody(cat, st); err != nil {
+			return nil, nil, err
+		}
+		of = "CREATE FEATURE of a latest value"
 	}
-	o := readOptions(sql, "CREATE FEATURE", st.Options)
+	o := readOptions(sql, of, st.Options)
 	w := schema.Window{Delay: o.duration("delay", 0, 0), Start: event.Forever}
-	if o.has("hop") {
+	if latest {
+		o.text("valid_from", "")
+		initialValidFrom(o)
+	} else if o.has("hop") {
 		w.Hop = o.duration("hop", 0, 1)
 	}
 	if v, ok := st.Options["start"]; o.has("start") && ok {
@@ -83,7 +91,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	o.duration("lateness", 0, 0)
 	o.duration("target_lag", 0, 0)
 	limit := functions.Options{}
-	if v, ok := st.Options["max_state"]; o.has("max_state") && ok {
+	if v, ok := st.Options["max_state"]; !latest && o.has("max_state") && ok {
 		n, err := parseSize(v.Value)
 		if err != nil {
 			return nil, nil, at(asError(err), sql, v.ValuePosition)
@@ -96,6 +104,11 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	bound, err := s.bindAggregates(ctx, cat, sql, &st.Body, limit)
 	if err != nil {
 		return nil, nil, err
+	}
+	if latest {
+		if err := validFrom(st, bound.relation); err != nil {
+			return nil, nil, err
+		}
 	}
 	ent, err := s.featureEntity(cat, st, bound)
 	if err != nil {
@@ -169,7 +182,7 @@ func (s *Session) featureEntity(cat *schema.Catalog, st *parse.CreateFeature, bo
 	var ent *schema.Entity
 	if st.Entity != nil {
 		if ent = cat.Entity(st.Entity.Name); ent == nil {
-			return nil, at(hint(fail(codeUndefinedObject, "entity %q does not exist", st.Entity.Name), "CREATE ENTITY %s (…) names its keys and their types.", st.Entity.Name), st.Text, st.Entity.Position)
+			return nil, at(noEntity(st.Entity.Name), st.Text, st.Entity.Position)
 		}
 	} else {
 		var fits []string
@@ -201,7 +214,7 @@ func (s *Session) featureEntity(cat *schema.Catalog, st *parse.CreateFeature, bo
 			continue
 		}
 		if !widens(keys[i].Type, k.Type) {
-			return nil, at(hint(fail(codeTypeMismatch, "key %q of entity %q is %s, but feature %q groups by %s", k.Name, ent.Name, k.Type, st.Name.Name, keys[i].Type), "Cast it: CAST(%s AS %s).", k.Name, k.Type), st.Text, st.Name.Position)
+			return nil, at(hint(fail(codeTypeMismatch, "key %q of entity %q is %s, but feature %q groups by %s", k.Name, ent.Name, k.Type, st.Name.Name, keys[i].Type), "Cast it: CAST(%s AS %s).", bound.keyNames[j], k.Type), st.Text, st.Name.Position)
 		}
 		keys[i] = schema.Expr{SQL: fmt.Sprintf("CAST(%s AS %s)", keys[i].SQL, k.Type.DuckDB()), Type: k.Type, Column: -1}
 	}
@@ -246,10 +259,12 @@ func (b *boundAggregates) refingerprint() {
 func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *boundAggregates, again bool) error {
 	return s.e.mat.Materialize(ctx, materialize.Request{
 		Feature: f, Keys: bound.keys, Fingerprints: bound.fingerprints(),
-		Group:  bound.group,
-		Put:    putFeature,
-		Again:  again,
-		Notice: func(text string) { session.Notify(ctx, session.Notice{Severity: "NOTICE", Code: "00000", Message: text}) },
+		Group: bound.group,
+		Put:   putFeature,
+		Again: again,
+		Notice: func(text string) {
+			session.Notify(ctx, session.Notice{Severity: "NOTICE", Code: "00000", Message: text})
+		},
 	})
 }
 

@@ -86,7 +86,7 @@ func asError(err error) *session.Error {
 	case errors.As(err, &de) && strings.Contains(de.Message, rewrite.DivisionByZero):
 		return fail("22012", "division by zero")
 	case errors.As(err, &de):
-		return &session.Error{Code: de.SQLState, Message: de.Message, Hint: de.Hint}
+		return duckError(de)
 	case errors.As(err, &ue):
 		return fail(codeUnique, "%s", ue.Error())
 	case errors.Is(err, reclog.ErrConflict):

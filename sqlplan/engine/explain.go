@@ -78,17 +78,24 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 		return append(lines, s.readLines(cat, look.read)...), nil
 	}
 	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
-	plan, err := s.planAsof(b, st)
+	whole, err := s.planQuery(b, st)
 	if err != nil {
 		return nil, err
 	}
+	var lines []string
+	for _, r := range whole.entities {
+		which := "by key"
+		if r.terms == nil {
+			which = "every key with an event"
+		}
+		lines = append(lines, fmt.Sprintf("Lookup of entity %s as %s, %s (%s), strict, at one instant", r.entity.Name, r.alias, which, strings.Join(r.keys, ", ")))
+		lines = append(lines, s.readLines(cat, r.read)...)
+	}
+	plan := whole.asof
 	if plan == nil {
-		return []string{"DuckDB runs the statement"}, nil
+		return append(lines, "DuckDB runs the statement"), nil
 	}
-	if err := plan.describe(b); err != nil {
-		return nil, err
-	}
-	lines := []string{fmt.Sprintf("Point-in-time join: left side %s, drained once and merged by (key, time)", plan.leftAlias)}
+	lines = append(lines, fmt.Sprintf("Point-in-time join: left side %s, drained once and merged by (key, time)", plan.leftAlias))
 	for i := range plan.joins {
 		f := &plan.joins[i]
 		mode := "strict: events before the cut"

@@ -193,6 +193,9 @@ func (s *Session) bindInsertQuery(ctx context.Context, cat *schema.Catalog, st *
 	if n.SelectStmt == nil {
 		return bound{}, fail(codeUnsupported, "INSERT … DEFAULT VALUES into an event table is not supported")
 	}
+	if err := castParams(n.SelectStmt.GetSelectStmt(), p); err != nil {
+		return bound{}, err
+	}
 	inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: n.SelectStmt, Clauses: st.Clauses}
 	q, err := s.bindQuery(ctx, cat, inner, given)
 	if err != nil {
@@ -224,6 +227,26 @@ func (s *Session) bindInsertQuery(ctx context.Context, cat *schema.Catalog, st *
 		}
 		return noRows{fmt.Sprintf("INSERT 0 %d", got.N)}, nil
 	}}, nil
+}
+
+// castParams gives bare parameters of VALUES the types of the columns they are for, as PostgreSQL does; without a type DuckDB
+// cannot describe the statement. The statement is changed in place, because clauses point into it; a second time changes nothing.
+func castParams(sel *pg_query.SelectStmt, p *insertPlan) error {
+	for _, l := range sel.GetValuesLists() {
+		for i, it := range l.GetList().Items {
+			if it.GetParamRef() == nil || i >= len(p.targets) {
+				continue
+			}
+			typed, err := pg_query.Parse("SELECT NULL::" + p.rel.Columns[p.targets[i]].Type.String())
+			if err != nil {
+				return err
+			}
+			cast := typed.Stmts[0].Stmt.GetSelectStmt().TargetList[0].GetResTarget().Val
+			cast.GetTypeCast().Arg = it
+			l.GetList().Items[i] = cast
+		}
+	}
+	return nil
 }
 
 // assignable reports whether PostgreSQL would cast from to to by itself on assignment, or the value has no type of its own.

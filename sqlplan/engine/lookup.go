@@ -25,15 +25,11 @@ func (s *Session) bindLookup(cat *schema.Catalog, st *parse.SQL, p *lookupPlan) 
 		return bound{}, err
 	}
 	return bound{params: p.params, columns: p.columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		var asOf *uint64
-		if p.asOf != nil {
-			pos, err := s.positionOf(p.asOf, args)
-			if err != nil {
-				return nil, at(asError(err), st.Text, nodeLocation(p.asOf))
-			}
-			asOf = &pos
+		asOf, t, err := s.times(st, p.entityRef, args)
+		if err != nil {
+			return nil, err
 		}
-		return run.execute(ctx, args, asOf)
+		return run.execute(ctx, args, asOf, t)
 	}}, nil
 }
 
@@ -85,14 +81,14 @@ func (s *Session) newLookup(cat *schema.Catalog, p *lookupPlan) (*lookup, error)
 	return l, nil
 }
 
-func (l *lookup) execute(ctx context.Context, args []*vector.Vector, asOf *uint64) (session.Result, error) {
+func (l *lookup) execute(ctx context.Context, args []*vector.Vector, asOf *uint64, t *int64) (session.Result, error) {
 	l.keys.Reset()
 	l.enc.Reset()
 	for _, v := range l.values {
 		v.Reset()
 	}
 	l.plan.keysOf(args, l.keys, l.enc)
-	if err := l.fill(ctx, asOf, nil); err != nil {
+	if err := l.fill(ctx, asOf, t); err != nil {
 		return nil, err
 	}
 	l.out.N = l.keys.N

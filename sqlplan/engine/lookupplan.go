@@ -1,6 +1,8 @@
 package engine
 
 import (
+	"slices"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -11,12 +13,11 @@ import (
 
 // lookupPlan is SELECT columns FROM entity WHERE every key is bound: answered without DuckDB.
 type lookupPlan struct {
-	entity  *schema.Entity
-	keys    []keyTerm // one for each key of the entity, in its order
+	*entityRef
+	terms   []keyTerm // one for each key of the entity, in its order
 	params  []vector.Type
 	columns []session.Column
 	items   []lookupItem
-	asOf    *pg_query.Node // FOR SYSTEM_TIME AS OF
 	read    *readPlan
 }
 
@@ -32,36 +33,26 @@ type lookupItem struct{ key, output int } // the other is -1
 
 // planLookup recognises a lookup; nil, nil where sel is something else.
 func (s *Session) planLookup(cat *schema.Catalog, st *parse.SQL, sel *pg_query.SelectStmt, oids []vector.Type) (*lookupPlan, error) {
-	rv := onlyRelation(sel)
-	if rv == nil || rv.Schemaname != "" {
+	from := onlyRelation(sel)
+	if from == nil {
 		return nil, nil
 	}
-	ent := cat.Entity(rv.Relname)
-	if ent == nil {
-		return nil, nil
+	ref, err := s.entityIn(cat, st, from)
+	if ref == nil || err != nil {
+		return nil, err
 	}
-	alias := rv.Relname
-	if rv.Alias != nil {
-		if alias = rv.Alias.Aliasname; len(rv.Alias.Colnames) > 0 {
-			return nil, nil
-		}
-	}
-	p := &lookupPlan{entity: ent, keys: make([]keyTerm, len(ent.Keys))}
-	if t := st.Clauses.SystemTimeOf(rv); t != nil {
-		p.asOf = t.Expr
-	}
-	if ok, err := p.bindKeys(s, st.Text, sel.WhereClause, alias); !ok || err != nil {
+	ent, alias := ref.entity, ref.alias
+	p := &lookupPlan{entityRef: ref, terms: make([]keyTerm, len(ent.Keys))}
+	if ok, err := p.bindKeys(s, st.Text, sel.WhereClause); !ok || err != nil {
 		return nil, err
 	}
 	outs := entityColumns(cat, ent)
 	var wanted []wantedOutput
 	add := func(name, as string) bool {
-		for i, k := range ent.Keys {
-			if k.Name == name {
-				p.items = append(p.items, lookupItem{key: i, output: -1})
-				p.columns = append(p.columns, session.Column{Name: as, Type: k.Type})
-				return true
-			}
+		if i := slices.Index(ref.keys, name); i >= 0 {
+			p.items = append(p.items, lookupItem{key: i, output: -1})
+			p.columns = append(p.columns, session.Column{Name: as, Type: ent.Keys[i].Type})
+			return true
 		}
 		o, ok := outs.find(name)
 		if !ok {
@@ -74,17 +65,17 @@ func (s *Session) planLookup(cat *schema.Catalog, st *parse.SQL, sel *pg_query.S
 	}
 	for _, t := range sel.TargetList {
 		rt := t.GetResTarget()
-		ref := rt.GetVal().GetColumnRef()
-		if ref == nil {
+		column := rt.GetVal().GetColumnRef()
+		if column == nil {
 			return nil, nil
 		}
-		name, star, ok := columnOf(ref, alias)
+		name, star, ok := columnOf(column, alias)
 		switch {
 		case !ok:
 			return nil, nil
 		case star:
-			for _, k := range ent.Keys {
-				add(k.Name, k.Name)
+			for _, k := range ref.keys {
+				add(k, k)
 			}
 			for _, o := range outs {
 				if !o.output.Window.Following {
@@ -97,7 +88,7 @@ func (s *Session) planLookup(cat *schema.Catalog, st *parse.SQL, sel *pg_query.S
 				as = rt.Name
 			}
 			if !add(name, as) {
-				return nil, at(noEntityColumn(ent, outs, name), st.Text, int(ref.Location))
+				return nil, at(noEntityColumn(ent, outs, name), st.Text, int(column.Location))
 			}
 		}
 	}
@@ -106,7 +97,7 @@ func (s *Session) planLookup(cat *schema.Catalog, st *parse.SQL, sel *pg_query.S
 	}
 	for _, w := range wanted {
 		if w.output.Window.Following {
-			return nil, hint(fail(codeUnsupported, "%q looks forward: a label is read by ASOF JOIN only", w.output.Name), "SELECT l.*, f.%s FROM labels l ASOF JOIN %s f ON … AND l.ts > f.ts", w.output.Name, ent.Name)
+			return nil, labelOnline(ent, w.output.Name)
 		}
 	}
 	p.read = newReadPlan(cat, wanted)
@@ -114,14 +105,18 @@ func (s *Session) planLookup(cat *schema.Catalog, st *parse.SQL, sel *pg_query.S
 	return p, nil
 }
 
-// onlyRelation is the one relation of a SELECT that does nothing but choose columns and rows of it, or nil.
-func onlyRelation(sel *pg_query.SelectStmt) *pg_query.RangeVar {
+func labelOnline(ent *schema.Entity, name string) *session.Error {
+	return hint(fail(codeUnsupported, "%q looks forward: a label is read by ASOF JOIN only", name), "SELECT l.*, f.%s FROM labels l ASOF JOIN %s f ON … AND l.ts > f.ts", name, ent.Name)
+}
+
+// onlyRelation is the one FROM item of a SELECT that does nothing but choose columns and rows of it, or nil.
+func onlyRelation(sel *pg_query.SelectStmt) *pg_query.Node {
 	if len(sel.FromClause) != 1 || sel.WhereClause == nil || sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.DistinctClause) > 0 ||
 		len(sel.GroupClause) > 0 || sel.HavingClause != nil || len(sel.WindowClause) > 0 || len(sel.SortClause) > 0 || sel.LimitCount != nil ||
 		sel.LimitOffset != nil || len(sel.LockingClause) > 0 || sel.WithClause != nil || sel.IntoClause != nil {
 		return nil
 	}
-	return sel.FromClause[0].GetRangeVar()
+	return sel.FromClause[0]
 }
 
 // columnOf is the column that ref names in a relation known as alias; star: all of them.
@@ -143,65 +138,56 @@ func columnOf(ref *pg_query.ColumnRef, alias string) (name string, star, ok bool
 }
 
 // bindKeys takes the keys out of a condition; ok is false where the condition is more than a conjunction of key equalities.
-func (p *lookupPlan) bindKeys(s *Session, sql string, where *pg_query.Node, alias string) (ok bool, err error) {
-	seen := make([]bool, len(p.entity.Keys))
+func (p *lookupPlan) bindKeys(s *Session, sql string, where *pg_query.Node) (ok bool, err error) {
+	seen := make([]bool, len(p.terms))
 	for _, c := range conjuncts(where) {
-		e := c.GetAExpr()
-		if e == nil {
-			return false, nil
-		}
-		left, right := e.Lexpr, e.Rexpr
-		if left.GetColumnRef() == nil {
-			left, right = right, left
-		}
-		ref := left.GetColumnRef()
-		if ref == nil || operator(e) != "=" {
-			return false, nil
-		}
-		name, star, ok := columnOf(ref, alias)
-		if !ok || star {
-			return false, nil
-		}
-		k := -1
-		for i, key := range p.entity.Keys {
-			if key.Name == name {
-				k = i
-			}
-		}
-		if k < 0 || seen[k] {
-			return false, nil
-		}
-		seen[k] = true
-		t := p.entity.Keys[k].Type
-		switch e.Kind {
-		case pg_query.A_Expr_Kind_AEXPR_OP:
-			p.keys[k], ok, err = s.keyTermOf(sql, right, t)
-		case pg_query.A_Expr_Kind_AEXPR_IN:
-			p.keys[k], ok, err = s.keyListOf(sql, right.GetList().GetItems(), t)
-		case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
-			right = uncast(right)
-			if r := right.GetParamRef(); r != nil {
-				p.keys[k], ok = keyTerm{param: int(r.Number), list: true}, true
-			} else if a := right.GetAArrayExpr(); a != nil {
-				p.keys[k], ok, err = s.keyListOf(sql, a.Elements, t)
-			} else if c := right.GetAConst(); c.GetSval() != nil {
-				p.keys[k], ok, err = s.keyArrayOf(sql, c, t)
-			} else {
-				ok = false
-			}
-		default:
-			return false, nil
-		}
-		if !ok || err != nil {
+		k, term, err := s.bindKey(sql, p.entityRef, c)
+		if k < 0 || seen[k] || err != nil {
 			return false, err
 		}
+		seen[k], p.terms[k] = true, term
 	}
-	for _, b := range seen {
-		if !b {
-			return false, nil
+	return !slices.Contains(seen, false), nil
+}
+
+// bindKey is the key that a term of a condition binds to constants or a parameter, -1 for a term that binds none.
+func (s *Session) bindKey(sql string, r *entityRef, c *pg_query.Node) (key int, term keyTerm, err error) {
+	e := c.GetAExpr()
+	if e == nil || operator(e) != "=" {
+		return -1, term, nil
+	}
+	left, right := e.Lexpr, e.Rexpr
+	if left.GetColumnRef() == nil {
+		left, right = right, left
+	}
+	ref := left.GetColumnRef()
+	if ref == nil {
+		return -1, term, nil
+	}
+	if key = r.key(ref); key < 0 {
+		return -1, term, nil
+	}
+	t := r.entity.Keys[key].Type
+	ok := false
+	switch e.Kind {
+	case pg_query.A_Expr_Kind_AEXPR_OP:
+		term, ok, err = s.keyTermOf(sql, right, t)
+	case pg_query.A_Expr_Kind_AEXPR_IN:
+		term, ok, err = s.keyListOf(sql, right.GetList().GetItems(), t)
+	case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
+		right = uncast(right)
+		if r := right.GetParamRef(); r != nil {
+			term, ok = keyTerm{param: int(r.Number), list: true}, true
+		} else if a := right.GetAArrayExpr(); a != nil {
+			term, ok, err = s.keyListOf(sql, a.Elements, t)
+		} else if c := right.GetAConst(); c.GetSval() != nil {
+			term, ok, err = s.keyArrayOf(sql, c, t)
 		}
 	}
-	return true, nil
+	if !ok || err != nil {
+		return -1, term, err
+	}
+	return key, term, nil
 }
 
 // conjuncts are the terms of a conjunction.
@@ -265,7 +251,7 @@ func (s *Session) keyArrayOf(sql string, c *pg_query.A_Const, t vector.Type) (ke
 
 func (p *lookupPlan) paramTypes() []vector.Type {
 	var out []vector.Type
-	for i, k := range p.keys {
+	for i, k := range p.terms {
 		for k.param > len(out) {
 			out = append(out, vector.T(vector.Text))
 		}
@@ -277,13 +263,13 @@ func (p *lookupPlan) paramTypes() []vector.Type {
 			out[k.param-1] = t
 		}
 	}
-	return out
+	return p.timeParams(out)
 }
 
 // keysOf are the distinct non-NULL keys that the arguments bind: their values by key column, and their encodings.
 func (p *lookupPlan) keysOf(args []*vector.Vector, out *vector.Chunk, enc *vector.Vector) {
-	lists := make([]*vector.Vector, len(p.keys))
-	for i, k := range p.keys {
+	lists := make([]*vector.Vector, len(p.terms))
+	for i, k := range p.terms {
 		switch {
 		case k.param == 0:
 			lists[i] = k.consts

@@ -86,7 +86,11 @@ func (o *optionReader) done() error {
 	}
 	for _, name := range slices.Sorted(maps.Keys(o.opts)) {
 		if !o.seen[name] {
-			return at(hint(fail(codeInvalidParameter, "unknown option %q of %s", name, o.of), "Options: %s.", strings.Join(slices.Sorted(maps.Keys(o.seen)), ", ")), o.sql, o.opts[name].Position)
+			known := "It takes no options."
+			if len(o.seen) > 0 {
+				known = "Options: " + strings.Join(slices.Sorted(maps.Keys(o.seen)), ", ") + "."
+			}
+			return at(hint(fail(codeInvalidParameter, "unknown option %q of %s", name, o.of), "%s", known), o.sql, o.opts[name].Position)
 		}
 	}
 	return nil

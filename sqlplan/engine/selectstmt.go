@@ -29,16 +29,8 @@ func (s *Session) bindSelect(ctx context.Context, cat *schema.Catalog, st *parse
 // bindQuery binds a SELECT that DuckDB finishes.
 func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
 	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
-	plan, err := s.planAsof(b, st)
+	plan, err := s.planQuery(b, st)
 	if err != nil {
-		return bound{}, err
-	}
-	if plan != nil {
-		if err := plan.describe(b); err != nil {
-			return bound{}, err
-		}
-	}
-	if err := refuseLeftOver(st, plan); err != nil {
 		return bound{}, err
 	}
 	sql, err := b.duckSQL(clone(st.Node))
@@ -55,9 +47,15 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 }
 
 // refuseLeftOver refuses clauses that no plan took: silence would be a wrong answer.
-func refuseLeftOver(st *parse.SQL, plan *asofPlan) error {
+func (s *Session) refuseLeftOver(b *binder, st *parse.SQL, p *queryPlan) error {
+	plan := p.asof
 	for _, a := range st.Clauses.Asof {
 		if plan == nil || !plan.took(a.Join) {
+			for _, side := range []*pg_query.Node{a.Join.Larg, a.Join.Rarg} {
+				if rv := side.GetRangeVar(); rv != nil && rv.Schemaname == "" && b.cat.Lookup(rv.Relname) == nil && !s.tableExists(b.ctx, rv.Relname) {
+					return at(noRelation(rv.Relname), st.Text, int(rv.Location))
+				}
+			}
 			return at(hint(fail(codeUnsupported, "ASOF JOIN over ordinary relations is not supported yet"), "The right side must be an entity, or a SELECT with WINDOW."), st.Text, a.Position)
 		}
 	}
@@ -67,7 +65,7 @@ func refuseLeftOver(st *parse.SQL, plan *asofPlan) error {
 		}
 	}
 	for _, t := range st.Clauses.SystemTime {
-		if plan == nil || !plan.tookRelation(t.Relation) {
+		if !p.tookTime(t.Expr) && (plan == nil || !plan.tookRelation(t.Relation)) {
 			return at(fail(codeUnsupported, "FOR SYSTEM_TIME AS OF is for entities"), st.Text, t.Position)
 		}
 	}
@@ -103,7 +101,7 @@ func (s *Session) describe(ctx context.Context, text, sql string, given []vector
 }
 
 // runQuery executes a SELECT at the newest position; copy is set for COPY … TO STDOUT.
-func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *asofPlan, args []*vector.Vector, copy *session.CopyFormat) (session.Result, error) {
+func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *queryPlan, args []*vector.Vector, copy *session.CopyFormat) (session.Result, error) {
 	ctx, cancel := s.statementContext(ctx)
 	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
 	done := func() { cancel(); s.dropTemps() }
@@ -111,10 +109,8 @@ func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.S
 		if err := s.beginDuck(ctx); err != nil {
 			return nil, err
 		}
-		if plan != nil {
-			if err := plan.execute(b, args); err != nil {
-				return nil, err
-			}
+		if err := plan.execute(b, st, args); err != nil {
+			return nil, err
 		}
 		sql, err := b.duckSQL(clone(st.Node))
 		if err != nil {
@@ -160,7 +156,8 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 		}
 	}
 	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
-	if err := refuseLeftOver(st, nil); err != nil {
+	plan, err := s.planQuery(b, st)
+	if err != nil {
 		return bound{}, err
 	}
 	sql, err := b.duckSQL(clone(st.Node))
@@ -186,6 +183,11 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 			return nil, err
 		}
 		b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
+		done := s.dropTemps
+		defer func() { done() }()
+		if err := plan.execute(b, st, args); err != nil {
+			return nil, err
+		}
 		sql, err := b.duckSQL(clone(st.Node))
 		if err != nil {
 			return nil, err
@@ -198,16 +200,37 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 			if err != nil {
 				return nil, err
 			}
-			return &duckRows{noRows: noRows{tag}, s: s, rows: rows}, nil
+			done = func() {} // the result's end drops them
+			return &duckRows{noRows: noRows{tag}, s: s, rows: rows, done: s.dropTemps}, nil
+		}
+		if tag == "SELECT" {
+			n, err := s.createTableAs(ctx, sql, args)
+			return noRows{fmt.Sprintf("%s %d", tag, n)}, err
 		}
 		n, err := s.conn.Exec(ctx, sql, args...)
 		if err != nil {
 			return nil, err
 		}
-		if dml || tag == "SELECT" {
+		if dml {
 			return noRows{fmt.Sprintf("%s %d", tag, n)}, nil
 		}
 		return noRows{tag}, nil
 	}
 	return out, nil
+}
+
+// createTableAs runs CREATE TABLE … AS. DuckDB gives the number of rows as a result, not as rows changed.
+func (s *Session) createTableAs(ctx context.Context, sql string, args []*vector.Vector) (n int64, err error) {
+	rows, err := s.conn.Query(ctx, sql, args...)
+	if err != nil {
+		return 0, err
+	}
+	defer rows.Close()
+	for {
+		ch, err := rows.Next()
+		if err != nil || ch == nil {
+			return n, err
+		}
+		n += ch.Cols[0].I64[0]
+	}
 }

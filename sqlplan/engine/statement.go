@@ -40,7 +40,7 @@ type bound struct {
 func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (session.Statement, error) {
 	p := &prepared{s: s, sql: sql, oids: slices.Clone(paramOIDs)}
 	if err := p.bind(ctx); err != nil {
-		return nil, s.failed(err)
+		return nil, s.failed(locate(asError(err), sql))
 	}
 	return p, nil
 }

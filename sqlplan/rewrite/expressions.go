@@ -57,18 +57,40 @@ func likeEscape(_ *context, m proto.Message) error {
 	return nil
 }
 
+// publicSchema is the schema of objects that are named without one.
+const publicSchema = "public"
+
 // syntaxCalls turns the calls that PostgreSQL's grammar makes of EXTRACT, POSITION, TRIM, SUBSTRING, AT TIME ZONE into calls
 // of DuckDB's functions. PostgreSQL's btrim is called so when written out, too.
 //
 // CURRENT_DATE and CURRENT_TIMESTAMP become calls: DuckDB reads the words as columns, and would find the output that
-// column_names gives that name.
-func syntaxCalls(_ *context, m proto.Message) error {
+// column_names gives that name. CURRENT_USER and its kin become the role's name, the database its own, and the schema public: what
+// DuckDB says of these is about itself.
+func syntaxCalls(c *context, m proto.Message) error {
 	if n, ok := m.(*pg_query.Node); ok && n.GetSqlvalueFunction() != nil {
 		switch n.GetSqlvalueFunction().Op {
 		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_DATE:
 			n.Node = call("today").Node
 		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP:
 			n.Node = call("now").Node
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_USER, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE,
+			pg_query.SQLValueFunctionOp_SVFOP_SESSION_USER, pg_query.SQLValueFunctionOp_SVFOP_USER:
+			n.Node = text(c.opt.Role).Node
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA:
+			n.Node = text(publicSchema).Node
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG:
+			n.Node = text(c.opt.Database).Node
+		}
+		return nil
+	}
+	if n, ok := m.(*pg_query.Node); ok && n.GetFuncCall() != nil {
+		if f := n.GetFuncCall(); len(f.Funcname) == 1 && len(f.Args) == 0 {
+			switch f.Funcname[0].GetString_().GetSval() {
+			case "current_schema":
+				n.Node = text(publicSchema).Node
+			case "current_database":
+				n.Node = text(c.opt.Database).Node
+			}
 		}
 		return nil
 	}

@@ -1,6 +1,8 @@
 package rewrite
 
 import (
+	"fmt"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
@@ -60,6 +62,46 @@ func seriesAlias(_ *context, m proto.Message) error {
 	}
 	if len(f.Alias.Colnames) == 0 {
 		f.Alias.Colnames = []*pg_query.Node{pg_query.MakeStrNode(f.Alias.Aliasname)}
+	}
+	return nil
+}
+
+// selectOfValues is VALUES … as SELECT * FROM (VALUES …), where values_names can name its columns.
+func selectOfValues(v *pg_query.SelectStmt) *pg_query.Node {
+	inner := &pg_query.SelectStmt{ValuesLists: v.ValuesLists, LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+	v.ValuesLists = nil
+	v.TargetList = []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{{Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}}}, 0), 0)}
+	v.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
+		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: inner}}, Alias: &pg_query.Alias{Aliasname: "*VALUES*"}}}}}
+	return &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: v}}
+}
+
+// valuesNames: the columns of VALUES in FROM are column1, column2, … where the alias does not name them.
+func valuesNames(_ *context, m proto.Message) error {
+	r, ok := m.(*pg_query.RangeSubselect)
+	if !ok || r.Alias == nil {
+		return nil
+	}
+	lists := r.Subquery.GetSelectStmt().GetValuesLists()
+	if len(lists) == 0 {
+		return nil
+	}
+	for i := len(r.Alias.Colnames); i < len(lists[0].GetList().GetItems()); i++ {
+		r.Alias.Colnames = append(r.Alias.Colnames, pg_query.MakeStrNode(fmt.Sprintf("column%d", i+1)))
+	}
+	return nil
+}
+
+// unknownOutputs: an output that is the word NULL is text in PostgreSQL, and an integer in DuckDB.
+func unknownOutputs(c *context, m proto.Message) error {
+	s, ok := m.(*pg_query.SelectStmt)
+	if !ok || s != c.top || c.setOperation {
+		return nil
+	}
+	for _, t := range s.TargetList {
+		if v := t.GetResTarget().GetVal(); v.GetAConst().GetIsnull() {
+			v.Node = cast(v, typeName("text")).Node
+		}
 	}
 	return nil
 }

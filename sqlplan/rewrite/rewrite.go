@@ -22,6 +22,8 @@ type Options struct {
 	ParamTypes []vector.Type
 	// ColumnType is the type of a column reference, where it is known. It may be nil.
 	ColumnType func(c *pg_query.ColumnRef) (vector.Type, bool)
+	// Role is what CURRENT_USER and SESSION_USER are, Database what CURRENT_CATALOG and current_database() are.
+	Role, Database string
 	// Off names rules that are left out.
 	Off map[string]bool
 }
@@ -47,6 +49,8 @@ var rules = []rule{
 	{"division", division},
 	{"result_types", resultTypes},
 	{"series_alias", seriesAlias},
+	{"values_names", valuesNames},
+	{"unknown_outputs", unknownOutputs},
 	{"locking", locking},
 	{"column_names", columnNames},
 }
@@ -61,11 +65,13 @@ func Rules() []string {
 }
 
 type context struct {
-	opt       Options
-	replaced  []string // SQL by number of placeholder
-	original  map[proto.Message]string
-	top       *pg_query.SelectStmt
-	qualified map[string]bool // "schema.table" of replaced relations
+	opt      Options
+	replaced []string // SQL by number of placeholder
+	original map[proto.Message]string
+	top      *pg_query.SelectStmt
+	// setOperation: top is a part of UNION and its kin, whose types come from all parts.
+	setOperation bool
+	qualified    map[string]bool // "schema.table" of replaced relations
 }
 
 // Rewrite gives DuckDB's text of a statement. Errors are *parse.Error, or those of Options.Relation.
@@ -79,7 +85,11 @@ func Rewrite(stmt *pg_query.Node, opt Options) (sql string, err error) {
 		return "", &parse.Error{Code: "XX000", Message: "there is no statement to rewrite"}
 	}
 	n := proto.Clone(stmt).(*pg_query.Node)
+	if s := n.GetSelectStmt(); s != nil && len(s.ValuesLists) > 0 && !opt.Off["values_names"] {
+		n = selectOfValues(s)
+	}
 	c := &context{opt: opt, qualified: map[string]bool{}, top: topSelect(n), original: map[proto.Message]string{}}
+	c.setOperation = c.top != nil && n.GetSelectStmt() != c.top
 	c.names(n)
 	if err := c.relations(n, nil); err != nil {
 		return "", err

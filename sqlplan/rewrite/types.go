@@ -160,14 +160,22 @@ func duckType(t vector.Type) *pg_query.TypeName {
 	}[t.Kind])
 }
 
+// integerResults are functions whose result is integer in PostgreSQL and BIGINT in DuckDB.
+var integerResults = map[string]bool{"length": true, "char_length": true, "character_length": true, "octet_length": true,
+	"bit_length": true, "strpos": true, "cardinality": true}
+
 // resultTypes casts sum and avg to PostgreSQL's result types, where the argument's type is known: DuckDB sums integers to
-// HUGEINT and averages to DOUBLE.
+// HUGEINT and averages to DOUBLE. Lengths and places become integers.
 func resultTypes(c *context, m proto.Message) error {
 	n, ok := m.(*pg_query.Node)
 	if !ok || n.GetFuncCall() == nil {
 		return nil
 	}
 	f := n.GetFuncCall()
+	if len(f.Funcname) == 1 && integerResults[f.Funcname[0].GetString_().GetSval()] {
+		n.Node = cast(n, typeName("int4")).Node
+		return nil
+	}
 	if len(f.Funcname) != 1 || len(f.Args) != 1 {
 		return nil
 	}

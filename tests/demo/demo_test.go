@@ -14,6 +14,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	// The binary is built from these. They are imported so that go test takes no result from its cache after they changed.
+	_ "github.com/tilehouse/tilehouse/server"
+	_ "github.com/tilehouse/tilehouse/sql"
+	_ "github.com/tilehouse/tilehouse/sqlplan/engine"
 )
 
 // limit bounds a run of the demo, which takes some seconds.
@@ -30,6 +35,15 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = filepath.Join(dir, "tilehouse")
+		files, err := filepath.Glob("../../cmd/tilehouse/*.go") // a command cannot be imported; files that were looked at count as well
+		if err != nil || len(files) == 0 {
+			panic(fmt.Sprint("no sources of the command: ", err))
+		}
+		for _, f := range files {
+			if _, err := os.Stat(f); err != nil {
+				panic(err)
+			}
+		}
 		if out, err := exec.Command("go", "build", "-o", bin, "github.com/tilehouse/tilehouse/cmd/tilehouse").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
 			return 1

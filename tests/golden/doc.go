@@ -14,7 +14,8 @@
 //	prepare name=NAME [session=NAME]    prepare the text: its parameters' and columns' types
 //	execute name=NAME [session=NAME]    execute what was prepared; the text is one argument a line, \N for NULL
 //	copy [session=NAME]                 run COPY … FROM STDIN, the first line, with the other lines as data
-//	file path=P                         write the text to a file below the root; truncate=N cuts N bytes off it
+//	copyout [session=NAME]              run COPY … TO STDOUT
+//	file path=P                         write the text to a file below the root
 //	parquet path=P                      write the rows of a SELECT of DuckDB's to a Parquet file below the root
 //	cut path=P bytes=N                  cut N bytes off the end of a file
 //	link path=P to=T                    make a symbolic link; T is relative to the root

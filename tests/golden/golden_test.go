@@ -50,6 +50,8 @@ func (w *world) command(t *testing.T, d *datadriven.TestData) string {
 		return w.execute(t, arg("session"), arg("name"), d.Input, d.HasArg("sort"))
 	case "copy":
 		return w.copyIn(t, arg("session"), d.Input)
+	case "copyout":
+		return w.copyOut(t, arg("session"), d.Input)
 	case "file":
 		return done(os.WriteFile(path("path"), []byte(d.Input+"\n"), 0o644))
 	case "parquet":

@@ -189,6 +189,19 @@ func (w *world) copyIn(t *testing.T, session, text string) string {
 	return b.String()
 }
 
+func (w *world) copyOut(t *testing.T, session, sql string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), statementLimit)
+	defer cancel()
+	var b strings.Builder
+	tag, err := w.session(t, session).CopyTo(ctx, &b, sql)
+	if err == nil {
+		fmt.Fprintln(&b, tag)
+	}
+	w.printEnd(t, &b, sql, err)
+	return b.String()
+}
+
 // printResult prints one result: its columns and rows, or its command tag.
 func (w *world) printResult(b *strings.Builder, r *pgconn.ResultReader, sorted, types bool) (pgconn.CommandTag, error) {
 	fields := slices.Clone(r.FieldDescriptions())

@@ -40,7 +40,9 @@ func TestIntervals(t *testing.T) {
 func TestValues(t *testing.T) {
 	x := func(r *Row) any { return r.Cells["x"] }
 	b := func(r *Row) any { return r.Cells["b"] }
-	row := func(ts int64, v any, bucket any) Row { return Row{TS: ts, PK: ts, Added: 1, Cells: map[string]any{"x": v, "b": bucket}} }
+	row := func(ts int64, v any, bucket any) Row {
+		return Row{TS: ts, PK: ts, Added: 1, Cells: map[string]any{"x": v, "b": bucket}}
+	}
 	floats := []Row{row(1, 1e100, "b"), row(2, 1.0, "a"), row(3, -1e100, "b"), row(4, nil, "a"), row(4, 0.25, nil)}
 	decimals := []Row{row(1, Dec{100, 2}, int64(1)), row(2, Dec{1, 2}, int64(1)), row(3, Dec{-3, 2}, int64(-1))}
 	gone := []Row{row(1, int64(7), "a"), row(2, int64(8), "b")}

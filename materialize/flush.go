@@ -1,0 +1,193 @@
+package materialize
+
+import (
+	"context"
+	"errors"
+	"maps"
+
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/runs"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// errGroupGone is the error of a change to a group that was dropped meanwhile.
+var errGroupGone = errors.New("the group was dropped")
+
+// FlushTails folds the tail of every group that has one larger than maxTailRows, or any at all, into its runs.
+func (m *Manager) FlushTails(ctx context.Context, all bool) error {
+	m.build.Lock()
+	defer m.build.Unlock()
+	return m.flushTails(ctx, all)
+}
+
+func (m *Manager) flushTails(ctx context.Context, all bool) error {
+	var errs []error
+	for _, g := range *m.live.Load() {
+		if g.Manifest == nil {
+			continue
+		}
+		if err := m.flushTail(ctx, g, all); err != nil && !errors.Is(err, errGroupGone) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// flushTail lays the tail of a group's runs over them, and publishes the result in one catalog version. Row versions that
+// went stay in the runs, hidden by tombstones, so that older positions are still served; when there are more than
+// maxTombstones of them the rows are merged without them, and positions before are read from the log. The build lock is held.
+func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
+	cat := m.cfg.Catalog.Current()
+	b, err := baseOf(cat, g.Schema.Relation)
+	if err != nil {
+		return errGroupGone
+	}
+	if cat.Groups[g.Schema.ID] == nil {
+		return errGroupGone
+	}
+	if b.Kind != schema.EventTable {
+		return nil
+	}
+	position := m.cfg.Log.Position()
+	v, err := m.tailAt(ctx, cat, b, g, position)
+	if err != nil {
+		return err
+	}
+	size := v.rows + v.dead.len()
+	if size == 0 || !all && size <= maxTailRows {
+		return nil
+	}
+	position = v.upTo // a read may have brought it further
+	dead := maps.Clone(g.dead)
+	if dead == nil {
+		dead = map[uint64]uint64{}
+	}
+	for _, l := range v.dead {
+		maps.Copy(dead, l)
+	}
+	gone := map[string][]int64{}
+	for _, l := range v.days {
+		for k, d := range l {
+			gone[k] = joinDays(gone[k], d)
+		}
+	}
+	o := m.newOverlay(g)
+	floor := g.floor
+	err = func() error {
+		rows, err := o.builder()
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		if v.sorted != nil {
+			if err := addSorted(rows, v.sorted, g.Schema.Layout); err != nil {
+				return err
+			}
+		}
+		if err := rows.Finish(); err != nil {
+			return err
+		}
+		isDead := func(id uint64) bool { _, yes := dead[id]; return yes }
+		if err := o.add(ctx, rows, position, isDead, gone); err != nil {
+			return err
+		}
+		if len(dead) > maxTombstones {
+			if err := o.purge(ctx, isDead); err != nil {
+				return err
+			}
+			dead, floor = map[uint64]uint64{}, position
+		}
+		return o.compact(ctx)
+	}()
+	if err == nil {
+		err = m.publishRuns(ctx, []*runsChange{{o: o, floor: floor, dead: dead}}, nil, nil)
+	}
+	if err != nil {
+		return errors.Join(err, o.discard())
+	}
+	return nil
+}
+
+// addSorted adds the rows of a tail, whose keys are its groups'.
+func addSorted(b *runs.Builder, s *runs.Sorted, l event.Layout) error {
+	chunk := event.NewRows(l, overlayChunk)
+	var key []byte
+	for g := range s.Groups() {
+		key = s.AppendKey(key[:0], g)
+		for i := s.First[g]; i < s.First[g+1]; i++ {
+			if appendKeyed(chunk, key, s.Rows, i); chunk.N() == overlayChunk {
+				if err := b.Add(chunk); err != nil {
+					return err
+				}
+				chunk = event.NewRows(l, overlayChunk)
+			}
+		}
+	}
+	return b.Add(chunk)
+}
+
+// runsChange is new runs of a published group.
+type runsChange struct {
+	o     *overlay
+	floor uint64
+	dead  map[uint64]uint64
+	next  *Group // set by publishRuns
+}
+
+// publishRuns makes new runs of published groups live, and groups that take the place of others by their ids, together with
+// what change does to the catalog, in one version.
+func (m *Manager) publishRuns(ctx context.Context, changes []*runsChange, replaced map[uint32]*Group, change func(c *schema.Catalog) error) error {
+	for _, ch := range changes {
+		def := *ch.o.g.Schema
+		def.Position = ch.o.man.Position
+		var err error
+		if def.Manifest, err = encodeDocument(&ch.o.man, ch.floor, ch.dead); err != nil {
+			return err
+		}
+		next := *ch.o.g
+		next.Schema, next.Manifest, next.floor, next.dead = &def, &ch.o.man, ch.floor, ch.dead
+		next.marks.raise(newestTime(next.Manifest))
+		if now := (*m.live.Load())[def.ID]; now != nil && next.Tiles != nil && now.Tiles == nil {
+			next.tilesEra = now.tilesEra + 1 // shown again
+		}
+		ch.next = &next
+	}
+	m.apply.Lock()
+	defer m.apply.Unlock()
+	err := m.cfg.Catalog.Update(ctx, func(c *schema.Catalog) error {
+		for _, ch := range changes {
+			if c.Groups[ch.next.Schema.ID] == nil {
+				return errGroupGone
+			}
+			c.Groups[ch.next.Schema.ID] = ch.next.Schema
+		}
+		for id, g := range replaced {
+			if c.Groups[id] == nil {
+				return errGroupGone
+			}
+			delete(c.Groups, id)
+			c.Groups[g.Schema.ID] = g.Schema
+			repoint(c, id, g.Schema.ID)
+		}
+		if change != nil {
+			return change(c)
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	m.setLive(func(l map[uint32]*Group) {
+		for id, g := range replaced {
+			delete(l, id)
+			l[g.Schema.ID] = g
+		}
+		for _, ch := range changes {
+			l[ch.next.Schema.ID] = ch.next
+		}
+	})
+	for _, ch := range changes {
+		m.segments.retire(superseded(ch.o.g.Manifest.Segments, ch.o.man.Segments))
+	}
+	return nil
+}

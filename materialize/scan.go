@@ -1,0 +1,132 @@
+package materialize
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// errMoved is the error of an exact scan of a projection that other statements have brought past the position.
+var errMoved = errors.New("the projection is past the position")
+
+// scan gives the live event rows of a group in chunks that are valid during the call, and says at which position they are: the
+// one asked for, or, unless exact is set, the later one that an event table's projection is at.
+func (m *Manager) scan(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, exact bool, emit func(*event.Rows) error) (at uint64, err error) {
+	b, err := baseOf(cat, g.Relation)
+	if err != nil {
+		return 0, err
+	}
+	rows, ids, err := m.baseSQL(ctx, b, position)
+	if err != nil {
+		return 0, err
+	}
+	conn, err := m.cfg.DB.Connect()
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	at = position
+	if b.Kind == schema.EventTable {
+		// The position and the rows are read in one transaction, because others may bring the projection further at any time.
+		if _, err := conn.Exec(ctx, "BEGIN TRANSACTION"); err != nil {
+			return 0, err
+		}
+		defer func() { _, _ = conn.Exec(context.WithoutCancel(ctx), "ROLLBACK") }() // nothing was written
+		have, found, err := projectedTo(ctx, conn, b.ID)
+		switch {
+		case err != nil:
+			return 0, err
+		case !found || have < position:
+			return 0, fmt.Errorf("projection of %q is at position %d, not %d", b.Name, have, position)
+		case have > position && exact:
+			return 0, errMoved
+		}
+		at = have
+	}
+	res, err := conn.Query(ctx, eventSQL(cat, g, rows))
+	if err != nil {
+		return 0, err
+	}
+	defer res.Close()
+	out := event.NewRows(g.Layout, 0)
+	for {
+		ch, err := res.Next()
+		if err != nil {
+			return 0, err
+		}
+		if ch == nil {
+			return at, nil
+		}
+		eventRows(g.Layout, ch, ids, len(b.PrimaryKey), out)
+		if err := emit(out); err != nil {
+			return 0, err
+		}
+	}
+}
+
+// scanAsOf is scan at a position before the newest of an event table: the log is replayed, because the projection holds
+// only what is live now.
+func (m *Manager) scanAsOf(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, emit func(*event.Rows) error) error {
+	b, err := baseOf(cat, g.Relation)
+	if err != nil {
+		return err
+	}
+	dead := map[uint64]bool{}
+	err = m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), 0, position, func(v reclog.Version) error {
+		if v.Delete {
+			dead[v.RowID] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, position, columnTypes(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
+		if ins == nil {
+			return nil
+		}
+		keep, ids := ins, consecutive(first, ins.N)
+		if len(dead) > 0 {
+			keep, ids = vector.NewChunk(columnTypes(b), ins.N), nil
+			for i := range ins.N {
+				if id := first + uint64(i); !dead[id] {
+					keep.AppendRow(ins, i)
+					ids = append(ids, int64(id))
+				}
+			}
+		}
+		rows, err := m.eval.rows(ctx, cat, g, keep, ids)
+		if err != nil {
+			return err
+		}
+		return emit(rows)
+	})
+}
+
+// expectTable tells a job how many rows an event table has.
+func (m *Manager) expectTable(ctx context.Context, b *schema.Relation, position uint64, job *job) error {
+	table, _, err := m.baseSQL(ctx, b, position)
+	if err != nil {
+		return err
+	}
+	conn, err := m.cfg.DB.Connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	rows, err := conn.Query(ctx, "SELECT count(*) FROM "+table)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	ch, err := rows.Next()
+	if err == nil && ch != nil {
+		job.expect(ch.Cols[0].I64[0])
+	}
+	return err
+}

@@ -1,0 +1,406 @@
+package engine
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// maxEntityScan is how many keys a statement may read of an entity whose keys it does not bind.
+const maxEntityScan = 1_000_000
+
+// entityBatch is how many keys' values are assembled before they are written to the temporary table.
+const entityBatch = 2048
+
+// entityRead is an entity that stands as a relation in a statement which DuckDB finishes: expressions over its columns, several
+// entities, ORDER BY, joins. Execution looks its keys up into a temporary table, which stands in the entity's place. The
+// statement's own conditions stay where they are and choose the same keys again.
+type entityRead struct {
+	*entityRef
+	name  string    // of the placeholder
+	terms []keyTerm // one for each key; nil: no key is bound, every key with an event is read
+	outs  outputList
+	read  *readPlan
+}
+
+// planEntities replaces the entities in FROM by placeholders.
+func (s *Session) planEntities(b *binder, st *parse.SQL) ([]*entityRead, error) {
+	var out []*entityRead
+	var err error
+	var item func(sel *pg_query.SelectStmt, n *pg_query.Node) *pg_query.Node
+	item = func(sel *pg_query.SelectStmt, n *pg_query.Node) *pg_query.Node {
+		if j := n.GetJoinExpr(); j != nil && st.Clauses.AsofOf(j) == nil {
+			j.Larg, j.Rarg = item(sel, j.Larg), item(sel, j.Rarg)
+			return n
+		}
+		if err != nil {
+			return n
+		}
+		ref, e := s.entityIn(b.cat, st, n)
+		if ref == nil || e != nil {
+			err = e
+			return n
+		}
+		r := &entityRead{entityRef: ref, name: fmt.Sprintf("__entity_%d", len(out))}
+		if err = r.bind(b, st, sel); err != nil {
+			return n
+		}
+		out = append(out, r)
+		return placeholder(r.name, r.alias)
+	}
+	parse.Walk(st.Node, func(m proto.Message) bool {
+		if sel, ok := m.(*pg_query.SelectStmt); ok && err == nil {
+			for i, f := range sel.FromClause {
+				sel.FromClause[i] = item(sel, f)
+			}
+		}
+		return err == nil
+	})
+	return out, err
+}
+
+// bind finds the keys that sel binds and the outputs that the statement names.
+func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) error {
+	terms, seen := make([]keyTerm, len(r.keys)), make([]bool, len(r.keys))
+	for _, c := range conjuncts(sel.WhereClause) {
+		k, term, err := b.s.bindKey(st.Text, r.entityRef, c)
+		if err != nil {
+			return err
+		}
+		if k >= 0 {
+			terms[k], seen[k] = term, true
+		}
+	}
+	if slices.Contains(seen, false) {
+		if by := r.joined(st); by >= 0 {
+			return at(hint(fail(codeUnsupported, "entity %q is joined by its keys, which is not supported", r.entity.Name), "%s", r.usage()), st.Text, by)
+		}
+	} else {
+		r.terms = terms
+	}
+	named, all := r.named(st)
+	for _, o := range entityColumns(b.cat, r.entity) {
+		label := o.output.Window.Following
+		if label && named[o.output.Name] {
+			return at(labelOnline(r.entity, o.output.Name), st.Text, r.offset)
+		}
+		if named[o.output.Name] || all && !label {
+			r.outs = append(r.outs, o)
+		}
+	}
+	qualified := r.qualified(st)
+	for _, name := range slices.Sorted(maps.Keys(qualified)) {
+		if _, ok := r.outs.find(name); !ok && !slices.Contains(r.keys, name) {
+			return at(noEntityColumn(r.entity, entityColumns(b.cat, r.entity), name), st.Text, qualified[name])
+		}
+	}
+	r.read = newReadPlan(b.cat, r.outs)
+	return r.read.check(b.cat)
+}
+
+// usage are the ways to read the entity, for hints.
+func (r *entityRead) usage() string {
+	var eq []string
+	for _, k := range r.keys {
+		eq = append(eq, k+" = …")
+	}
+	return fmt.Sprintf("Bind every key: FROM %s WHERE %s; or read it at each row's time: FROM l ASOF JOIN %s f ON f.%s = l.%s AND l.ts > f.ts.",
+		r.entity.Name, strings.Join(eq, " AND "), r.entity.Name, r.keys[0], r.keys[0])
+}
+
+// joined is the place of an equality between a key and something that is no constant, -1 where there is none.
+func (r *entityRead) joined(st *parse.SQL) int {
+	place := -1
+	keep := func(at int) { // the tree is walked in no order: the first place is the least
+		if place < 0 || at < place {
+			place = at
+		}
+	}
+	parse.Walk(st.Node, func(m proto.Message) bool {
+		switch n := m.(type) {
+		case *pg_query.JoinExpr:
+			if st.Clauses.AsofOf(n) != nil {
+				return true
+			}
+			for _, u := range n.UsingClause {
+				if slices.Contains(r.keys, u.GetString_().GetSval()) {
+					keep(r.offset)
+				}
+			}
+			if n.IsNatural {
+				keep(r.offset)
+			}
+		case *pg_query.A_Expr:
+			left, right := n.Lexpr.GetColumnRef(), n.Rexpr.GetColumnRef()
+			if left != nil && right != nil && (r.key(left) >= 0) != (r.key(right) >= 0) {
+				keep(max(0, int(left.Location)))
+			}
+		}
+		return true
+	})
+	return place
+}
+
+// named are the names of columns in the statement that may be the entity's; all: a * takes every one.
+func (r *entityRead) named(st *parse.SQL) (names map[string]bool, all bool) {
+	names = map[string]bool{}
+	parse.Walk(st.Node, func(m proto.Message) bool {
+		ref, ok := m.(*pg_query.ColumnRef)
+		if !ok {
+			return true
+		}
+		if name, star, ok := columnOf(ref, r.alias); ok && star {
+			all = true
+		} else if ok {
+			names[name] = true
+		}
+		return true
+	})
+	return names, all
+}
+
+// qualified are the columns that the statement names with the entity's alias, and where.
+func (r *entityRead) qualified(st *parse.SQL) map[string]int {
+	out := map[string]int{}
+	parse.Walk(st.Node, func(m proto.Message) bool {
+		if ref, ok := m.(*pg_query.ColumnRef); ok && len(ref.Fields) == 2 {
+			if name, star, ok := columnOf(ref, r.alias); ok && !star {
+				out[name] = int(ref.Location)
+			}
+		}
+		return true
+	})
+	return out
+}
+
+// columns are the keys and the outputs read.
+func (r *entityRead) columns() []schema.Column {
+	var out []schema.Column
+	for i, k := range r.keys {
+		out = append(out, schema.Column{Name: k, Type: r.entity.Keys[i].Type})
+	}
+	for _, o := range r.outs {
+		out = append(out, schema.Column{Name: o.output.Name, Type: o.output.Type})
+	}
+	return out
+}
+
+// mention keeps the parameters that say times in DuckDB's statement, where they would be missing: it numbers them.
+func (r *entityRead) mention() string {
+	text := ""
+	for _, n := range []*pg_query.Node{r.asOf, r.at} {
+		if n == nil {
+			continue
+		}
+		if p := uncast(n).GetParamRef(); p != nil {
+			text += fmt.Sprintf(" AND CAST($%d AS TIMESTAMPTZ) IS NOT NULL", p.Number)
+		}
+	}
+	return text
+}
+
+// describe sets the placeholder to an empty relation with the right columns.
+func (r *entityRead) describe(b *binder) {
+	b.refs[r.name] = fmt.Sprintf("(SELECT %s WHERE false%s)", nullColumns(r.columns()), r.mention())
+}
+
+// execute looks the keys up and sets the placeholder to the table of their values.
+func (r *entityRead) execute(b *binder, st *parse.SQL, args []*vector.Vector) error {
+	s := b.s
+	plan := &lookupPlan{entityRef: r.entityRef, terms: r.terms, read: r.read}
+	l, err := s.newLookup(b.cat, plan)
+	if err != nil {
+		return err
+	}
+	keys, err := r.keyRows(b, plan, args)
+	if err != nil {
+		return err
+	}
+	position, instant, err := s.times(st, r.entityRef, args)
+	if err != nil {
+		return err
+	}
+	if instant == nil { // one instant for all batches
+		t := s.readTime()
+		instant = &t
+	}
+	table := s.temp("entity")
+	cols := r.columns()
+	decl := make([]string, len(cols))
+	for i, c := range cols {
+		decl[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
+	}
+	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", table, strings.Join(decl, ", "))); err != nil {
+		return err
+	}
+	app, err := s.conn.Appender("temp", "main", table)
+	if err != nil {
+		return err
+	}
+	for from := 0; from < keys.N; from += entityBatch {
+		l.keys.Reset()
+		l.enc.Reset()
+		for _, v := range l.values {
+			v.Reset()
+		}
+		var scratch []byte
+		for i := from; i < min(from+entityBatch, keys.N); i++ {
+			scratch = scratch[:0]
+			for _, c := range keys.Cols {
+				scratch = vector.AppendKey(scratch, c, i)
+			}
+			l.keys.AppendRow(keys, i)
+			l.enc.AppendBytes(scratch)
+		}
+		if err = l.fill(b.ctx, position, instant); err == nil {
+			err = app.Append(&vector.Chunk{Cols: append(slices.Clone(l.keys.Cols), l.values...), N: l.keys.N})
+		}
+		if err != nil {
+			_ = app.Close()
+			return err
+		}
+	}
+	if err := app.Close(); err != nil {
+		return err
+	}
+	b.refs[r.name] = fmt.Sprintf("(SELECT * FROM temp.main.%s WHERE true%s)", table, r.mention())
+	return nil
+}
+
+// keyRows are the keys to read: those bound, or every one with an event in a partial of the entity.
+func (r *entityRead) keyRows(b *binder, plan *lookupPlan, args []*vector.Vector) (*vector.Chunk, error) {
+	types := make([]vector.Type, len(r.keys))
+	for i, k := range r.entity.Keys {
+		types[i] = k.Type
+	}
+	out := vector.NewChunk(types, 16)
+	if r.terms != nil {
+		bound, err := r.castArgs(b, args)
+		if err != nil {
+			return nil, err
+		}
+		plan.keysOf(bound, out, vector.New(vector.T(vector.Bytes), 16))
+		return out, nil
+	}
+	var parts []string
+	for _, f := range b.cat.FeaturesOf(r.entity.ID) {
+		g := b.cat.Groups[f.Group]
+		if g == nil {
+			continue
+		}
+		rel, err := b.relationSQL(b.cat.Relations[g.Relation], false)
+		if err != nil {
+			return nil, err
+		}
+		items, where := make([]string, len(g.Keys)), make([]string, len(g.Keys))
+		for i, k := range g.Keys {
+			items[i], where[i] = k.SQL, "("+k.SQL+") IS NOT NULL"
+		}
+		part := fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(items, ", "), rel, strings.Join(where, " AND "))
+		if !slices.Contains(parts, part) {
+			parts = append(parts, part)
+		}
+	}
+	if len(parts) == 0 {
+		return out, nil
+	}
+	rows, err := b.s.conn.Query(b.ctx, fmt.Sprintf("SELECT DISTINCT * FROM (%s) LIMIT %d", strings.Join(parts, " UNION ALL "), maxEntityScan+1))
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for {
+		ch, err := rows.Next()
+		if err != nil || ch == nil {
+			return out, err
+		}
+		if out.N+ch.N > maxEntityScan {
+			return nil, at(hint(fail(codeStateTooLarge, "entity %q has more than %d keys, too many to read at a time", r.entity.Name, maxEntityScan), "%s", r.usage()), b.sql, r.offset)
+		}
+		for i := range ch.N {
+			out.AppendRow(ch, i)
+		}
+	}
+}
+
+// castArgs are the arguments with those that bind keys as values of the keys' types: DuckDB may have typed them otherwise.
+func (r *entityRead) castArgs(b *binder, args []*vector.Vector) ([]*vector.Vector, error) {
+	out := slices.Clone(args)
+	for i, term := range r.terms {
+		if term.param == 0 || term.param > len(args) {
+			continue
+		}
+		want := r.entity.Keys[i].Type
+		if term.list {
+			want = vector.ListOf(want)
+		}
+		if have := args[term.param-1]; !have.Type.Equal(want) {
+			v := vector.New(want, 1)
+			if err := b.s.cast(v, have, 0); err != nil {
+				return nil, fmt.Errorf("key %q: %w", r.keys[i], err)
+			}
+			out[term.param-1] = v
+		}
+	}
+	return out, nil
+}
+
+// queryPlan is what this engine answers itself inside a statement that DuckDB finishes.
+type queryPlan struct {
+	asof     *asofPlan
+	entities []*entityRead
+}
+
+// planQuery takes the ASOF joins and entities out of st's tree, puts placeholders in their place and describes them to b.
+// Clauses that no plan took are refused: silence would be a wrong answer.
+func (s *Session) planQuery(b *binder, st *parse.SQL) (*queryPlan, error) {
+	p := &queryPlan{}
+	var err error
+	if p.asof, err = s.planAsof(b, st); err != nil {
+		return nil, err
+	}
+	if p.entities, err = s.planEntities(b, st); err != nil {
+		return nil, err
+	}
+	for _, r := range p.entities {
+		r.describe(b)
+	}
+	if p.asof != nil {
+		if err := p.asof.describe(b); err != nil {
+			return nil, err
+		}
+	}
+	return p, s.refuseLeftOver(b, st, p)
+}
+
+// execute makes the temporary tables that stand for the placeholders.
+func (p *queryPlan) execute(b *binder, st *parse.SQL, args []*vector.Vector) error {
+	for _, r := range p.entities {
+		if err := r.execute(b, st, args); err != nil {
+			return err
+		}
+	}
+	if p.asof == nil {
+		return nil
+	}
+	return p.asof.execute(b, args)
+}
+
+// tookTime reports whether the plan reads the relation that FOR SYSTEM_TIME stands at.
+func (p *queryPlan) tookTime(t *pg_query.Node) bool {
+	return slices.ContainsFunc(p.entities, func(r *entityRead) bool { return r.asOf != nil && r.asOf == t })
+}
+
+func noRelation(name string) *session.Error {
+	return fail(codeUndefinedTable, "relation %q does not exist", name)
+}
