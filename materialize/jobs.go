@@ -30,18 +30,21 @@ type jobs struct {
 	mu   sync.Mutex
 	next int64
 	list []*job
+
+	watch func(stage string) // for tests: told of every stage as it begins; nil: nobody
 }
 
 type job struct {
-	mu sync.Mutex
-	j  Job
+	mu    sync.Mutex
+	j     Job
+	watch func(stage string)
 }
 
 func (js *jobs) begin(object string, group uint32) *job {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	js.next++
-	j := &job{j: Job{ID: js.next, Object: object, Group: group, Stage: "starting", Started: time.Now()}}
+	j := &job{watch: js.watch, j: Job{ID: js.next, Object: object, Group: group, Stage: "starting", Started: time.Now()}}
 	js.list = append(js.list, j)
 	if len(js.list) > maxJobs {
 		js.list = slices.Delete(js.list, 0, 1)
@@ -49,7 +52,14 @@ func (js *jobs) begin(object string, group uint32) *job {
 	return j
 }
 
-func (j *job) stage(s string) { j.mu.Lock(); j.j.Stage = s; j.mu.Unlock() }
+func (j *job) stage(s string) {
+	j.mu.Lock()
+	j.j.Stage = s
+	j.mu.Unlock()
+	if j.watch != nil {
+		j.watch(s)
+	}
+}
 
 func (j *job) add(rows int64) { j.mu.Lock(); j.j.Rows += rows; j.mu.Unlock() }
 

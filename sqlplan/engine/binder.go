@@ -7,6 +7,7 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
+	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -25,11 +26,13 @@ type binder struct {
 	// refs are the relations that a plan put into the AST, by name, with the SQL that they stand for.
 	refs map[string]string
 	used []*schema.Relation // relations of ours that the statement reads
+	// params are types that $1, $2, … are cast to, where DuckDB cannot tell them; nil: none.
+	params []vector.Type
 }
 
 // duckSQL is the statement's SQL for DuckDB.
 func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
-	sql, err := rewrite.Rewrite(n, rewrite.Options{Relation: b.relation, Role: b.s.info.User, Database: b.s.info.Database})
+	sql, err := rewrite.Rewrite(n, rewrite.Options{Relation: b.relation, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params})
 	if err != nil {
 		return "", asError(err)
 	}

@@ -304,6 +304,9 @@ func (x *exprBinder) bind(ctx context.Context) error {
 	}
 	items := make([]string, len(x.texts))
 	for i, e := range x.exprs {
+		if f := setReturning(e.Node); f != nil {
+			return at(hint(fail(codeUnsupported, "set-returning functions are not allowed in a feature's expressions"), "An expression has one value for a row."), x.sql, int(f.Location))
+		}
 		sql, err := rewriteExpr(unqualified(e.Node, x.alias))
 		if err != nil {
 			return at(asError(err), x.sql, e.Position)
@@ -311,15 +314,20 @@ func (x *exprBinder) bind(ctx context.Context) error {
 		items[i] = sql
 	}
 	from := fmt.Sprintf("(SELECT %s) AS %s", nullColumns(x.rel.Columns), duck.QuoteIdent(x.alias))
-	types, err := x.s.types(ctx, items, from)
+	column := duck.QuoteIdent(x.rel.Columns[0].Name) // beside a column, DuckDB's own aggregates are no expressions
+	types, err := x.s.types(ctx, append([]string{column}, items...), from)
 	if err != nil {
 		for i := range items { // which one is it?
 			if _, one := x.s.types(ctx, items[i:i+1], from); one != nil {
-				return at(x.explain(asError(one)), x.sql, x.exprs[i].Position)
+				return at(x.explain(asError(one)), x.sql, placeIn(x.exprs[i], asError(one)))
+			}
+			if _, one := x.s.types(ctx, []string{column, items[i]}, from); one != nil {
+				return at(hint(fail("42803", "%s is an aggregate without a partial state, and no expression of a row", x.texts[i]), "Supported: %s.", strings.Join(functions.Names(), ", ")), x.sql, x.exprs[i].Position)
 			}
 		}
 		return asError(err)
 	}
+	types = types[1:]
 	for i, sql := range items {
 		if types[i].Kind == vector.Null {
 			types[i] = vector.T(vector.Text)
@@ -331,6 +339,21 @@ func (x *exprBinder) bind(ctx context.Context) error {
 		x.bound = append(x.bound, e)
 	}
 	return nil
+}
+
+// setReturning is a call in n that makes rows of a row, or nil.
+func setReturning(n *pg_query.Node) *pg_query.FuncCall {
+	var found *pg_query.FuncCall
+	parse.Walk(n, func(m proto.Message) bool {
+		if f, ok := m.(*pg_query.FuncCall); ok && found == nil && len(f.Funcname) > 0 {
+			switch f.Funcname[len(f.Funcname)-1].GetString_().GetSval() {
+			case "unnest", "generate_subscripts", "regexp_split_to_table", "string_to_table", "json_array_elements", "json_array_elements_text":
+				found = f
+			}
+		}
+		return found == nil
+	})
+	return found
 }
 
 // unqualified is a copy of an expression over one relation without its name before columns: features that know the relation

@@ -118,14 +118,22 @@ var catalogViews = map[string]catalogView{
 		return out, nil
 	}},
 	"materializations": {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("rows", "bytes", "position")), materializationRows},
-	"jobs": {slices.Concat(numbers("id"), text("object", "stage"), numbers("rows", "keys"), times("started", "ended"), text("error")), func(s *Session, _ *schema.Catalog) ([][]string, error) {
+	"jobs": {slices.Concat(numbers("id"), text("object", "stage"), numbers("rows", "total_rows", "keys", "percent", "rows_per_second", "seconds_left"), times("started", "ended"), text("error")), func(s *Session, _ *schema.Catalog) ([][]string, error) {
 		var out [][]string
+		now := time.Now()
 		for _, j := range s.e.mat.Jobs() {
 			ended := "NULL"
 			if !j.Ended.IsZero() {
 				ended = timeLiteral(j.Ended.UnixMicro())
 			}
-			out = append(out, []string{fmt.Sprint(j.ID), duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage), fmt.Sprint(j.Rows), fmt.Sprint(j.Keys), timeLiteral(j.Started.UnixMicro()), ended, duck.QuoteLiteral(j.Error)})
+			total, percent, left := "NULL", "NULL", "NULL"
+			if p, ok := j.Percent(); ok {
+				total, percent = fmt.Sprint(j.Total), fmt.Sprint(int64(p))
+			}
+			if l, ok := j.Left(now); ok {
+				left = fmt.Sprint(int64(l.Seconds()))
+			}
+			out = append(out, []string{fmt.Sprint(j.ID), duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage), fmt.Sprint(j.Rows), total, fmt.Sprint(j.Keys), percent, fmt.Sprint(int64(j.Rate(now))), left, timeLiteral(j.Started.UnixMicro()), ended, duck.QuoteLiteral(j.Error)})
 		}
 		return out, nil
 	}},

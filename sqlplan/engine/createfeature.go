@@ -42,6 +42,13 @@ func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (s
 		f.ID = old.ID
 	}
 	if st.NoData {
+		if f.ID == 0 {
+			id, err := s.e.log.Sequence("feature")
+			if err != nil {
+				return "", err
+			}
+			f.ID = uint32(id)
+		}
 		return tag, s.e.catalog.Update(ctx, func(c *schema.Catalog) error { return putFeature(c, f) })
 	}
 	return tag, s.materialize(ctx, f, bound, false)
@@ -257,7 +264,7 @@ func (b *boundAggregates) refingerprint() {
 
 // materialize finds or builds the group that holds f's partials, and publishes f with it in one catalog version.
 func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *boundAggregates, again bool) error {
-	return s.e.mat.Materialize(ctx, materialize.Request{
+	err := s.e.mat.Materialize(ctx, materialize.Request{
 		Feature: f, Keys: bound.keys, Fingerprints: bound.fingerprints(),
 		Group: bound.group,
 		Put:   putFeature,
@@ -266,6 +273,11 @@ func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *bou
 			session.Notify(ctx, session.Notice{Severity: "NOTICE", Code: "00000", Message: text})
 		},
 	})
+	if e := asError(err); e != nil && strings.HasPrefix(e.Code, "22") { // a row that an expression cannot be computed of
+		e.Message = fmt.Sprintf("feature %q: %s", f.Name, e.Message)
+		return e
+	}
+	return err
 }
 
 func (b *boundAggregates) fingerprints() []string {

@@ -2,7 +2,9 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -50,6 +52,9 @@ func (s *Session) createEventTable(ctx context.Context, st *parse.CreateTable) (
 	if err := s.checkColumns(ctx, st.Text, r, st.Columns, st.Options["event_time"]); err != nil {
 		return "", err
 	}
+	if err := checkPrimaryKey(st.Text, r, st.Name.Position); err != nil {
+		return "", err
+	}
 	return tag, s.putRelation(ctx, r)
 }
 
@@ -66,6 +71,9 @@ func (s *Session) checkColumns(ctx context.Context, sql string, r *schema.Relati
 		if err != nil || len(types) != 1 {
 			return at(asError(err), sql, cols[i].Position)
 		}
+		if _, err := s.defaults(ctx, &schema.Relation{Columns: r.Columns[i : i+1]}, nil); err != nil { // 'one' for a bigint
+			return at(asError(err), sql, cols[i].Position)
+		}
 	}
 	i := r.ColumnIndex(r.EventTime)
 	if i < 0 {
@@ -74,9 +82,18 @@ func (s *Session) checkColumns(ctx context.Context, sql string, r *schema.Relati
 	if r.Columns[i].Type.Kind != vector.TimestampTZ {
 		return at(hint(fail(codeTypeMismatch, "event time %q of relation %q must be timestamptz, not %s", r.EventTime, r.Name, r.Columns[i].Type), "Declare the column as timestamptz, or cast it in an event view."), sql, eventTime.ValuePosition)
 	}
+	return nil
+}
+
+// checkPrimaryKey checks that the columns of a relation's key are there, and of types that can be keys.
+func checkPrimaryKey(sql string, r *schema.Relation, place int) error {
 	for _, k := range r.PrimaryKey {
-		if err := keyType(r.Columns[r.ColumnIndex(k)].Type); err != nil {
-			return at(err, sql, 0)
+		i := r.ColumnIndex(k)
+		if i < 0 {
+			return at(hint(fail(codeUndefinedColumn, "primary key %q is no column of %q", k, r.Name), "Columns: %s.", columnNames(r.Columns)), sql, place)
+		}
+		if err := keyType(r.Columns[i].Type); err != nil {
+			return at(err, sql, place)
 		}
 	}
 	return nil
@@ -141,6 +158,9 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 		return "", at(fail(codeUnsupported, "a source FROM BATCH … STREAM … is not supported yet"), st.Text, st.Batch.Position)
 	}
 	o := readOptions(st.Text, "CREATE SOURCE", st.Options)
+	if !o.has("connector") {
+		return "", at(hint(fail(codeInvalidParameter, "source %q needs a connector", st.Name.Name), "WITH (connector = 'file', path = '…', event_time = '…')"), st.Text, st.Name.Position)
+	}
 	if c := o.text("connector", ""); c != "file" {
 		return "", at(hint(fail(codeUnsupported, "connector %q is not supported", c), "WITH (connector = 'file', path = '…', event_time = '…')"), st.Text, st.Options["connector"].ValuePosition)
 	}
@@ -181,17 +201,20 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 			return "", err
 		}
 	}
-	for _, k := range r.PrimaryKey {
-		if r.ColumnIndex(k) < 0 {
-			return "", at(fail(codeUndefinedColumn, "primary key %q is no column of source %q", k, r.Name), st.Text, st.Name.Position)
-		}
+	place := st.Name.Position
+	if v, ok := st.Options["primary_key"]; ok {
+		place = v.ValuePosition
+	}
+	if err := checkPrimaryKey(st.Text, r, place); err != nil {
+		return "", err
 	}
 	if err := s.putRelation(ctx, r); err != nil {
 		return "", err
 	}
 	rep, err := s.e.mat.RefreshSource(ctx, r.ID)
-	if err != nil {
-		return "", asError(err)
+	if err != nil { // files that cannot be read leave no source behind, also where the statement was cancelled
+		gone := s.dropObjects(context.WithoutCancel(ctx), st.Text, "SOURCE", []parse.Name{st.Name}, true, true)
+		return "", errors.Join(asError(err), gone)
 	}
 	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %d files, %d rows", r.Name, rep.Files, rep.Rows)})
 	return tag, nil
@@ -305,6 +328,10 @@ func (s *Session) dropObjects(ctx context.Context, sql, kind string, names []par
 					s.notice(session.Notice{Message: fmt.Sprintf("%s %q does not exist, skipping", strings.ToLower(kind), n.Name)})
 					continue
 				}
+				if o != nil {
+					was := objectKind(o)
+					return at(hint(fail(codeWrongObject, "%q is not a %s", n.Name, strings.ToLower(kind)), "It is an object of another kind: DROP %s %s.", was, n.Name), sql, n.Position)
+				}
 				return at(fail(codeUndefinedObject, "%s %q does not exist", strings.ToLower(kind), n.Name), sql, n.Position)
 			}
 			if err := dropObject(c, o, cascade, &gone); err != nil {
@@ -339,6 +366,19 @@ func objectKind(o any) string {
 	return ""
 }
 
+// objectName is the name of an object that objectKind knows.
+func objectName(o any) string {
+	switch o := o.(type) {
+	case *schema.Feature:
+		return o.Name
+	case *schema.Entity:
+		return o.Name
+	case *schema.Relation:
+		return o.Name
+	}
+	return ""
+}
+
 // dropObject removes o and, with cascade, what reads it.
 func dropObject(c *schema.Catalog, o any, cascade bool, gone *materialize.Dropped) error {
 	var readers []any
@@ -360,7 +400,7 @@ func dropObject(c *schema.Catalog, o any, cascade bool, gone *materialize.Droppe
 	}
 	if len(readers) > 0 && !cascade {
 		slices.Sort(names)
-		e := hint(fail(codeDependent, "cannot drop %s because other objects depend on it", strings.ToLower(objectKind(o))), "Use DROP … CASCADE to drop them too.")
+		e := hint(fail(codeDependent, "cannot drop %s %s because other objects depend on it", strings.ToLower(objectKind(o)), objectName(o)), "Use DROP … CASCADE to drop them too.")
 		e.Detail = "Readers: " + strings.Join(names, ", ") + "."
 		return e
 	}
@@ -421,6 +461,16 @@ func (s *Session) refresh(ctx context.Context, sql string, st *parse.Refresh) (s
 	return "REFRESH FEATURE", s.materialize(ctx, again, bound, true)
 }
 
+// wordIn is the byte offset of a name's first mention as a word of its own, -1 where there is none: the parser gives the
+// names of DROP no place.
+func wordIn(sql, name string) int {
+	at := regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).FindStringIndex(sql)
+	if at == nil {
+		return -1
+	}
+	return at[0]
+}
+
 // bindDropStmt binds PostgreSQL's DROP: TABLE and VIEW of ours, or ordinary ones.
 func (s *Session) bindDropStmt(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.DropStmt) (bound, error) {
 	kind := map[pg_query.ObjectType]string{pg_query.ObjectType_OBJECT_TABLE: "TABLE", pg_query.ObjectType_OBJECT_VIEW: "VIEW", pg_query.ObjectType_OBJECT_INDEX: "INDEX"}[n.RemoveType]
@@ -432,7 +482,7 @@ func (s *Session) bindDropStmt(ctx context.Context, cat *schema.Catalog, st *par
 		items := o.GetList().GetItems()
 		name := items[len(items)-1].GetString_().GetSval()
 		if cat.Lookup(name) != nil {
-			ours = append(ours, parse.Name{Name: name})
+			ours = append(ours, parse.Name{Name: name, Position: wordIn(st.Text, name)})
 		}
 	}
 	switch {

@@ -22,12 +22,27 @@ var wording = []struct {
 	{regexp.MustCompile(`^Referenced column "([^"]+)" not found in FROM clause!?$`), `column "$1" does not exist`, false},
 	{regexp.MustCompile(`^Referenced column "([^"]+)" was not found because the FROM clause is missing$`), `column "$1" does not exist`, true},
 	{regexp.MustCompile(`^Referenced update column (\S+) not found in table!?$`), `column "$1" does not exist`, false},
+	{regexp.MustCompile(`^Table "([^"]+)" does not have a column with name "([^"]+)"$`), `column "$2" of relation "$1" does not exist`, false},
+	{regexp.MustCompile(`^NOT NULL constraint failed: (\w+)\.(\w+)$`), `null value in column "$2" of relation "$1" violates not-null constraint`, true},
+	{regexp.MustCompile(`^No magic bytes found at end of file '(.*)'$`), `file "$1" is no whole Parquet file: it has no end`, false},
 	{regexp.MustCompile(`^Referenced table "([^"]+)" not found!?$`), `missing FROM-clause entry for table "$1"`, false},
 	{regexp.MustCompile(`^(?:Table|View) with name (.+) does not exist!$`), `relation "$1" does not exist`, true},
 	{regexp.MustCompile(`^(?:Table|View) with name "(.+)" already exists!$`), `relation "$1" already exists`, true},
 	{regexp.MustCompile(`^(?:Scalar|Table|Aggregate|Macro|Table Macro|Pragma) Function with name (.+) does not exist!$`), `function $1 does not exist`, true},
+	{regexp.MustCompile(`^Overflow in (\w+) of INT16 \((.*)\)!?$`), `smallint out of range in $1: $2`, true},
+	{regexp.MustCompile(`^Overflow in (\w+) of INT32 \((.*)\)!?$`), `integer out of range in $1: $2`, true},
+	{regexp.MustCompile(`^Overflow in (\w+) of INT64 \((.*)\)!?$`), `bigint out of range in $1: $2`, true},
+	{regexp.MustCompile(`^Could not convert string '(.*)' to (\w+)$`), `invalid input syntax for type $2: "$1"`, true},
+	{regexp.MustCompile(`^More than one row returned by a subquery`), `more than one row returned by a subquery used as an expression`, true},
+	{regexp.MustCompile(`^Duplicate key "(.*)" violates primary key constraint\.?`), `duplicate key value violates the primary key: $1`, true},
+	{regexp.MustCompile(`^Duplicate key "(.*)" violates unique constraint\.?`), `duplicate key value violates a unique constraint: $1`, true},
 	{regexp.MustCompile(`^column "([^"]+)" must appear in the GROUP BY clause or must be part of an aggregate function\.?$`), `column "$1" must appear in the GROUP BY clause or be used in an aggregate function`, true},
 }
+
+const noMatch = "No function matches the given name and argument types"
+
+var postgresTypes = strings.NewReplacer("DECIMAL", "numeric", "VARCHAR", "text", "SMALLINT", "smallint", "INTEGER", "integer", "BIGINT", "bigint",
+	"DOUBLE", "double precision", "FLOAT", "real", "BOOLEAN", "boolean", "TIMESTAMP WITH TIME ZONE", "timestamptz", "TIMESTAMP", "timestamp", "DATE", "date")
 
 // duckError is an error of DuckDB's as clients see it.
 func duckError(e *duck.Error) *session.Error {
@@ -41,75 +56,83 @@ func duckError(e *duck.Error) *session.Error {
 			break
 		}
 	}
+	switch {
+	case strings.HasPrefix(out.Message, "column ") && strings.HasSuffix(out.Message, " does not exist"):
+		out.Code = codeUndefinedColumn
+	case strings.HasSuffix(out.Message, "is no whole Parquet file: it has no end"):
+		out.Hint = "It was cut off, or is still being written: write under another name and rename it when it is whole."
+	case strings.HasPrefix(out.Message, noMatch): // the hint lists every overload of +
+		out.Hint = "No function or operator of that name takes these types. Add explicit type casts."
+		out.Message = postgresTypes.Replace(out.Message)
+	}
 	return out
 }
 
+const missingFrom = "missing FROM-clause entry for table"
+
 // missing finds the name in messages about something that is not there, or is there twice.
-var missing = regexp.MustCompile(`^(column|relation|function|missing FROM-clause entry for table) (?:"([^"]+)"|(\S+)) ?`)
+var missing = regexp.MustCompile(`^(column|relation|function|` + missingFrom + `) (?:"([^"]+)"|(\S+)) ?`)
 
 // locate gives an error that names a column, relation or function, and has no place, the place of the first such name in the
 // statement: DuckDB's own places are in the SQL that it was given.
 func locate(err *session.Error, sql string) *session.Error {
-	if err == nil || err.Position > 0 {
-		return err
-	}
-	m := missing.FindStringSubmatch(err.Message)
-	if m == nil {
+	if err == nil || err.Position > 0 || !missing.MatchString(err.Message) {
 		return err
 	}
 	st, perr := parse.Parse(sql) // anew: binding rewrites the tree
 	if perr != nil {
 		return err
 	}
-	node := statementTree(st)
-	if node == nil {
-		return err
+	if node := statementTree(st); node != nil {
+		return at(err, sql, mention(node, err))
 	}
-	name := strings.ToLower(m[2] + m[3])
+	return err
+}
+
+// placeIn is the place of the name that err misses in an expression, or the expression's.
+func placeIn(e parse.Expr, err *session.Error) int {
+	if p := mention(e.Node, err); p > 0 {
+		return p
+	}
+	return e.Position
+}
+
+// mention is the byte offset of the first mention in a tree of the name that err misses, -1 where there is none.
+func mention(node *pg_query.Node, err *session.Error) int {
+	m := missing.FindStringSubmatch(err.Message)
+	if m == nil {
+		return -1
+	}
+	kind, name := m[1], strings.ToLower(m[2]+m[3])
 	place := -1
-	keep := func(at int32) { // the tree is walked in no order: the first place is the least
-		if place < 0 || int(at) < place {
+	keep := func(at int32, ok bool) { // the tree is walked in no order: the first place is the least
+		if ok && (place < 0 || int(at) < place) {
 			place = int(at)
 		}
 	}
-	found := func(fields []*pg_query.Node, at int32, match func(full string) bool) {
+	dotted := func(fields []*pg_query.Node) string {
 		parts := make([]string, len(fields))
 		for i, f := range fields {
 			parts[i] = f.GetString_().GetSval()
 		}
-		if match(strings.ToLower(strings.Join(parts, "."))) {
-			keep(at)
-		}
+		return strings.ToLower(strings.Join(parts, "."))
 	}
-	suffix := func(full string) bool { return full == name || strings.HasSuffix(full, "."+name) }
+	named := func(full string) bool { return full == name || strings.HasSuffix(full, "."+name) }
 	parse.Walk(node, func(n proto.Message) bool {
 		switch n := n.(type) {
 		case *pg_query.ColumnRef:
-			switch m[1] {
-			case "column":
-				found(n.Fields, n.Location, suffix)
-			case "missing FROM-clause entry for table":
-				found(n.Fields, n.Location, func(full string) bool { return strings.HasPrefix(full, name+".") })
-			}
+			full := dotted(n.Fields)
+			keep(n.Location, kind == "column" && named(full) || kind == missingFrom && strings.HasPrefix(full, name+"."))
 		case *pg_query.RangeVar:
-			if m[1] == "relation" && strings.ToLower(n.Relname) == name {
-				keep(n.Location)
-			}
+			keep(n.Location, kind == "relation" && strings.ToLower(n.Relname) == name)
 		case *pg_query.FuncCall:
-			if m[1] == "function" {
-				found(n.Funcname, n.Location, suffix)
-			}
+			keep(n.Location, kind == "function" && named(dotted(n.Funcname)))
 		case *pg_query.ResTarget: // the target of UPDATE and INSERT
-			if m[1] == "column" && strings.ToLower(n.Name) == name && n.Val.GetColumnRef() == nil {
-				keep(n.Location)
-			}
+			keep(n.Location, kind == "column" && strings.ToLower(n.Name) == name && n.Val.GetColumnRef() == nil)
 		}
 		return true
 	})
-	if place < 0 {
-		return err
-	}
-	return at(err, sql, place)
+	return place
 }
 
 // statementTree is PostgreSQL's tree of a statement that is one of its own, nil for the others.

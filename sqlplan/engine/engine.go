@@ -147,6 +147,15 @@ func (e *Engine) now() int64 { return e.cfg.Clock().UnixMicro() }
 // commit writes changes as one transaction of the log.
 func (e *Engine) commit(ctx context.Context, changes []reclog.Change) error {
 	_, err := e.log.Commit(ctx, &reclog.Txn{Changes: changes})
+	var of *duck.Error
+	if errors.As(err, &of) && len(changes) > 0 { // only the features' expressions are DuckDB's here
+		out := asError(err)
+		if r := e.catalog.Current().Relations[uint32(changes[0].Source)]; r != nil {
+			out.Message = fmt.Sprintf("features over %q cannot be computed of the new rows: %s", r.Name, out.Message)
+			out.Table = r.Name
+		}
+		return out
+	}
 	return e.explainUnique(err)
 }
 

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
-	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
@@ -23,8 +22,8 @@ const maxEntityScan = 1_000_000
 const entityBatch = 2048
 
 // entityRead is an entity that stands as a relation in a statement which DuckDB finishes: expressions over its columns, several
-// entities, ORDER BY, joins. Execution looks its keys up into a temporary table, which stands in the entity's place. The
-// statement's own conditions stay where they are and choose the same keys again.
+// entities, ORDER BY, joins. Execution looks its keys up into a temporary table, which stands in the entity's place; the
+// conditions that bind the keys leave the statement, all others stay.
 type entityRead struct {
 	*entityRef
 	name  string    // of the placeholder
@@ -72,21 +71,27 @@ func (s *Session) planEntities(b *binder, st *parse.SQL) ([]*entityRead, error) 
 // bind finds the keys that sel binds and the outputs that the statement names.
 func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) error {
 	terms, seen := make([]keyTerm, len(r.keys)), make([]bool, len(r.keys))
+	var rest []*pg_query.Node
 	for _, c := range conjuncts(sel.WhereClause) {
 		k, term, err := b.s.bindKey(st.Text, r.entityRef, c)
 		if err != nil {
 			return err
 		}
-		if k >= 0 {
+		if k >= 0 && !seen[k] {
 			terms[k], seen[k] = term, true
+		} else {
+			rest = append(rest, c)
 		}
 	}
 	if slices.Contains(seen, false) {
 		if by := r.joined(st); by >= 0 {
 			return at(hint(fail(codeUnsupported, "entity %q is joined by its keys, which is not supported", r.entity.Name), "%s", r.usage()), st.Text, by)
 		}
-	} else {
+	} else { // the lookup takes what binds the keys; the rest is for DuckDB
 		r.terms = terms
+		if sel.WhereClause = nil; len(rest) > 0 {
+			sel.WhereClause = &pg_query.Node{Node: &pg_query.Node_BoolExpr{BoolExpr: &pg_query.BoolExpr{Boolop: pg_query.BoolExprType_AND_EXPR, Args: rest}}}
+		}
 	}
 	named, all := r.named(st)
 	for _, o := range entityColumns(b.cat, r.entity) {
@@ -195,9 +200,19 @@ func (r *entityRead) columns() []schema.Column {
 	return out
 }
 
-// mention keeps the parameters that say times in DuckDB's statement, where they would be missing: it numbers them.
+// mention keeps the parameters that say keys and times in DuckDB's statement, where they would be missing: it numbers them.
 func (r *entityRead) mention() string {
 	text := ""
+	for i, k := range r.terms {
+		if k.param == 0 {
+			continue
+		}
+		t := r.entity.Keys[i].Type
+		if k.list {
+			t = vector.ListOf(t)
+		}
+		text += fmt.Sprintf(" AND CAST($%d AS %s) IS NOT NULL", k.param, t.DuckDB())
+	}
 	for _, n := range []*pg_query.Node{r.asOf, r.at} {
 		if n == nil {
 			continue
@@ -399,8 +414,4 @@ func (p *queryPlan) execute(b *binder, st *parse.SQL, args []*vector.Vector) err
 // tookTime reports whether the plan reads the relation that FOR SYSTEM_TIME stands at.
 func (p *queryPlan) tookTime(t *pg_query.Node) bool {
 	return slices.ContainsFunc(p.entities, func(r *entityRead) bool { return r.asOf != nil && r.asOf == t })
-}
-
-func noRelation(name string) *session.Error {
-	return fail(codeUndefinedTable, "relation %q does not exist", name)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path"
 	"strings"
 
 	"github.com/tilehouse/tilehouse/functions"
@@ -97,6 +98,8 @@ func asError(err error) *session.Error {
 		return hint(fail("42501", "%s", err), "Start the server with --file-root DIR.")
 	case errors.Is(err, materialize.ErrOutsideRoots):
 		return hint(fail("42501", "%s", err), "Files are read below the directories given with --file-root only.")
+	case errors.Is(err, path.ErrBadPattern):
+		return hint(fail(codeInvalidParameter, "the path is no pattern of files: %s", err), "Wildcards are *, ?, [a-z], {a,b} and ** for directories.")
 	case errors.Is(err, materialize.ErrNoFiles):
 		return fail("58P01", "%s", err)
 	case errors.Is(err, materialize.ErrTooManyFiles):

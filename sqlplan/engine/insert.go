@@ -65,7 +65,7 @@ func (s *Session) bindInsert(ctx context.Context, cat *schema.Catalog, st *parse
 		}
 	}
 	if sel != nil && len(sel.ValuesLists) > 0 && sel.WithClause == nil {
-		ok, params, err := s.bindValues(st, p, sel)
+		ok, params, err := s.bindValues(st, p, sel, given)
 		if err != nil {
 			return bound{}, err
 		}
@@ -79,7 +79,7 @@ func (s *Session) bindInsert(ctx context.Context, cat *schema.Catalog, st *parse
 }
 
 // bindValues binds VALUES of literals and parameters; ok is false where there is anything else.
-func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectStmt) (ok bool, params []vector.Type, err error) {
+func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectStmt, given []vector.Type) (ok bool, params []vector.Type, err error) {
 	for _, l := range sel.ValuesLists {
 		items := l.GetList().Items
 		if len(items) != len(p.targets) {
@@ -100,6 +100,12 @@ func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectS
 				for n > len(params) {
 					params = append(params, vector.Type{})
 				}
+				if n <= len(given) && given[n-1].Kind != vector.Invalid { // the client sends this type, which an assignment casts
+					if !assignable(given[n-1], t) {
+						return false, nil, nil
+					}
+					t = given[n-1]
+				}
 				if have := params[n-1]; have.Kind != vector.Invalid && !have.Equal(t) {
 					return false, nil, nil // one parameter for two types: PostgreSQL decides by the first; DuckDB's path casts
 				}
@@ -110,9 +116,12 @@ func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectS
 				if it.GetTypeCast() != nil {
 					return false, nil, nil
 				}
+				if strings.ContainsAny(it.GetAConst().GetFval().GetFval(), ".eE") {
+					return false, nil, nil // 1.5 for an integer is rounded, as an assignment rounds
+				}
 				literal, err := s.appendConstant(v, it)
 				if err != nil {
-					return false, nil, at(asError(err), st.Text, nodeLocation(it))
+					return false, nil, at(ofColumn(asError(err), p.rel, p.targets[i]), st.Text, nodeLocation(it))
 				}
 				if !literal {
 					return false, nil, nil
@@ -138,7 +147,9 @@ func (s *Session) runValues(ctx context.Context, p *insertPlan, args []*vector.V
 			case at < 0 || row[at].param == 0 && row[at].constant == nil:
 				appendDefault(ch.Cols[i], d)
 			case row[at].param > 0:
-				ch.Cols[i].AppendFrom(args[row[at].param-1], 0)
+				if err := s.cast(ch.Cols[i], args[row[at].param-1], 0); err != nil {
+					return nil, fmt.Errorf("column %q: %w", p.rel.Columns[i].Name, err)
+				}
 			default:
 				ch.Cols[i].AppendFrom(row[at].constant, 0)
 			}
@@ -197,6 +208,13 @@ func (s *Session) bindInsertQuery(ctx context.Context, cat *schema.Catalog, st *
 		return bound{}, err
 	}
 	inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: n.SelectStmt, Clauses: st.Clauses}
+	for _, l := range n.SelectStmt.GetSelectStmt().GetValuesLists() {
+		for i, it := range l.GetList().GetItems() {
+			if i < len(p.targets) {
+				given = typeParam(given, it, p.rel.Columns[p.targets[i]].Type)
+			}
+		}
+	}
 	q, err := s.bindQuery(ctx, cat, inner, given)
 	if err != nil {
 		return bound{}, err
@@ -249,6 +267,18 @@ func castParams(sel *pg_query.SelectStmt, p *insertPlan) error {
 	return nil
 }
 
+// typeParam adds to the given types of parameters that of n, where n is a parameter of no type that is assigned to t.
+func typeParam(given []vector.Type, n *pg_query.Node, t vector.Type) []vector.Type {
+	i := int(n.GetParamRef().GetNumber()) - 1
+	if i < 0 || i < len(given) && given[i].Kind != vector.Invalid {
+		return given
+	}
+	out := make([]vector.Type, max(len(given), i+1))
+	copy(out, given)
+	out[i] = t
+	return out
+}
+
 // assignable reports whether PostgreSQL would cast from to to by itself on assignment, or the value has no type of its own.
 func assignable(from, to vector.Type) bool {
 	class := func(t vector.Type) string {
@@ -291,13 +321,13 @@ func (s *Session) collect(ctx context.Context, res session.Result, p *insertPlan
 		return nil, err
 	}
 	for _, part := range parts {
-		for i, c := range p.rel.Columns {
+		for i := range p.rel.Columns {
 			at := slices.Index(p.targets, i)
 			for row := range part.N {
 				if at < 0 {
 					appendDefault(out.Cols[i], defaults[i])
 				} else if err := s.cast(out.Cols[i], part.Cols[at], row); err != nil {
-					return nil, fmt.Errorf("column %q: %w", c.Name, err)
+					return nil, ofColumn(asError(err), p.rel, i)
 				}
 			}
 		}

@@ -63,8 +63,16 @@ func latestBody(cat *schema.Catalog, st *parse.CreateFeature) (*parse.CreateFeat
 	if values == 0 {
 		return nil, at(hint(fail(codeDefinition, "feature %q has no output beside the keys of entity %q", st.Name.Name, ent.Name), "Add the column whose latest value is wanted to the SELECT list."), st.Text, st.Body.Start)
 	}
+	for _, t := range out.Body.Targets {
+		if values > 1 && t.Name == unnamed {
+			return nil, at(hint(fail(codeDefinition, "an output of feature %q has no name", st.Name.Name), "Give it an alias: %s AS name.", t.Expr.Text), st.Text, t.Position)
+		}
+	}
 	return &out, nil
 }
+
+// unnamed is the name that PostgreSQL gives to an expression without one.
+const unnamed = "?column?"
 
 // latestEntity is the entity that a latest-value feature names, or the one whose keys are among its outputs.
 func latestEntity(cat *schema.Catalog, st *parse.CreateFeature) (*schema.Entity, error) {

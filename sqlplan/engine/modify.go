@@ -94,11 +94,13 @@ func (s *Session) bindModify(ctx context.Context, cat *schema.Catalog, st *parse
 		b.refs[targetPlaceholder] = rel
 		return b.duckSQL(clone(p.query()))
 	}
-	sql, err := find(b)
-	if err != nil {
+	if _, err := find(b); err != nil {
 		return bound{}, err
 	}
-	params, columns, err := s.describe(ctx, st.Text, sql, given)
+	for i, v := range p.set {
+		given = typeParam(given, v, p.rel.Columns[i].Type)
+	}
+	params, columns, err := s.describeNode(ctx, b, p.query(), given)
 	if err != nil {
 		return bound{}, err
 	}
@@ -162,7 +164,7 @@ func (s *Session) modify(ctx context.Context, cat *schema.Catalog, st *parse.SQL
 			}
 			for c, v := range news.Cols {
 				if err := s.cast(v, ch.Cols[c+1], i); err != nil {
-					return 0, fmt.Errorf("column %q: %w", p.rel.Columns[c].Name, err)
+					return 0, ofColumn(asError(err), p.rel, c)
 				}
 			}
 			news.N++
@@ -178,6 +180,12 @@ func (s *Session) modify(ctx context.Context, cat *schema.Catalog, st *parse.SQL
 		return 0, nil
 	}
 	return len(ids), s.write(ctx, p.rel, ids, news)
+}
+
+// ofColumn names the column that an error is about.
+func ofColumn(err *session.Error, r *schema.Relation, column int) *session.Error {
+	err.Table, err.Column = r.Name, r.Columns[column].Name
+	return err
 }
 
 // cast appends value i of src to dst as an assignment does: through its text where the types differ.

@@ -33,11 +33,7 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 	if err != nil {
 		return bound{}, err
 	}
-	sql, err := b.duckSQL(clone(st.Node))
-	if err != nil {
-		return bound{}, err
-	}
-	params, columns, err := s.describe(ctx, st.Text, sql, given)
+	params, columns, err := s.describeNode(ctx, b, st.Node, given)
 	if err != nil {
 		return bound{}, err
 	}
@@ -53,7 +49,7 @@ func (s *Session) refuseLeftOver(b *binder, st *parse.SQL, p *queryPlan) error {
 		if plan == nil || !plan.took(a.Join) {
 			for _, side := range []*pg_query.Node{a.Join.Larg, a.Join.Rarg} {
 				if rv := side.GetRangeVar(); rv != nil && rv.Schemaname == "" && b.cat.Lookup(rv.Relname) == nil && !s.tableExists(b.ctx, rv.Relname) {
-					return at(noRelation(rv.Relname), st.Text, int(rv.Location))
+					return at(fail(codeUndefinedTable, "relation %q does not exist", rv.Relname), st.Text, int(rv.Location))
 				}
 			}
 			return at(hint(fail(codeUnsupported, "ASOF JOIN over ordinary relations is not supported yet"), "The right side must be an entity, or a SELECT with WINDOW."), st.Text, a.Position)
@@ -75,6 +71,30 @@ func (s *Session) refuseLeftOver(b *binder, st *parse.SQL, p *queryPlan) error {
 		}
 	}
 	return nil
+}
+
+// describeNode describes a statement. DuckDB describes none of the columns when one depends on a parameter that it cannot
+// type; then the parameters are cast to the types that the client gave, or to text, as PostgreSQL takes unknown ones.
+func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node, given []vector.Type) ([]vector.Type, []session.Column, error) {
+	sql, err := b.duckSQL(clone(n))
+	if err != nil {
+		return nil, nil, err
+	}
+	params, columns, err := s.describe(ctx, b.sql, sql, given)
+	if err != nil || len(columns) != 1 || columns[0].Type.Kind != vector.Invalid || len(params) == 0 {
+		return params, columns, err
+	}
+	for i := range params {
+		if params[i].Kind == vector.Invalid {
+			params[i] = vector.T(vector.Text)
+		}
+	}
+	b.params = params
+	if sql, err = b.duckSQL(clone(n)); err != nil {
+		return nil, nil, err
+	}
+	_, columns, err = s.describe(ctx, b.sql, sql, given)
+	return params, columns, err
 }
 
 // describe asks DuckDB for parameters and columns of a statement.
@@ -152,6 +172,9 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 			return bound{}, at(fail("42501", "schema %q cannot be changed", rv.Schemaname), st.Text, int(rv.Location))
 		}
 		if o := cat.Lookup(rv.Relname); o != nil {
+			if tag == "CREATE TABLE" || tag == "CREATE VIEW" || tag == "SELECT" {
+				return bound{}, at(fail(codeDuplicateTable, "relation %q already exists", rv.Relname), st.Text, int(rv.Location))
+			}
 			return bound{}, at(hint(fail(codeWrongObject, "%s cannot be applied to %q", firstWords(st.Text), rv.Relname), "It is an object of Tilehouse's catalog; DROP and CREATE it anew."), st.Text, int(rv.Location))
 		}
 	}
@@ -160,15 +183,12 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 	if err != nil {
 		return bound{}, err
 	}
-	sql, err := b.duckSQL(clone(st.Node))
-	if err != nil {
-		return bound{}, err
-	}
 	out := bound{}
 	dml := tag == "INSERT 0" || tag == "UPDATE" || tag == "DELETE"
 	if dml {
 		var columns []session.Column
-		if out.params, columns, err = s.describe(ctx, st.Text, sql, given); err != nil {
+		var err error
+		if out.params, columns, err = s.describeNode(ctx, b, st.Node, given); err != nil {
 			return bound{}, err
 		}
 		if returning {

@@ -78,7 +78,7 @@ func checkBool(v string) (string, error) {
 	case "off", "false", "no", "0":
 		return "off", nil
 	}
-	return "", fail(codeInvalidParameter, "requires a Boolean value, not %q", v)
+	return "", hint(fail(codeInvalidParameter, "requires a Boolean value, not %q", v), "on or off.")
 }
 
 func checkZone(v string) (string, error) {
@@ -86,14 +86,14 @@ func checkZone(v string) (string, error) {
 		return strings.ToUpper(v), nil
 	}
 	if _, err := time.LoadLocation(v); err != nil || v == "" || strings.EqualFold(v, "local") {
-		return "", fail(codeInvalidParameter, "invalid value for parameter \"TimeZone\": %q", v)
+		return "", hint(fail(codeInvalidParameter, "time zone %q is not known", v), "A name such as Europe/Berlin, or UTC.")
 	}
 	return v, nil
 }
 
 func checkMillis(v string) (string, error) {
 	if _, err := millis(v); err != nil {
-		return "", fail(codeInvalidParameter, "invalid value for parameter: %q", v)
+		return "", hint(fail(codeInvalidParameter, "%q is no duration", v), "Milliseconds, or a number with a unit: ms, s, min, h.")
 	}
 	return v, nil
 }
@@ -111,7 +111,7 @@ func checkTime(v string) (string, error) {
 		return "", nil
 	}
 	if _, err := parseTime(v, time.UTC); err != nil {
-		return "", err
+		return "", hint(asError(err), "A time such as '2024-06-01 12:00Z', or '' for the clock.")
 	}
 	return v, nil
 }
@@ -136,12 +136,16 @@ func (s *Session) Setting(name string) string {
 	return ""
 }
 
+func unknownSetting(name string) *session.Error {
+	return hint(fail(codeUndefinedObject, "unrecognized configuration parameter %q", name), "SELECT name, setting FROM tilehouse.settings lists them.")
+}
+
 // setSetting is SET name = value.
 func (s *Session) setSetting(name, value string) error {
 	key := strings.ToLower(name)
 	d, ok := settings[key]
 	if !ok {
-		return hint(fail(codeUndefinedObject, "unrecognized configuration parameter %q", name), "SELECT name, setting FROM tilehouse.settings lists them.")
+		return unknownSetting(name)
 	}
 	if d.fixed {
 		return fail("55P02", "parameter %q cannot be changed", d.name)
@@ -149,7 +153,9 @@ func (s *Session) setSetting(name, value string) error {
 	if d.check != nil {
 		v, err := d.check(value)
 		if err != nil {
-			return err
+			e := fail(codeInvalidParameter, "invalid value for parameter %q: %q", d.name, value)
+			e.Hint = asError(err).Hint
+			return e
 		}
 		value = v
 	}
@@ -169,7 +175,7 @@ func (s *Session) setSetting(name, value string) error {
 func (s *Session) resetSetting(name string) error {
 	d, ok := settings[strings.ToLower(name)]
 	if !ok {
-		return fail(codeUndefinedObject, "unrecognized configuration parameter %q", name)
+		return unknownSetting(name)
 	}
 	if d.fixed {
 		return nil

@@ -121,9 +121,19 @@ func (p *prepared) current(ctx context.Context) error {
 	return nil
 }
 
+// firstWords names a statement by the words that say its kind.
 func firstWords(sql string) string {
-	w := strings.Fields(sql)
-	return strings.ToUpper(strings.Join(w[:min(len(w), 2)], " "))
+	w := strings.Fields(strings.ToUpper(sql))
+	n := 1
+	if len(w) > 1 && slices.Contains([]string{"CREATE", "ALTER", "DROP", "COMMENT", "REFRESH", "SET"}, w[0]) {
+		if len(w) > 3 && w[1] == "OR" && w[2] == "REPLACE" {
+			w = slices.Delete(w, 1, 3)
+		}
+		if n = 2; len(w) > 2 && w[1] == "FEATURE" && w[2] == "VIEW" {
+			n = 3
+		}
+	}
+	return strings.TrimRight(strings.Join(w[:min(len(w), n)], " "), ";")
 }
 
 // command is a bound statement without rows and parameters.
@@ -221,6 +231,7 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 	case *pg_query.Node_TruncateStmt:
 		return s.bindOrdinary(ctx, cat, st, nil, nil, "TRUNCATE TABLE", false)
 	case *pg_query.Node_IndexStmt:
+		n.IndexStmt.AccessMethod = "" // PostgreSQL's default is spelled btree in the tree; DuckDB has one kind, without a name
 		return s.bindOrdinary(ctx, cat, st, nil, n.IndexStmt.Relation, "CREATE INDEX", false)
 	}
 	return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))

@@ -65,7 +65,7 @@ func (s *Session) bindVariableShow(n *pg_query.VariableShowStmt) (bound, error) 
 	}
 	d, ok := settings[name]
 	if !ok {
-		return bound{}, fail(codeUndefinedObject, "unrecognized configuration parameter %q", n.Name)
+		return bound{}, unknownSetting(n.Name)
 	}
 	return bound{columns: []session.Column{text(d.name)}, run: func(context.Context, []*vector.Vector) (session.Result, error) {
 		ch := textChunk(1)

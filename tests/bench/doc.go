@@ -20,6 +20,7 @@
 //     the inserts' are placed relative to the clock, because they are read as of now.
 //   - A loss is a row like any other.
 //
+// Processor seconds stand in the notes of long statements, because they change less with the machine's load than the clock's.
 // Peak memory is the kernel's VmHWM of the process, the page cache excluded; for PostgreSQL, which is many processes sharing
 // memory, it is not given. Where there is no /proc it is left out. The command does not measure over a network, nor with more
 // than the machine's own cores; clients and servers share them, on both sides of a pair.

@@ -36,6 +36,7 @@ type duckdbRequest struct {
 // duckdbResult is the first line that the child writes. Rows follow, one a line, values with tabs between, \N for NULL.
 type duckdbResult struct {
 	Seconds []float64 // of each statement
+	CPU     []float64 // the same in seconds of processor time
 	Peak    int64     // the process's VmHWM, in bytes; 0: unknown
 }
 
@@ -92,11 +93,12 @@ func duckdbChild(in io.Reader, out io.Writer) (err error) {
 	var text bytes.Buffer
 	for i, s := range req.Statements {
 		text.Reset()
-		began := time.Now()
+		began, used := time.Now(), cpuSeconds(os.Getpid())
 		if err := duckdbStatement(conn, s, req.Rows && i == len(req.Statements)-1, &text); err != nil {
 			return fmt.Errorf("%w in\n%s", err, s)
 		}
 		res.Seconds = append(res.Seconds, time.Since(began).Seconds())
+		res.CPU = append(res.CPU, cpuSeconds(os.Getpid())-used)
 	}
 	res.Peak = peakMemory(os.Getpid())
 	head, err := json.Marshal(res)

@@ -154,6 +154,8 @@ func (s *tilehouse) stop() error {
 
 func (s *tilehouse) peak() string { return mebibytes(peakMemory(s.cmd.Process.Pid)) }
 
+func (s *tilehouse) cpu() float64 { return cpuSeconds(s.cmd.Process.Pid) }
+
 // connect opens a connection, over which plain statements run by the simple protocol.
 func (s *tilehouse) connect(ctx context.Context) (*session, error) {
 	host, port, _ := net.SplitHostPort(s.addr)

@@ -107,16 +107,24 @@ func timeSummary(ctx context.Context, conn *session, join string) (float64, []st
 	return took, out[0], nil
 }
 
-// pair measures a training set cold and warm and checks every label's values.
+// cpuNote is both sides' processor time, which the load of the machine hardly changes.
+func cpuNote(ours, theirs sample) string {
+	return fmt.Sprintf("CPU %.2f s, DuckDB %.2f s", ours.median(), theirs.median())
+}
+
+// trainingPair measures a training set cold and warm and checks every label's values.
 func trainingPair(ctx context.Context, e *environment, t *table, name string, s trainingSet) error {
 	var want []string // DuckDB's summary, of every round alike but for the last digits of sums
 	var ourPeak, theirPeak, warmPeak, theirWarmPeak int64
+	var ourCPU, theirCPU, warmCPU, theirWarmCPU sample
 	cold := func(ctx context.Context, round int) (took float64, err error) {
 		err = e.withServer(ctx, s, func(srv *tilehouse, conn *session) error {
 			var got []string
+			used := srv.cpu()
 			if took, got, err = timeSummary(ctx, conn, adHocJoin); err != nil {
 				return err
 			}
+			ourCPU = append(ourCPU, srv.cpu()-used)
 			ourPeak = max(ourPeak, peakMemory(srv.cmd.Process.Pid))
 			return equalRow(got, want)
 		})
@@ -127,7 +135,7 @@ func trainingPair(ctx context.Context, e *environment, t *table, name string, s 
 		if err != nil {
 			return 0, err
 		}
-		want, theirPeak = out[0], max(theirPeak, res.Peak)
+		want, theirPeak, theirCPU = out[0], max(theirPeak, res.Peak), append(theirCPU, res.CPU[0])
 		return res.Seconds[0], nil
 	}
 	both, err := alternate(ctx, e.rounds, duckCold, cold)
@@ -135,7 +143,8 @@ func trainingPair(ctx context.Context, e *environment, t *table, name string, s 
 		return err
 	}
 	t.add(row{what: "training join, " + name + ", cold from Parquet", unit: "s", ours: both[1], other: both[0], peer: "DuckDB", target: 2,
-		notes: []string{"peak " + mebibytes(ourPeak) + ", DuckDB " + mebibytes(theirPeak)}})
+		notes: []string{
+			"peak " + mebibytes(ourPeak) + ", DuckDB " + mebibytes(theirPeak), cpuNote(ourCPU, theirCPU)}})
 
 	prepare := "CREATE TABLE p AS " + fmt.Sprintf(duckdbPrefix, duck.QuoteLiteral(s.events))
 	join := fmt.Sprintf(duckdbJoin, duck.QuoteLiteral(s.labels), "p")
@@ -152,13 +161,15 @@ func trainingPair(ctx context.Context, e *environment, t *table, name string, s 
 			if err != nil {
 				return 0, err
 			}
-			prepared, theirWarmPeak = res.Seconds[0], max(theirWarmPeak, res.Peak)
+			prepared, theirWarmPeak, theirWarmCPU = res.Seconds[0], max(theirWarmPeak, res.Peak), append(theirWarmCPU, res.CPU[1])
 			return res.Seconds[1], equalRow(out[0], want)
 		}, func(ctx context.Context, _ int) (float64, error) {
+			used := srv.cpu()
 			took, got, err := timeSummary(ctx, conn, featureJoin)
 			if err != nil {
 				return 0, err
 			}
+			warmCPU = append(warmCPU, srv.cpu()-used)
 			return took, equalRow(got, want)
 		})
 		if err != nil {
@@ -166,7 +177,7 @@ func trainingPair(ctx context.Context, e *environment, t *table, name string, s 
 		}
 		warmPeak = peakMemory(srv.cmd.Process.Pid)
 		t.add(row{what: "training join, " + name + ", of a feature", unit: "s", ours: both[1], other: both[0], peer: "DuckDB, prefix sums kept", notes: []string{
-			fmt.Sprintf("peak %s, DuckDB %s", mebibytes(warmPeak), mebibytes(theirWarmPeak)),
+			fmt.Sprintf("peak %s, DuckDB %s", mebibytes(warmPeak), mebibytes(theirWarmPeak)), cpuNote(warmCPU, theirWarmCPU),
 			fmt.Sprintf("built before in %.1f s, DuckDB's sums in %.1f s", built.Seconds(), prepared)}})
 		_, rows, err := e.duckdbRun(ctx, true, fmt.Sprintf(ordered, s.duckdbCold()))
 		if err != nil {

@@ -163,11 +163,35 @@ func goOn(t *testing.T, dir string) {
 	}
 }
 
-// TestTemporaryDirectory checks that a demo without --data leaves nothing behind.
-func TestTemporaryDirectory(t *testing.T) {
+// TestInterrupt interrupts a demo without --data in the middle of its statements: it ends well and leaves nothing behind.
+func TestInterrupt(t *testing.T) {
 	tmp := t.TempDir()
-	t.Setenv("TMPDIR", tmp)
-	run(t, "--exit")
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, bin, "demo")
+	cmd.Env = append(os.Environ(), "TMPDIR="+tmp)
+	stdout, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	scan := bufio.NewScanner(stdout)
+	for interrupted := false; scan.Scan(); {
+		if !interrupted && strings.Contains(scan.Text(), "CREATE FEATURE") { // printed before it is sent
+			interrupted = true
+			if err := cmd.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if strings.Contains(scan.Text(), "SELECT 336776") {
+			t.Error("the demo went on after an interrupt")
+		}
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("the demo ended after an interrupt with %v", err)
+	}
 	left, err := os.ReadDir(tmp)
 	if err != nil || len(left) > 0 {
 		t.Errorf("the demo left %v, %v", left, err)

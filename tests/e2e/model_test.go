@@ -1,15 +1,20 @@
 package e2e_test
 
 import (
+	"context"
+	"fmt"
+	"math/rand/v2"
 	"testing"
 	"time"
+
+	"github.com/jackc/pgx/v5"
 )
 
 // Whoever reads a value gets the oracle's: lookups at a set read time, ASOF joins, EXPLAIN FEATURE and reads as of older
 // positions, while rows arrive in random order, late, updated and deleted, days settle and features are rebuilt.
 func TestOnlineOfflineOracle(t *testing.T) {
 	r := newRand(t)
-	rounds, values, steps := 3, 40_000, 50
+	rounds, values, steps := 3, 24_000, 32
 	if soak() {
 		rounds, values, steps = 8, 200_000, 110
 	}
@@ -47,10 +52,79 @@ func TestOnlineOfflineOracle(t *testing.T) {
 	t.Logf("%d values", total)
 }
 
+// Sessions that write to one table at the same time, each to keys of its own, read the oracle's values of them, while days
+// settle and features are rebuilt without a pause.
+func TestConcurrentSessions(t *testing.T) {
+	r := newRand(t)
+	sessions, steps := 3, 25
+	if soak() {
+		sessions, steps = 6, 300
+	}
+	first := newWorld(t, r, worldOptions{pk: true, base: time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC).UnixMicro()})
+	first.create("a", "d", "h", "st", "e", "p")
+	stop, stopped := make(chan struct{}), make(chan error, 1)
+	go func() { stopped <- rebuildUntil(stop, first) }()
+	values := make([]int, sessions)
+	t.Run("sessions", func(t *testing.T) {
+		for i := range sessions {
+			seed := r.Uint64()
+			t.Run("", func(t *testing.T) {
+				t.Parallel()
+				w := *first
+				w.t, w.r, w.conn, w.shared = t, rand.New(rand.NewPCG(seed, 2)), first.srv.Connect(t), true
+				w.offset = int64(i+1) * 1_000_000
+				w.nextID, w.versions, w.log = w.offset+1, nil, nil
+				w.insert(20)
+				for range steps {
+					w.step()
+					w.read()
+				}
+				values[i] = w.values
+			})
+		}
+	})
+	close(stop)
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	total := 0
+	for _, n := range values {
+		total += n
+	}
+	t.Logf("%d values", total)
+	if soak() {
+		t.Logf("soak: %d values read by %d sessions at once, equal to the oracle's", total, sessions)
+	}
+}
+
+// rebuildUntil settles days and rebuilds features in turn, until stop closes.
+func rebuildUntil(stop chan struct{}, w *world) error {
+	ctx := context.Background()
+	conn, err := pgx.Connect(ctx, w.srv.DSN)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(ctx)
+	for i := 0; ; i++ {
+		select {
+		case <-stop:
+			return nil
+		default:
+		}
+		if err := w.srv.Engine.Settle(ctx); err != nil {
+			return fmt.Errorf("settle: %w", err)
+		}
+		name := w.features[i%len(w.features)].name
+		if _, err := conn.Exec(ctx, "REFRESH FEATURE "+name); err != nil {
+			return fmt.Errorf("refresh of %s: %w", name, err)
+		}
+	}
+}
+
 // TestSwitches reads the same values with each mechanism off, alone and together, and compares all with the oracle.
 func TestSwitches(t *testing.T) {
 	r := newRand(t)
-	points, rounds := 6, 1
+	points, rounds := 4, 1
 	if soak() {
 		points, rounds = 40, 4
 	}

@@ -37,7 +37,7 @@ func (w *world) rowsOf(k key) (out []oracle.Row) {
 
 // someKey is a random key, now and then one that has no rows.
 func (w *world) someKey(entity string) key {
-	k := key{k: []int64{1, 1, 2, 3, 0, -4, 77}[w.r.IntN(7)]}
+	k := key{k: w.offset + []int64{1, 1, 2, 3, 0, -4, 77}[w.r.IntN(7)]}
 	if entity == "pair" {
 		k.shop = []string{"x", "y", "a longer one", "nowhere"}[w.r.IntN(4)]
 	}
@@ -60,7 +60,7 @@ func (w *world) cut(entity string) int64 {
 		}
 		return t
 	}
-	return w.base + w.r.Int64N(75*day) - 5*day
+	return w.horizon() - w.r.Int64N(75*day) + 5*day
 }
 
 // result is a row of a statement's result by column: the text sent, or what pgx decodes from the binary form.
@@ -394,7 +394,7 @@ func (w *world) explain() {
 
 // past is a position before the newest, 0 where there is none.
 func (w *world) past() int64 {
-	if w.position < 2 {
+	if w.position < 2 || w.shared { // with others committing, the times of its own commits do not tell its positions apart
 		return 0
 	}
 	return 1 + w.r.Int64N(w.position-1)

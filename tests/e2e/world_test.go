@@ -27,11 +27,13 @@ type world struct {
 	conn     *pgx.Conn
 	clock    *atomic.Int64 // microseconds; commits are timed by it
 	pk       bool          // id is the primary key
-	base     int64         // event times lie in the 60 days after it, some in the year before
+	base     int64         // event times lie in the 60 days before horizon, which moves on from it, some in the year before
 	versions []oracle.Row
 	position int64   // transactions so far
 	commits  []int64 // the clock at each of them
 	nextID   int64
+	offset   int64 // of its ids and keys: worlds that share a server and a table each have their own
+	shared   bool
 	features []feature
 	columns  map[string]*oracle.Feature
 	values   int // compared
@@ -61,11 +63,18 @@ type worldOptions struct {
 	noSettle bool
 }
 
-func newWorld(t *testing.T, r *rand.Rand, o worldOptions) *world {
+// newWorldAt is a world without a relation, whose server may read the files under roots.
+func newWorldAt(t *testing.T, r *rand.Rand, o worldOptions, roots ...string) *world {
 	w := &world{t: t, r: r, pk: o.pk, base: o.base, clock: &atomic.Int64{}, nextID: 1, columns: map[string]*oracle.Feature{}}
 	w.clock.Store(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro())
-	w.opt = harness.Options{Dir: t.TempDir(), NoSettle: o.noSettle, Clock: func() time.Time { return time.UnixMicro(w.clock.Load()) }}
+	w.opt = harness.Options{Dir: t.TempDir(), FileRoots: roots, NoSettle: o.noSettle, Clock: func() time.Time { return time.UnixMicro(w.clock.Load()) }}
 	w.start()
+	return w
+}
+
+// newWorld is a world with an event table and entities, and no features yet.
+func newWorld(t *testing.T, r *rand.Rand, o worldOptions) *world {
+	w := newWorldAt(t, r, o)
 	key := ""
 	if w.pk {
 		key = " PRIMARY KEY"
@@ -138,24 +147,27 @@ func stamp(micros int64) string {
 	return time.UnixMicro(micros).UTC().Format("2006-01-02 15:04:05.999999Z07:00")
 }
 
+// horizon is the present of the events: it moves on with every transaction, so that days end and are settled all the time.
+func (w *world) horizon() int64 { return w.base + 30*day + w.position*10*hour }
+
 // eventTime is a time with a taste for ties, midnights, hours and times a window from others.
 func (w *world) eventTime() int64 {
-	r := w.r
+	r, now := w.r, w.horizon()
 	switch r.IntN(10) {
 	case 0:
-		return w.base + r.Int64N(60)*day
+		return now/day*day - r.Int64N(40)*day
 	case 1:
-		return w.base + r.Int64N(60*24)*hour + r.Int64N(3) - 1
+		return now/hour*hour - r.Int64N(40*24)*hour + r.Int64N(3) - 1
 	case 2:
-		return w.base - r.Int64N(365*day)
+		return now - r.Int64N(365*day)
 	case 3, 4:
 		if n := len(w.versions); n > 0 {
 			return w.versions[r.IntN(n)].TS + []int64{0, 0, 0, 1, -1, second, day, -7 * day, hour}[r.IntN(9)]
 		}
-	case 5, 6:
-		return w.base + 58*day + r.Int64N(2*day) // the newest days get more
+	case 5, 6, 7:
+		return now - r.Int64N(2*day) // the newest days get more
 	}
-	return w.base + r.Int64N(60*day)
+	return now - r.Int64N(60*day)
 }
 
 // row is a random new row; id identifies it.
@@ -168,7 +180,7 @@ func (w *world) row(id int64) oracle.Row {
 		return v
 	}
 	c := map[string]any{
-		"id": id, "k": []int64{1, 1, 1, 1, 2, 2, 3, 0, -4}[r.IntN(9)], "shop": []string{"x", "y", "a longer one"}[r.IntN(3)],
+		"id": id, "k": w.offset + []int64{1, 1, 1, 1, 2, 2, 3, 0, -4}[r.IntN(9)], "shop": []string{"x", "y", "a longer one"}[r.IntN(3)],
 		"cat":    some([]string{"a", "b", "c", "ä", "zz", "Z", fmt.Sprint("n", r.IntN(40))}[r.IntN(7)]),
 		"qty":    some([]int64{0, -1, 3, math.MaxInt32, math.MinInt32, r.Int64N(9)}[r.IntN(6)]),
 		"big":    some([]int64{math.MaxInt64, math.MinInt64, r.Int64N(1000), r.Int64()}[r.IntN(4)]),
@@ -264,7 +276,7 @@ func (w *world) live(keep func(*oracle.Row) bool) (out []int) {
 	return out
 }
 
-func (w *world) someID() int64 { return 1 + w.r.Int64N(w.nextID) }
+func (w *world) someID() int64 { return w.offset + 1 + w.r.Int64N(w.nextID-w.offset) }
 
 // update changes rows in one transaction: one by its id to new values, or many by a condition.
 func (w *world) update() {
@@ -322,46 +334,50 @@ func (w *world) remove() {
 	}
 }
 
-// step is one random change, or work that changes no value: settling days, rebuilding a feature.
+// step is one random change, or work that changes no value: settling days, rebuilding a feature, a restart.
 func (w *world) step() {
 	w.t.Helper()
-	switch n := w.r.IntN(20); {
-	case n < 8:
+	switch n := w.r.IntN(48); {
+	case n < 16:
 		w.insert(1 + w.r.IntN(12))
-	case n < 9:
+	case n < 18:
 		w.insert(60)
-	case n < 12:
+	case n < 25:
 		w.update()
-	case n < 14:
+	case n < 30:
 		w.remove()
-	case n < 15: // several statements in one transaction: one position
+	case n < 32: // several statements in one transaction: one position
 		w.tick()
-		w.note("BEGIN … COMMIT")
 		w.exec("BEGIN")
 		w.add(w.fresh(3))
 		w.add(w.fresh(2))
 		w.exec("COMMIT")
-	case n < 16: // and one that leaves nothing
+	case n < 34: // and one that leaves nothing
 		kept := len(w.versions)
 		w.exec("BEGIN")
 		w.add(w.fresh(3))
 		w.exec("ROLLBACK")
 		w.versions = w.versions[:kept]
-	case n < 18:
-		w.note("Settle")
-		if err := w.srv.Engine.Settle(context.Background()); err != nil {
-			w.t.Fatalf("Settle: %v", err)
-		}
-	case n < 19:
+	case n < 38:
+		w.settle()
+	case n < 42:
 		w.refresh()
-	case w.r.IntN(3) == 0:
-		w.restart()
-	case w.r.IntN(2) == 0:
+	case n < 43:
 		w.burst(300)
-	case w.r.IntN(2) == 0:
+	case n < 45 && !w.shared:
+		w.restart()
+	case n < 47 && !w.shared:
 		w.recreate()
 	default:
 		w.insert(1)
+	}
+}
+
+func (w *world) settle() {
+	w.t.Helper()
+	w.note("Settle")
+	if err := w.srv.Engine.Settle(context.Background()); err != nil {
+		w.t.Fatalf("Settle: %v", err)
 	}
 }
 
@@ -372,7 +388,7 @@ func (w *world) burst(n int) {
 	at := w.eventTime()
 	rows := w.fresh(n)
 	for i := range rows {
-		rows[i].Cells["k"] = int64(2)
+		rows[i].Cells["k"] = w.offset + 2
 		rows[i].TS = at + []int64{0, 0, 1, w.r.Int64N(second), w.r.Int64N(hour)}[w.r.IntN(5)]
 	}
 	w.add(rows)

@@ -14,6 +14,7 @@ import (
 
 func TestScripts(t *testing.T) {
 	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		t.Parallel()
 		w := newWorld(t)
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			out := w.command(t, d)
@@ -91,41 +92,42 @@ func cut(path, bytes string) error {
 // checkTrace holds what must be true after every command, whatever its script says.
 func (w *world) checkTrace(t *testing.T, d *datadriven.TestData, out string) {
 	t.Helper()
-	if strings.Contains(out, "ERROR XX000") {
+	if strings.Contains(out, " XX000: ") {
 		t.Errorf("%s: an internal error:\n%s\n%s", d.Pos, d.Input, out)
 	}
 	before := w.state
 	w.state = w.snapshot(t)
+	if strings.Contains(w.state, "ERROR") {
+		t.Fatalf("%s: the state cannot be read:\n%s", d.Pos, w.state)
+	}
 	if d.Cmd != "restart" && strings.Contains(out, "ERROR ") && w.state != before {
 		t.Errorf("%s: a failed statement left a trace:\n%s\nbefore:\n%safter:\n%s", d.Pos, d.Input, before, w.state)
 	}
 }
 
-// snapshot is the committed state as text: the catalog's views, and the rows of every relation.
+// catalogState is a row of text for everything in the catalog.
+const catalogState = `SELECT 'feature ' || name || ': ' || columns || ', ' || state || ', ' || fingerprint AS line FROM tilehouse.features
+UNION ALL SELECT 'entity ' || name || '(' || keys || ')' FROM tilehouse.entities
+UNION ALL SELECT 'source ' || name || ': ' || coalesce(files, 0)::text || ' files, ' || coalesce(rows, 0)::text || ' rows' FROM tilehouse.sources
+UNION ALL SELECT 'partial ' || fingerprint || ' of group ' || group_id::text || ': ' || features FROM tilehouse.partials
+UNION ALL SELECT 'group ' || group_id::text || ': ' || part || ', ' || sum(rows)::text || ' rows' FROM tilehouse.materializations GROUP BY group_id, part
+ORDER BY line`
+
+// relationNames are the names of event tables and ordinary ones.
+const relationNames = `SELECT name FROM tilehouse.sources WHERE kind = 'event table'
+UNION ALL SELECT table_name FROM information_schema.tables WHERE table_catalog = 'tables' AND table_type = 'BASE TABLE' ORDER BY 1`
+
+// snapshot is the committed state as text: the catalog's views, and the number of rows of every relation.
 func (w *world) snapshot(t *testing.T) string {
 	t.Helper()
 	var b strings.Builder
-	for _, sql := range []string{
-		"SELECT 'feature', name, columns, state, fingerprint FROM tilehouse.features ORDER BY name",
-		"SELECT 'entity', name, keys FROM tilehouse.entities ORDER BY name",
-		"SELECT 'source', name, files, rows FROM tilehouse.sources ORDER BY name",
-		"SELECT 'partial', fingerprint, group_id, features FROM tilehouse.partials ORDER BY fingerprint",
-		"SELECT 'materialization', group_id, part, rows FROM tilehouse.materializations ORDER BY group_id, part, rows",
-		"SELECT 'setting', name, setting FROM tilehouse.settings WHERE false",
-	} {
-		b.WriteString(w.query(t, monitor, sql, false, false))
+	b.WriteString(w.query(t, monitor, catalogState, false, false))
+	var counts []string
+	for _, row := range w.rows(t, monitor, relationNames) {
+		counts = append(counts, fmt.Sprintf(`SELECT 'rows of %s' AS relation, count(*) AS n FROM "%s"`, row[0], row[0]))
 	}
-	var tables []string
-	for _, sql := range []string{
-		"SELECT name FROM tilehouse.sources WHERE kind = 'event table' ORDER BY name",
-		"SELECT table_name FROM information_schema.tables WHERE table_schema = 'main' AND table_catalog = 'tables' AND table_type = 'BASE TABLE' ORDER BY table_name",
-	} {
-		for _, row := range w.rows(t, monitor, sql) {
-			tables = append(tables, row[0])
-		}
-	}
-	for _, name := range tables {
-		fmt.Fprintf(&b, "rows of %s: %s\n", name, w.query(t, monitor, `SELECT count(*) FROM "`+name+`"`, false, false))
+	if len(counts) > 0 {
+		b.WriteString(w.query(t, monitor, strings.Join(counts, " UNION ALL "), true, false))
 	}
 	return b.String()
 }
