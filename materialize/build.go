@@ -80,6 +80,7 @@ func (m *Manager) Materialize(ctx context.Context, req Request) error {
 	}
 	f.Group = def.ID
 	job := m.jobs.begin(f.Name, def.ID)
+	job.notice = req.Notice
 	err = m.replace(ctx, def, old, job, func(c *schema.Catalog) error {
 		if old != nil {
 			repoint(c, old.ID, def.ID)

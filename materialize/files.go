@@ -1,9 +1,12 @@
 package materialize
 
 import (
+	"compress/gzip"
 	"context"
+	"encoding/csv"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -23,6 +26,9 @@ var (
 	ErrNoFiles       = errors.New("no file matches")                     // 58P01
 	ErrTooManyFiles  = errors.New("too many files match")                // 54000
 	ErrSchemaChanged = errors.New("file has another schema than source") // 42804
+	// ErrFileChanged is the error of a read that needs a content which its file no longer has: of a position before the file was
+	// changed or removed, or because no refresh has seen the change yet.
+	ErrFileChanged = errors.New("file was changed or removed since the source read it") // 22023
 )
 
 // maxFiles bounds the files of one source.
@@ -131,7 +137,7 @@ func Columns(ctx context.Context, conn *duck.Conn, path, format string) ([]schem
 // checkColumns refuses a file that lacks a column of r or has it with another type.
 func checkColumns(ctx context.Context, conn *duck.Conn, r *schema.Relation, path string) error {
 	if r.File.Format == "csv" {
-		return nil // its text is read as the source's types, and a value that is none is refused with its line
+		return checkHeader(r, path) // its text is read as the source's types, and a value that is none is refused with its line
 	}
 	have, err := Columns(ctx, conn, path, r.File.Format)
 	if err != nil {
@@ -149,6 +155,35 @@ func checkColumns(ctx context.Context, conn *duck.Conn, r *schema.Relation, path
 	return nil
 }
 
+// checkHeader refuses a CSV file whose header is not r's columns, in their order: the file is read by place.
+func checkHeader(r *schema.Relation, path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	var in io.Reader = f
+	if strings.HasSuffix(path, ".gz") {
+		if in, err = gzip.NewReader(f); err != nil {
+			return fmt.Errorf("file %s: %w", path, err)
+		}
+	}
+	names, err := csv.NewReader(in).Read()
+	if err != nil {
+		return fmt.Errorf("%w %q: the header of %s cannot be read: %w", ErrSchemaChanged, r.Name, path, err)
+	}
+	names[0] = strings.TrimPrefix(names[0], "\ufeff")
+	if len(names) != len(r.Columns) {
+		return fmt.Errorf("%w %q: %s has %d columns, not %d", ErrSchemaChanged, r.Name, path, len(names), len(r.Columns))
+	}
+	for i, c := range r.Columns {
+		if !strings.EqualFold(strings.TrimSpace(names[i]), c.Name) {
+			return fmt.Errorf("%w %q: column %d of %s is %q, not %q", ErrSchemaChanged, r.Name, i+1, path, names[i], c.Name)
+		}
+	}
+	return nil
+}
+
 // live are the file versions visible at a position, and the ids by their place in that list.
 func live(f *schema.File, position uint64) (files []schema.FileVersion, ids []uint32) {
 	for i := range f.Files {
@@ -157,6 +192,21 @@ func live(f *schema.File, position uint64) (files []schema.FileVersion, ids []ui
 		}
 	}
 	return files, ids
+}
+
+// unchanged checks that files still have the contents that the source read. What replaced them must never be taken for them.
+func unchanged(files []schema.FileVersion) error {
+	for i := range files {
+		f := &files[i]
+		info, err := os.Stat(f.Path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err != nil || info.Size() != f.Size || info.ModTime().UnixNano() != f.ModTime {
+			return fmt.Errorf("%w: %s", ErrFileChanged, f.Path)
+		}
+	}
+	return nil
 }
 
 // compare are the versions that a listing adds to those live in f, and the ids of those it no longer has.

@@ -3,6 +3,7 @@ package materialize
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -11,7 +12,7 @@ import (
 // maxJobs bounds the finished jobs that are remembered.
 const maxJobs = 100
 
-// Job is what is known of one build, as tilehouse.materializations shows it.
+// Job is what is known of one build, as tilehouse.jobs shows it.
 type Job struct {
 	ID      int64
 	Object  string // the feature or source that asked for it
@@ -38,13 +39,39 @@ type job struct {
 	mu    sync.Mutex
 	j     Job
 	watch func(stage string)
+
+	notice func(text string) // tells the client, at most every noticeEvery; nil: nobody
+	told   time.Time
+}
+
+// noticeEvery is the time between two notices of a build's progress; a shorter build gives none.
+const noticeEvery = 2 * time.Second
+
+// tell gives a notice if it is time for one. j.mu is held, so that notices come in order.
+func (j *job) tell() {
+	now := time.Now()
+	if j.notice == nil || now.Sub(j.told) < noticeEvery {
+		return
+	}
+	j.told = now
+	text := fmt.Sprintf("%s: %s, %d rows", j.j.Object, j.j.Stage, j.j.Rows)
+	if p, ok := j.j.Percent(); ok {
+		text += fmt.Sprintf(" of %d (%.0f %%)", j.j.Total, p)
+	}
+	if j.j.Keys > 0 {
+		text += fmt.Sprintf(", %d keys", j.j.Keys)
+	}
+	if left, ok := j.j.Left(now); ok && left > 0 {
+		text += fmt.Sprintf(", %.0f rows/s, %s left", j.j.Rate(now), left.Round(time.Second))
+	}
+	j.notice(text)
 }
 
 func (js *jobs) begin(object string, group uint32) *job {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	js.next++
-	j := &job{watch: js.watch, j: Job{ID: js.next, Object: object, Group: group, Stage: "starting", Started: time.Now()}}
+	j := &job{watch: js.watch, told: time.Now(), j: Job{ID: js.next, Object: object, Group: group, Stage: "starting", Started: time.Now()}}
 	js.list = append(js.list, j)
 	if len(js.list) > maxJobs {
 		js.list = slices.Delete(js.list, 0, 1)
@@ -61,11 +88,11 @@ func (j *job) stage(s string) {
 	}
 }
 
-func (j *job) add(rows int64) { j.mu.Lock(); j.j.Rows += rows; j.mu.Unlock() }
+func (j *job) add(rows int64) { j.mu.Lock(); j.j.Rows += rows; j.tell(); j.mu.Unlock() }
 
 func (j *job) expect(rows int64) { j.mu.Lock(); j.j.Total = rows; j.mu.Unlock() }
 
-func (j *job) key() { j.mu.Lock(); j.j.Keys++; j.mu.Unlock() }
+func (j *job) key() { j.mu.Lock(); j.j.Keys++; j.tell(); j.mu.Unlock() }
 
 func (j *job) end(err error) {
 	j.mu.Lock()

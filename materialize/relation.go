@@ -3,6 +3,7 @@ package materialize
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -98,14 +99,33 @@ func filesSQL(r *schema.Relation, files []schema.FileVersion) string {
 func csvSQL(r *schema.Relation, files []schema.FileVersion, cols []string) string {
 	var typed []string
 	for _, c := range r.Columns {
-		typed = append(typed, fmt.Sprintf("%s: %s", duck.QuoteLiteral(c.Name), duck.QuoteLiteral(c.Type.DuckDB())))
+		typ := c.Type.DuckDB()
+		if c.Type.Kind == vector.TimestampTZ {
+			typ = "VARCHAR" // as TIMESTAMPTZ, DuckDB's reader makes NULL of a text that is none: instant refuses it
+		}
+		typed = append(typed, fmt.Sprintf("%s: %s", duck.QuoteLiteral(c.Name), duck.QuoteLiteral(typ)))
 	}
 	scans := make([]string, len(files))
 	for i, f := range files {
+		items := slices.Clone(cols)
+		for j, c := range r.Columns {
+			if c.Type.Kind == vector.TimestampTZ {
+				items[j] = instant(c.Name, f.Path)
+			}
+		}
 		scans[i] = fmt.Sprintf("SELECT %s, (%d::BIGINT << %d) + row_number() OVER () - 1 AS %s FROM read_csv(%s, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', strict_mode = true, columns = {%s})",
-			strings.Join(cols, ", "), i, fileRowBits, rowIDColumn, duck.QuoteLiteral(f.Path), strings.Join(typed, ", "))
+			strings.Join(items, ", "), i, fileRowBits, rowIDColumn, duck.QuoteLiteral(f.Path), strings.Join(typed, ", "))
 	}
 	return "(" + strings.Join(scans, " UNION ALL ") + ")"
+}
+
+// instant is a column of text in a CSV file as TIMESTAMPTZ; a text that is none is an error which names file, row and column.
+func instant(column, path string) string {
+	q := duck.QuoteIdent(column)
+	place := duck.QuoteLiteral(fmt.Sprintf("CSV file \"%s\", row ", path))
+	what := duck.QuoteLiteral(fmt.Sprintf(", column \"%s\": could not parse string \"", column))
+	return fmt.Sprintf("CASE WHEN %s IS NOT NULL AND TRY_CAST(%s AS TIMESTAMPTZ) IS NULL THEN error(%s || row_number() OVER () || %s || %s || '\" as timestamptz')::TIMESTAMPTZ ELSE TRY_CAST(%s AS TIMESTAMPTZ) END AS %s",
+		q, q, place, what, q, q, q)
 }
 
 // noRowsSQL is a relation with r's columns and no rows, for a file source without files.

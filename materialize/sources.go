@@ -30,6 +30,9 @@ func (m *Manager) baseSQL(ctx context.Context, b *schema.Relation, position uint
 	if len(files) == 0 {
 		return noRowsSQL(b), []uint32{}, nil
 	}
+	if err := unchanged(files); err != nil {
+		return "", nil, err
+	}
 	return filesSQL(b, files), ids, nil
 }
 

@@ -99,7 +99,7 @@ func (m *Manager) Snapshot(ctx context.Context, cat *schema.Catalog, g *Group, p
 	}
 	snap := &runs.Snapshot{Store: m.runs, Manifest: g.Manifest, NoPartials: position < g.Manifest.Position}
 	if !m.segments.pin(snap) {
-		return nil, errReplaced
+		return nil, ErrReplaced
 	}
 	if b.Kind == schema.FileSource {
 		snap.Dead = deadFiles(b.File, position)
@@ -114,7 +114,9 @@ func (m *Manager) Snapshot(ctx context.Context, cat *schema.Catalog, g *Group, p
 	return snap, err
 }
 
-var errReplaced = errors.New("the group's runs were replaced while the statement began; run it again") // 40001
+// ErrReplaced is the error of a statement whose runs were replaced, and their files removed, between its binding and its
+// beginning to read: more than retireAfter.
+var ErrReplaced = errors.New("the feature's runs were replaced while the statement began; run it again") // 40001
 
 // tailView is a tail as it was at some moment.
 type tailView struct {

@@ -91,7 +91,7 @@ func (c Config) withDefaults() (Config, error) {
 		}
 		if ip := net.ParseIP(host); host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 			return c, fmt.Errorf("server: refusing to listen on %s while roles may connect without a password: "+
-				"give every role a password (CREATE ROLE … PASSWORD …), or listen on 127.0.0.1", c.Listen)
+				"give role tilehouse a password (tilehouse password --data DIR), or listen on 127.0.0.1", c.Listen)
 		}
 	}
 	return c, nil

@@ -27,7 +27,7 @@ Start with the demo, or with a directory of your own:
   tilehouse demo                    real rows, the main job, statement by statement
   tilehouse serve --data ./data     then: psql -h 127.0.0.1 -p 5433 -U tilehouse
 
-Every flag of a command can also be given as TILEHOUSE_<FLAG> in the environment or as a line "flag value" in the file
+Every flag of serve can also be given as TILEHOUSE_<FLAG> in the environment or as a line "flag value" in the file
 named by --config; a flag wins over the environment, and the environment over the file.`,
 		FlagSet:     flag.NewFlagSet("tilehouse", flag.ContinueOnError),
 		Subcommands: []*ffcli.Command{serveCommand(), demoCommand(), passwordCommand(), versionCommand()},

@@ -51,9 +51,9 @@ func (s *size) Set(v string) error {
 
 type serveConfig struct {
 	data, listen, password, tlsCert, tlsKey, logLevel, debugListen string
-	fileRoots                                         list
-	memory, cache                                     size
-	threads, maxConnections                           int
+	fileRoots                                                      list
+	memory, cache                                                  size
+	threads, maxConnections                                        int
 }
 
 func (c *serveConfig) flags(fs *flag.FlagSet) {

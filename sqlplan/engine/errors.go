@@ -102,8 +102,12 @@ func asError(err error) *session.Error {
 		return hint(fail(codeInvalidParameter, "the path is no pattern of files: %s", err), "Wildcards are *, ?, [a-z], {a,b} and ** for directories.")
 	case errors.Is(err, materialize.ErrNoFiles):
 		return fail("58P01", "%s", err)
+	case errors.Is(err, materialize.ErrFileChanged):
+		return hint(fail(codeInvalidParameter, "%s", err), "REFRESH SOURCE takes changes over; positions before a change can be read only as far as the features' data reach back.")
 	case errors.Is(err, materialize.ErrTooManyFiles):
 		return fail(codeStateTooLarge, "%s", err)
+	case errors.Is(err, materialize.ErrReplaced):
+		return fail("40001", "%s", err.Error())
 	case errors.Is(err, materialize.ErrTooManyRows):
 		return hint(fail("53200", "%s", err), "Raise --memory-limit, or read the newest position.")
 	case errors.Is(err, materialize.ErrSchemaChanged):

@@ -312,7 +312,7 @@ func (t *tracer) State(kind event.PieceKind, span event.Interval, encoded func(i
 	return t.state.MergeEncoded(b)
 }
 
-func (t *tracer) Rows(kind event.PieceKind, span event.Interval, r *event.Rows, from, to int) error {
+func (t *tracer) Rows(kind event.PieceKind, _ event.Interval, r *event.Rows, from, to int) error {
 	n := 0
 	in := t.part.Input(r)
 	for i := from; i < to; i++ {
@@ -322,6 +322,6 @@ func (t *tracer) Rows(kind event.PieceKind, span event.Interval, r *event.Rows, 
 		n++
 		t.state.Update(in, i)
 	}
-	t.lines = append(t.lines, fmt.Sprintf("  %-14s [%s, %s)  %d rows", kind, endText(span.Lo), endText(span.Hi), n))
+	t.lines = append(t.lines, fmt.Sprintf("  %-14s [%s, %s]  %d rows", kind, endText(r.TS[from]), endText(r.TS[to-1]), n))
 	return nil
 }

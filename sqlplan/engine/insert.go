@@ -65,7 +65,7 @@ func (s *Session) bindInsert(ctx context.Context, cat *schema.Catalog, st *parse
 		}
 	}
 	if sel != nil && len(sel.ValuesLists) > 0 && sel.WithClause == nil {
-		ok, params, err := s.bindValues(st, p, sel, given)
+		ok, params, err := s.bindValues(st, p, sel)
 		if err != nil {
 			return bound{}, err
 		}
@@ -79,7 +79,7 @@ func (s *Session) bindInsert(ctx context.Context, cat *schema.Catalog, st *parse
 }
 
 // bindValues binds VALUES of literals and parameters; ok is false where there is anything else.
-func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectStmt, given []vector.Type) (ok bool, params []vector.Type, err error) {
+func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectStmt) (ok bool, params []vector.Type, err error) {
 	for _, l := range sel.ValuesLists {
 		items := l.GetList().Items
 		if len(items) != len(p.targets) {
@@ -99,12 +99,6 @@ func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectS
 				n := int(it.GetParamRef().Number)
 				for n > len(params) {
 					params = append(params, vector.Type{})
-				}
-				if n <= len(given) && given[n-1].Kind != vector.Invalid { // the client sends this type, which an assignment casts
-					if !assignable(given[n-1], t) {
-						return false, nil, nil
-					}
-					t = given[n-1]
 				}
 				if have := params[n-1]; have.Kind != vector.Invalid && !have.Equal(t) {
 					return false, nil, nil // one parameter for two types: PostgreSQL decides by the first; DuckDB's path casts
@@ -147,9 +141,7 @@ func (s *Session) runValues(ctx context.Context, p *insertPlan, args []*vector.V
 			case at < 0 || row[at].param == 0 && row[at].constant == nil:
 				appendDefault(ch.Cols[i], d)
 			case row[at].param > 0:
-				if err := s.cast(ch.Cols[i], args[row[at].param-1], 0); err != nil {
-					return nil, fmt.Errorf("column %q: %w", p.rel.Columns[i].Name, err)
-				}
+				ch.Cols[i].AppendFrom(args[row[at].param-1], 0)
 			default:
 				ch.Cols[i].AppendFrom(row[at].constant, 0)
 			}

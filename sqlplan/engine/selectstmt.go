@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
@@ -84,6 +85,15 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 	if err != nil || len(columns) != 1 || columns[0].Type.Kind != vector.Invalid || len(params) == 0 {
 		return params, columns, err
 	}
+	parse.Walk(n, func(m proto.Message) bool { // $1::bigint says its type
+		if c, ok := m.(*pg_query.TypeCast); ok {
+			i := int(c.Arg.GetParamRef().GetNumber()) - 1
+			if t, err := parse.TypeOf(c.TypeName); err == nil && i >= 0 && i < len(params) && params[i].Kind == vector.Invalid {
+				params[i] = t
+			}
+		}
+		return true
+	})
 	for i := range params {
 		if params[i].Kind == vector.Invalid {
 			params[i] = vector.T(vector.Text)

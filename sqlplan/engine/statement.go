@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -21,7 +22,8 @@ type prepared struct {
 	s       *Session
 	sql     string
 	oids    []uint32
-	version uint64 // of the catalog it was bound at
+	version uint64        // of the catalog it was bound at
+	sent    []vector.Type // of the parameters, as the client sends them
 	bound
 }
 
@@ -76,10 +78,31 @@ func (p *prepared) bind(ctx context.Context) error {
 			p.params[i] = vector.T(vector.Text)
 		}
 	}
+	p.sent = slices.Clone(p.params)
+	for i, t := range given {
+		if i < len(p.sent) && t.Kind != vector.Invalid && codec.OID(t) != codec.OID(p.sent[i]) {
+			p.sent[i] = t
+		}
+	}
 	return nil
 }
 
-func (p *prepared) Params() []vector.Type     { return p.params }
+// convert makes values of the types that the plan wants of those that the client sent: a client may call a bigint smallint.
+func (p *prepared) convert(args []*vector.Vector) ([]*vector.Vector, error) {
+	out := slices.Clone(args)
+	for i, a := range args {
+		if i >= len(p.params) || a.Type.Equal(p.params[i]) {
+			continue
+		}
+		out[i] = vector.New(p.params[i], 1)
+		if err := p.s.cast(out[i], a, 0); err != nil {
+			return nil, fmt.Errorf("parameter $%d: %w", i+1, err)
+		}
+	}
+	return out, nil
+}
+
+func (p *prepared) Params() []vector.Type     { return p.sent }
 func (p *prepared) Columns() []session.Column { return p.columns }
 func (p *prepared) Close()                    {}
 
@@ -95,7 +118,11 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 		if err := p.current(ctx); err != nil {
 			return nil, p.s.failed(err)
 		}
-		r, err := p.run(ctx, args)
+		values, err := p.convert(args)
+		if err != nil {
+			return nil, p.s.failed(err)
+		}
+		r, err := p.run(ctx, values)
 		if errors.Is(err, errStalePlan) {
 			continue
 		}

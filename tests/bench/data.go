@@ -35,7 +35,7 @@ func (e *environment) columns(d events) string {
 		k, d.first.UnixMicro(), e.hash(10*d.stream+2), d.span.Microseconds(), e.hash(10*d.stream+3))
 }
 
-// write makes Parquet files and returns their paths. Each pair is a file's name and its columns as a select list over range(rows).
+// write makes a Parquet file of the environment's directory from a select list over the row numbers i, and returns its path.
 func (e *environment) write(ctx context.Context, rows int, name, columns string) (path string, err error) {
 	path = filepath.Join(e.dir, name)
 	_, _, err = e.duckdbRun(ctx, false, fmt.Sprintf("COPY (SELECT %s FROM range(%d) t(i)) TO %s (FORMAT parquet)", columns, rows, duck.QuoteLiteral(path)))

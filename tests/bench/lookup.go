@@ -212,7 +212,7 @@ func (m *lookupSet) measure(ctx context.Context, e *environment, t *table, name 
 		if err != nil {
 			return 0, err
 		}
-		t.add(row{what: fmt.Sprintf("lookup of 10 values, %s, %d connections", name, clients), unit: "/s", ours: rates[1], other: rates[0], peer: "PostgreSQL",
+		t.add(row{what: fmt.Sprintf("lookup of 10 values, connections: %2d, %s", clients, name), unit: "/s", ours: rates[1], other: rates[0], peer: "PostgreSQL",
 			target: 0.5, notes: append([]string{"peak " + srv.peak()}, notes...)})
 	}
 	return bytes, nil

@@ -24,9 +24,9 @@ type environment struct {
 	rounds  int
 	scale   float64 // of row counts; 1 is what the targets are meant for
 	seed    uint64
-	seconds int // of one run of pgbench
-	servers int // started so far: names their directories
-	profile string
+	seconds int    // of one run of pgbench
+	servers int    // started so far: names their directories
+	profile string // directory for CPU profiles; empty: none
 }
 
 // rows is n scaled, at least 1.
@@ -72,7 +72,7 @@ func run(ctx context.Context) (err error) {
 	flag.IntVar(&e.threads, "threads", runtime.GOMAXPROCS(0), "threads of Tilehouse's and DuckDB's queries")
 	flag.IntVar(&e.seconds, "seconds", 2, "seconds of one pgbench run")
 	flag.StringVar(&e.binary, "binary", "", "a built tilehouse; empty: go build")
-	flag.StringVar(&e.profile, "profile", "", "`directory` for CPU profiles of the servers, one a server; empty: none")
+	flag.StringVar(&e.profile, "profile", "", "`directory` for CPU profiles of the servers that live longer, a file for every five seconds; empty: none")
 	flag.Parse()
 	if flag.NArg() > 0 || e.rounds < 1 || e.scale <= 0 || e.threads < 1 || e.seconds < 1 {
 		return errors.New("bad flags; see -h")

@@ -50,15 +50,11 @@ func timed(f func(ctx context.Context) error) side {
 // row is a line of the table: a pair of samples.
 type row struct {
 	what        string
-	unit        string // "s" or "ms", where less is better, or "/s", where more is
+	unit        string // "s", where less is better, or "/s", where more is
 	ours, other sample
-	peer        string  // what other is
-	target      float64 // the least ratio wanted; 0: none
-	// goal replaces the ratio's verdict where the target is not a ratio of the samples.
-	goal string
-	met  bool
-	// notes are peak memories, sizes, latencies.
-	notes []string
+	peer        string   // what other is
+	target      float64  // the least ratio wanted; 0: none
+	notes       []string // peak memories, processor times, sizes
 }
 
 func (r *row) ratios() sample {
@@ -83,20 +79,16 @@ func (t *table) add(r row) {
 }
 
 func (r *row) cells() []string {
-	ratio, verdict := "", r.goal
-	if q := r.ratios(); len(q) > 0 && r.goal == "" {
+	ratio, verdict := "–", "–"
+	if q := r.ratios(); len(q) > 0 {
 		ratio = spread(q, "×", 2)
-		if r.target > 0 {
-			verdict, r.met = fmt.Sprintf("≥ %g×", r.target), q.median() >= r.target
+		switch {
+		case r.target == 0:
+		case q.median() >= r.target:
+			verdict = fmt.Sprintf("≥ %g×: met", r.target)
+		default:
+			verdict = fmt.Sprintf("≥ %g×: **missed**", r.target)
 		}
-	}
-	switch {
-	case verdict == "":
-		verdict = "–"
-	case r.met:
-		verdict += ": met"
-	default:
-		verdict += ": **missed**"
 	}
 	other := "–"
 	if len(r.other) > 0 {
@@ -107,11 +99,8 @@ func (r *row) cells() []string {
 
 // figure prints a sample with a precision that suits its unit.
 func figure(s sample, unit string) string {
-	switch unit {
-	case "/s":
+	if unit == "/s" {
 		return spread(s, unit, 0)
-	case "ms":
-		return spread(s, " "+unit, 1)
 	}
 	return spread(s, " "+unit, 3)
 }

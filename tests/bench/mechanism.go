@@ -97,10 +97,10 @@ func mechanisms(ctx context.Context, e *environment, t *table) error {
 			{setting: "use_runs", what: "training join of few labels and many keys", read: joinSummary, values: joinValues},
 		}},
 		{denseDays, []mechanism{
-			{setting: "use_levels", what: "20 lookups of keys with 125,000 rows a day", read: lookupBatch(10, denseDays.keys, denseDays.keys)},
+			{setting: "use_levels", what: "20 lookups of keys with very many rows a day", read: lookupBatch(10, denseDays.keys, denseDays.keys)},
 		}},
 		{manyDays, []mechanism{
-			{setting: "use_partials", what: "training join of few labels and 100 rows a day", read: joinSummary, values: joinValues},
+			{setting: "use_partials", what: "training join of few labels and many days", read: joinSummary, values: joinValues},
 		}},
 	} {
 		if err := e.measureMechanisms(ctx, t, set.mechanismSet, set.of); err != nil {

@@ -108,8 +108,8 @@ func (e *environment) startTilehouse(ctx context.Context, data string, flags ...
 	return s, nil
 }
 
-// startProfile collects a CPU profile until the server is about to stop. Go's handler ends a profile only after the seconds
-// asked for, or when the client goes away, which loses it; so pieces of five seconds are kept, each in a file.
+// startProfile collects CPU profiles until the server is about to stop. Go's handler ends a profile only after the seconds
+// asked for; one that the client gives up is lost. So each file holds five seconds, and the last piece is not kept.
 func (s *tilehouse) startProfile(ctx context.Context, addr, file string) {
 	ctx, s.endProfile = context.WithCancel(ctx)
 	s.profiled = make(chan struct{})

@@ -112,7 +112,7 @@ func TestPgxTypes(t *testing.T) {
 				exec1(t, conn, fmt.Sprintf("CREATE TABLE o_%s (id bigint, v %s)", name, c.sql))
 				tables := []string{"ev_" + name, "o_" + name}
 				if mode == pgx.QueryExecModeSimpleProtocol && (c.sql == "bytea" || strings.HasSuffix(c.sql, "[]")) {
-					tables = tables[:1] // the literals '\x…' and '{…}' mean other things to DuckDB, which alone knows the column's type
+					tables = tables[:1] // the literals '\x…' and '{…}' mean other things to DuckDB, which alone knows the column's type, or have quotes
 				}
 				for j, v := range append(c.values, nil) {
 					exec1(t, conn, "INSERT INTO ev_"+name+" VALUES ($1, $2, '2024-01-01')", j, v)
@@ -122,7 +122,7 @@ func TestPgxTypes(t *testing.T) {
 					for _, table := range tables {
 						checkValue(t, conn, "SELECT v FROM "+table+" WHERE id = $1", v, j)
 					}
-					if v != nil {
+					if v != nil && len(tables) > 1 {
 						checkValue(t, conn, "SELECT $1::"+c.sql, v, v)
 					}
 				}

@@ -33,10 +33,12 @@ type world struct {
 	dir     string
 	writers []*writer
 	definer *definer
+	reader  *reader
 }
 
 func newWorld(t *testing.T, rng *rand.Rand) *world {
-	w := &world{dir: t.TempDir(), definer: &definer{rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), has: map[string]bool{"feat": true}}}
+	w := &world{dir: t.TempDir(), definer: &definer{rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), has: map[string]bool{"feat": true}},
+		reader: &reader{rng: rand.New(rand.NewPCG(rng.Uint64(), 1))}}
 	for i, kind := range []string{"insert", "insert", "insert", "transaction", "copy", "change", "change"} {
 		w.writers = append(w.writers, newWriter(int64(i+1), kind, rand.New(rand.NewPCG(rng.Uint64(), uint64(i)))))
 	}
@@ -143,6 +145,7 @@ func (w *world) work(s *servertest.Server, d time.Duration) {
 		all.Go(func() { wr.run(ctx, s.DSN()) })
 	}
 	all.Go(func() { w.definer.run(ctx, s.DSN()) })
+	all.Go(func() { w.reader.run(ctx, s.DSN()) })
 	time.Sleep(d)
 	s.Kill()
 	all.Wait()
@@ -195,8 +198,10 @@ func (w *world) check(t *testing.T, s *servertest.Server, round int, rng *rand.R
 		maps.Copy(live, got)
 		rows += len(got)
 	}
-	if w.definer.err != nil {
-		t.Errorf("round %d: %v", round, w.definer.err)
+	for _, err := range []error{w.definer.err, w.reader.err} {
+		if err != nil {
+			t.Errorf("round %d: %v", round, err)
+		}
 	}
 	w.checkFeatures(t, conn, round)
 	if !t.Failed() {

@@ -3,7 +3,7 @@
 //
 //	writers (INSERT, transactions, COPY, UPDATE, DELETE) ─┐
 //	definer (CREATE, REFRESH, DROP FEATURE) ──────────────┼─► server ◄── SIGKILL at a random moment
-//	event times run ahead: days are published ────────────┘     │ restart on the same directory
+//	reader; event times run ahead: days are published ────┘     │ restart on the same directory
 //	      models of what was acknowledged ──── compared with ───┘ rows, lookups, ASOF join, before and after a rebuild
 //
 // A writer owns its row ids, so its model is exact: the rows of all acknowledged transactions, and at most one transaction

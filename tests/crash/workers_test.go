@@ -284,3 +284,33 @@ func (d *definer) flip(has map[string]bool) {
 		has[d.pending] = true
 	}
 }
+
+// reader reads all rows again and again, which brings the tables that SQL reads up to what is committed while others build.
+type reader struct {
+	rng *rand.Rand
+	err error
+}
+
+func (r *reader) run(ctx context.Context, dsn string) {
+	conn, err := pgx.Connect(ctx, dsn)
+	if err != nil {
+		return
+	}
+	defer conn.Close(context.Background())
+	for ctx.Err() == nil {
+		var rows, ids int64
+		err := conn.QueryRow(ctx, "SELECT count(*), count(DISTINCT id) FROM ev").Scan(&rows, &ids)
+		var refused *pgconn.PgError
+		switch {
+		case errors.As(err, &refused):
+			r.err = fmt.Errorf("reading rows: %w", err)
+			return
+		case err != nil:
+			return
+		case rows != ids:
+			r.err = fmt.Errorf("%d rows have %d ids", rows, ids)
+			return
+		}
+		time.Sleep(time.Duration(r.rng.IntN(10)) * time.Millisecond)
+	}
+}

@@ -34,6 +34,8 @@ type world struct {
 	nextID   int64
 	offset   int64 // of its ids and keys: worlds that share a server and a table each have their own
 	shared   bool
+	files    bool // the relation is files, of which old contents are lost when they change
+	lost     int  // reads of older positions refused for that reason
 	features []feature
 	columns  map[string]*oracle.Feature
 	values   int // compared

@@ -1,0 +1,51 @@
+// Package materialize keeps everything that is derived from the log of record and from files: projections of event tables in
+// DuckDB, sorted runs and daily partials, online tiles. It evaluates features' expressions over source rows, builds groups,
+// lets the committer keep their tiles, folds the log's tail into runs, settles days, refreshes file sources, and rebuilds what
+// is missing.
+//
+//	CREATE, REFRESH FEATURE ─► Materialize ─► buildGroup: scan ─► runs, days ─► tiles ─► publish
+//	INSERT, UPDATE, DELETE ──► reclog ──────► Apply: tiles, in the batch of the commit
+//	read at a position ──────► Snapshot: runs + tail of the log, or View: tiles at the newest position
+//	days end, tails grow ────► Settle: tiles.Settle, Prune; flushTail ─► overlay ─► publishRuns
+//	REFRESH SOURCE ──────────► files added: overlay and tiles.Apply; removed or changed: buildGroup ─► one catalog version
+//	start ───────────────────► recover: remove garbage, check, catch up; repair what is missing in the background
+//
+// # Runs and the tail
+//
+// A group's manifest (document) holds rows of all versions of positions floor to Position, entries of days as of Position,
+// and tombstones: which row versions went, and when. The tail is what the log has after it, in memory, made as reads ask for
+// it. A read at p in between hides by tombstone and by row id what is not of p, so that one tail and one manifest serve all
+// positions from the floor on; a read below the floor replays the log.
+//
+// A tail of more than maxTailRows is folded into an overlay in the background: a rows segment and a days segment with an entry
+// for every (key, day) that a row came to or went from. Segments of similar size are merged (tierFan of a tier), so there are
+// some tens of them, however long the history. Tombstones are kept up to maxTombstones; then the rows are merged without the dead
+// and the floor rises.
+//
+// # Rules
+//
+//   - What readers use changes in one catalog version, written with the apply lock held, so that no commit falls in between.
+//   - A published Group and its manifest are immutable. A change makes a new one; live has the newest.
+//   - A statement's catalog may be older than live. Group, View.Source and segments.pin see to it that it reads runs which are
+//     still there, and tiles only where the committer kept them at the moment of the view.
+//   - Run files outlive their manifest by retireAfter and by every snapshot that has them pinned.
+//   - Locks are taken in the order build, apply, the catalog's, the tiles' writer; a tail's lock under any of them.
+//   - A file source's group shows no tiles while a refresh changes them; a crash leaves them at a position greater than the
+//     manifest's, and the next start builds the group anew.
+//
+// # Builds, cancelling, resuming
+//
+// A build streams: it holds the Builder's budget (Config.Memory), a batch of rows a segment, and the rows of one key. It shows in
+// Jobs. Cancelled or failed, it removes what it wrote; after a crash the next start does. Nothing of an unfinished build is used
+// by the next one, because its position is another; REFRESH FEATURE starts again.
+//
+// # What can be deleted
+//
+// The directory runs, spill, and projections.duckdb, while the server is down: runs are rebuilt in the background (reads scan the
+// relation meanwhile), projections at their first use.
+//
+// # What it does not do
+//
+// It knows no SQL statement, no window and no session. It does not keep a file source's removed rows: positions before a refresh
+// that found a file removed or changed are read from the files that are still there.
+package materialize
