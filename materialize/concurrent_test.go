@@ -25,7 +25,9 @@ func TestConcurrent(t *testing.T) {
 	var stop atomic.Bool
 	var all sync.WaitGroup
 	run := func(fn func(rng *rand.Rand)) {
+		mu.Lock()
 		rng := rand.New(rand.NewPCG(md.rng.Uint64(), 2))
+		mu.Unlock()
 		all.Go(func() {
 			for !stop.Load() && !t.Failed() {
 				fn(rng)

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"maps"
 
-	"github.com/tilehouse/tilehouse/storage/event"
-	"github.com/tilehouse/tilehouse/storage/runs"
+	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -35,7 +34,8 @@ func (m *Manager) flushTails(ctx context.Context, all bool) error {
 
 // flushTail lays the tail of a group's runs over them, and publishes the result in one catalog version. Row versions that
 // went stay in the runs, hidden by tombstones, so that older positions are still served; when there are more than
-// maxTombstones of them the rows are merged without them, and positions before are read from the log. The build lock is held.
+// maxTombstones of them the rows are merged without them, and positions before are read from the log. It reads the log, not the
+// tail in memory, and so holds the Builder's budget however much one commit brought. The build lock is held.
 func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 	cat := m.cfg.Catalog.Current()
 	b, err := baseOf(cat, g.Schema.Relation)
@@ -49,27 +49,13 @@ func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 		return nil
 	}
 	position := m.cfg.Log.Position()
-	v, err := m.tailAt(ctx, cat, b, g, position)
-	if err != nil {
+	size, err := m.changesAfter(ctx, b, g.Manifest.Position, position)
+	if err != nil || size == 0 || !all && size <= maxTailRows {
 		return err
 	}
-	size := v.rows + v.dead.len()
-	if size == 0 || !all && size <= maxTailRows {
-		return nil
-	}
-	position = v.upTo // a read may have brought it further
 	dead := maps.Clone(g.dead)
 	if dead == nil {
 		dead = map[uint64]uint64{}
-	}
-	for _, l := range v.dead {
-		maps.Copy(dead, l)
-	}
-	gone := map[string][]int64{}
-	for _, l := range v.days {
-		for k, d := range l {
-			gone[k] = joinDays(gone[k], d)
-		}
 	}
 	o := m.newOverlay(g)
 	floor := g.floor
@@ -79,10 +65,20 @@ func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 			return err
 		}
 		defer rows.Close()
-		if v.sorted != nil {
-			if err := addSorted(rows, v.sorted, g.Schema.Layout); err != nil {
-				return err
+		went, first, err := m.changes(ctx, cat, b, g.Schema, g.Manifest.Position, position, rows.Add)
+		if err != nil {
+			return err
+		}
+		maps.Copy(dead, went)
+		wanted := map[uint64]bool{} // of the runs
+		for id := range went {
+			if first == 0 || id < first {
+				wanted[id] = true
 			}
+		}
+		gone, err := m.daysOf(ctx, cat, b, g.Schema, wanted, g.Manifest.Position, position)
+		if err != nil {
+			return err
 		}
 		if err := rows.Finish(); err != nil {
 			return err
@@ -108,22 +104,20 @@ func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 	return nil
 }
 
-// addSorted adds the rows of a tail, whose keys are its groups'.
-func addSorted(b *runs.Builder, s *runs.Sorted, l event.Layout) error {
-	chunk := event.NewRows(l, overlayChunk)
-	var key []byte
-	for g := range s.Groups() {
-		key = s.AppendKey(key[:0], g)
-		for i := s.First[g]; i < s.First[g+1]; i++ {
-			if appendKeyed(chunk, key, s.Rows, i); chunk.N() == overlayChunk {
-				if err := b.Add(chunk); err != nil {
-					return err
-				}
-				chunk = event.NewRows(l, overlayChunk)
-			}
+// changesAfter counts the rows that came and went at positions after < p ≤ upTo, up to one more than a tail may have.
+func (m *Manager) changesAfter(ctx context.Context, b *schema.Relation, after, upTo uint64) (int, error) {
+	enough := errors.New("enough")
+	n := 0
+	err := m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), after, upTo, func(reclog.Version) error {
+		if n++; n > maxTailRows {
+			return enough
 		}
+		return nil
+	})
+	if errors.Is(err, enough) {
+		err = nil
 	}
-	return b.Add(chunk)
+	return n, err
 }
 
 // runsChange is new runs of a published group.

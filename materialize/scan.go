@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -76,8 +77,20 @@ func (m *Manager) scanAsOf(ctx context.Context, cat *schema.Catalog, g *schema.G
 	if err != nil {
 		return err
 	}
+	return m.LiveRows(ctx, b, position, func(rows *vector.Chunk, ids []int64) error {
+		out, err := m.eval.rows(ctx, cat, g, rows, ids)
+		if err != nil {
+			return err
+		}
+		return emit(out)
+	})
+}
+
+// LiveRows gives the rows of an event table that are live at a position, with their ids, by replaying the log. What emit is
+// given is its own to keep.
+func (m *Manager) LiveRows(ctx context.Context, b *schema.Relation, position uint64, emit func(rows *vector.Chunk, ids []int64) error) error {
 	dead := map[uint64]bool{}
-	err = m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), 0, position, func(v reclog.Version) error {
+	err := m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), 0, position, func(v reclog.Version) error {
 		if v.Delete {
 			dead[v.RowID] = true
 		}
@@ -100,12 +113,21 @@ func (m *Manager) scanAsOf(ctx context.Context, cat *schema.Catalog, g *schema.G
 				}
 			}
 		}
-		rows, err := m.eval.rows(ctx, cat, g, keep, ids)
-		if err != nil {
-			return err
-		}
-		return emit(rows)
+		return emit(keep, ids)
 	})
+}
+
+// RowsOver is a relation over a table that holds rows of its base, with their ids: what RelationSQL is over the projection.
+func RowsOver(cat *schema.Catalog, r *schema.Relation, table string) string {
+	return rowsSQL(cat, r, table)
+}
+
+// Base is the relation whose rows r's rows are: r itself, or the base of a view.
+func Base(cat *schema.Catalog, r *schema.Relation) *schema.Relation { return base(cat, r) }
+
+// AppendWithIDs appends rows and their ids to a table of those columns.
+func AppendWithIDs(conn *duck.Conn, catalog, table string, rows *vector.Chunk, ids []int64) error {
+	return appendWithIDs(conn, catalog, table, rows, ids)
 }
 
 // expectTable tells a job how many rows an event table has.

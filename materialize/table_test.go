@@ -1,6 +1,7 @@
 package materialize
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -84,6 +85,33 @@ func TestCompaction(t *testing.T) {
 		t.Errorf("%d run files, %d are named", len(files), named)
 	}
 	w.check(md.rows, md.rng, 1, 100, same)
+}
+
+// TestCommitBeyondMemory writes more in one commit than a tail may hold: it is folded into the runs all the same.
+func TestCommitBeyondMemory(t *testing.T) {
+	md := newModel(t)
+	w := newWorld(t)
+	w.table()
+	w.commit(md, 300, 8, 0)
+	w.feature(1, tableID, "v", true)
+	w.m.cfg.Memory = maxTailRows * tailRowBytes
+	w.commit(md, maxTailRows+5_000, 9, 20)
+	cat := w.reg.Current()
+	g := w.only()
+	if _, err := w.m.Snapshot(t.Context(), cat, g, w.log.Position()); !errors.Is(err, ErrTooManyRows) {
+		t.Fatal("a tail beyond the memory was made:", err)
+	}
+	must(t, w.m.Settle(t.Context()))
+	if p := w.only().Manifest.Position; p != w.log.Position() {
+		t.Fatal("runs at position", p)
+	}
+	live := md.rows[:0:0]
+	for _, r := range md.rows {
+		if r.gone == 0 {
+			live = append(live, r)
+		}
+	}
+	w.checkNewest(live, md, 1, same)
 }
 
 // TestStatementBeforeChange reads with a catalog from before the group was replaced and its files removed.

@@ -121,11 +121,9 @@ var ErrReplaced = errors.New("the feature's runs were replaced while the stateme
 // tailView is a tail as it was at some moment.
 type tailView struct {
 	upTo   uint64
-	first  uint64
 	sorted *runs.Sorted
 	dead   layers[uint64, uint64]
 	days   layers[string, []int64]
-	rows   int
 }
 
 // tailAt is a group's tail, brought up to a position at least.
@@ -141,7 +139,7 @@ func (m *Manager) tailAt(ctx context.Context, cat *schema.Catalog, b *schema.Rel
 	if t.rows.N()+t.dead.len() > maxTailRows {
 		m.poke()
 	}
-	return tailView{upTo: t.upTo, first: t.first, sorted: t.sorted, dead: t.dead, days: t.days, rows: t.rows.N()}, nil
+	return tailView{upTo: t.upTo, sorted: t.sorted, dead: t.dead, days: t.days}, nil
 }
 
 // dirty is Snapshot.Dirty.
@@ -206,12 +204,11 @@ func (m *Manager) firstAfter(ctx context.Context, b *schema.Relation, after, upT
 	return born, err
 }
 
-// extend adds the changes up to position to t, all of them or none.
-func (m *Manager) extend(ctx context.Context, cat *schema.Catalog, b *schema.Relation, t *tail, position uint64) error {
-	fresh := event.NewRows(t.schema.Layout, 0)
-	dead := map[uint64]uint64{}
-	first := t.first
-	err := m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), t.upTo, position, columnTypes(b), func(pos uint64, deleted []uint64, id uint64, ins *vector.Chunk) error {
+// changes gives the event rows of g that came at positions after < p ≤ upTo, and says which row ids went, when, and the least
+// row id that came (0: none).
+func (m *Manager) changes(ctx context.Context, cat *schema.Catalog, b *schema.Relation, g *schema.Group, after, upTo uint64, emit func(*event.Rows) error) (dead map[uint64]uint64, first uint64, err error) {
+	dead = map[uint64]uint64{}
+	err = m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), after, upTo, columnTypes(b), func(pos uint64, deleted []uint64, id uint64, ins *vector.Chunk) error {
 		for _, d := range deleted {
 			dead[d] = pos
 		}
@@ -221,17 +218,38 @@ func (m *Manager) extend(ctx context.Context, cat *schema.Catalog, b *schema.Rel
 		if first == 0 {
 			first = id
 		}
-		rows, err := m.eval.rows(ctx, cat, t.schema, ins, consecutive(id, ins.N))
+		rows, err := m.eval.rows(ctx, cat, g, ins, consecutive(id, ins.N))
 		if err != nil {
 			return err
 		}
+		return emit(rows)
+	})
+	return dead, first, err
+}
+
+// tailRowBytes is a bound of what a row of a tail takes beside its columns of variable length, twice over: as it came, and sorted.
+const tailRowBytes = 128
+
+// extend adds the changes up to position to t, all of them or none. Errors: ErrTooManyRows where one commit brought more than
+// the memory holds; the background folds them into the runs.
+func (m *Manager) extend(ctx context.Context, cat *schema.Catalog, b *schema.Relation, t *tail, position uint64) error {
+	fresh := event.NewRows(t.schema.Layout, 0)
+	dead, came, err := m.changes(ctx, cat, b, t.schema, t.upTo, position, func(rows *event.Rows) error {
 		for i := range rows.N() {
 			fresh.Append(rows, i)
+		}
+		if n := fresh.N() + t.rows.N(); n > maxTailRows && int64(n)*tailRowBytes > m.cfg.Memory {
+			m.poke()
+			return fmt.Errorf("%w: %d rows came after the feature's runs, and are being added to them", ErrTooManyRows, n)
 		}
 		return nil
 	})
 	if err != nil {
 		return err
+	}
+	first := t.first
+	if first == 0 {
+		first = came
 	}
 	// The days of rows that the tail itself holds are read from rows in any case.
 	wanted := map[uint64]bool{}

@@ -156,8 +156,8 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 	return r, nil
 }
 
-// shutdownGrace is how long running statements may take to end after SIGTERM.
-const shutdownGrace = 10 * time.Second
+// shutdownGrace is how long running statements may go on after SIGTERM before they are cancelled.
+const shutdownGrace = 3 * time.Second
 
 // wait serves until ctx ends, then ends the server and closes the engine.
 func (r *running) wait(ctx context.Context) error {
@@ -168,7 +168,11 @@ func (r *running) wait(ctx context.Context) error {
 	}
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
-	return errors.Join(r.server.Shutdown(end), r.engine.Close())
+	err := r.server.Shutdown(end)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // what still ran was cancelled, in order
+	}
+	return errors.Join(err, r.engine.Close())
 }
 
 func setPassword(ctx context.Context, eng *engine.Engine, password string) error {

@@ -8,6 +8,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -87,6 +88,9 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 		return fmt.Sprintf("(SELECT %s%s WHERE false)", nullColumns(r.Columns), hidden), nil
 	}
 	sql, err := b.s.e.mat.RelationSQL(b.ctx, b.cat, r, b.position)
+	if e := asError(err); e != nil && e.Code == codeDiskFull {
+		sql, err = b.replayed(r) // the projection cannot grow, but reads go on
+	}
 	if err != nil {
 		return "", asError(err)
 	}
@@ -103,6 +107,23 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 		cols = append(cols, rowIDName)
 	}
 	return fmt.Sprintf("(SELECT %s FROM %s)", strings.Join(cols, ", "), sql), nil
+}
+
+// replayed is an event table or a view of one from the log, in a temporary table of this statement.
+func (b *binder) replayed(r *schema.Relation) (string, error) {
+	base := materialize.Base(b.cat, r)
+	cols := make([]string, len(base.Columns))
+	for i, c := range base.Columns {
+		cols[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
+	}
+	table := b.s.temp("replayed")
+	if _, err := b.s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDName)); err != nil {
+		return "", err
+	}
+	err := b.s.e.mat.LiveRows(b.ctx, base, b.position, func(rows *vector.Chunk, ids []int64) error {
+		return materialize.AppendWithIDs(b.s.conn, "temp", table, rows, ids)
+	})
+	return materialize.RowsOver(b.cat, r, "temp.main."+table), err
 }
 
 const rowIDName = "__rowid"

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path"
 	"strings"
+	"syscall"
 
 	"github.com/tilehouse/tilehouse/functions"
 	"github.com/tilehouse/tilehouse/materialize"
@@ -84,6 +85,8 @@ func asError(err error) *session.Error {
 		return fail(codeCanceled, "canceling statement due to user request")
 	case errors.As(err, &ce):
 		return &session.Error{Code: ce.Code, Message: ce.Message, Detail: ce.Detail, Hint: ce.Hint}
+	case errors.Is(err, reclog.ErrDiskFull), errors.Is(err, syscall.ENOSPC), errors.As(err, &de) && strings.Contains(de.Message, "No space left on device"):
+		return hint(fail(codeDiskFull, "no space left in the data directory; nothing was written"), "Free space; reads go on, and writes work again as soon as there is room.")
 	case errors.As(err, &de) && strings.Contains(de.Message, rewrite.DivisionByZero):
 		return fail("22012", "division by zero")
 	case errors.As(err, &de):
@@ -92,8 +95,6 @@ func asError(err error) *session.Error {
 		return fail(codeUnique, "%s", ue.Error())
 	case errors.Is(err, reclog.ErrConflict):
 		return hint(fail(codeConflict, "could not serialize access: a row was changed by a transaction that committed first"), "Run the transaction again.")
-	case errors.Is(err, reclog.ErrDiskFull):
-		return hint(fail(codeDiskFull, "no space left in the data directory; nothing was written"), "Free space; reads go on, and writes work again as soon as there is room.")
 	case errors.Is(err, materialize.ErrNoRoot):
 		return hint(fail("42501", "%s", err), "Start the server with --file-root DIR.")
 	case errors.Is(err, materialize.ErrOutsideRoots):

@@ -110,7 +110,7 @@ func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectS
 				if it.GetTypeCast() != nil {
 					return false, nil, nil
 				}
-				if strings.ContainsAny(it.GetAConst().GetFval().GetFval(), ".eE") {
+				if integer := t.Kind == vector.Int16 || t.Kind == vector.Int32 || t.Kind == vector.Int64; integer && strings.ContainsAny(it.GetAConst().GetFval().GetFval(), ".eE") {
 					return false, nil, nil // 1.5 for an integer is rounded, as an assignment rounds
 				}
 				literal, err := s.appendConstant(v, it)

@@ -108,6 +108,7 @@ const reservedRule = "reserved_words"
 var reserved = map[string]bool{
 	"qualify": true, "pivot": true, "pivot_wider": true, "pivot_longer": true, "unpivot": true, "summarize": true, "describe": true,
 	"show": true, "lambda": true, "asof": true, "anti": true, "semi": true, "positional": true,
+	"at": true, "glob": true, "by": true, "unpack": true,
 }
 
 // finish puts the replacements into the text, and quotes around reserved names. It works on tokens, so that it changes no literal.

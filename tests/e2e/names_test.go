@@ -10,7 +10,7 @@ import (
 func TestNames(t *testing.T) {
 	w := newWorldAt(t, newRand(t), worldOptions{base: time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC).UnixMicro()})
 	for i, name := range []string{"at", "qualify", "pivot", "unpivot", "pivot_longer", "pivot_wider", "lambda", "describe", "show", "summarize", "semi", "anti", "positional",
-		"asof", "glob", "map", "struct", "macro", "sample", "exclude", "columns", "value", "rows", "type", "groups", "try_cast"} {
+		"asof", "glob", "map", "struct", "macro", "sample", "exclude", "columns", "value", "rows", "type", "groups", "try_cast", "by", "generated", "unpack"} {
 		t.Run(name, func(t *testing.T) {
 			w.t = t
 			w.exec(fmt.Sprintf("CREATE TABLE t%d (%s bigint, x bigint, ts timestamptz NOT NULL) WITH (event_time = 'ts')", i, name))
@@ -18,10 +18,10 @@ func TestNames(t *testing.T) {
 			w.exec(fmt.Sprintf("INSERT INTO t%d (%s, x, ts) VALUES (1, 5, '2024-02-01')", i, name))
 			w.exec(fmt.Sprintf("CREATE FEATURE f%d ON e%d AS SELECT %s, sum(x) FROM t%d WHERE %s > 0 GROUP BY %s WINDOW 7 DAYS", i, i, name, i, name, name))
 			w.exec(fmt.Sprintf("INSERT INTO t%d (%s, x, ts) VALUES (1, 6, '2024-02-02')", i, name))
-			w.exec("SET tilehouse.read_time = '2024-02-03Z'")
+			w.exec("SET tilehouse.read_time = '2024-02-03 00:00:00Z'")
 			for _, sql := range []string{
 				fmt.Sprintf("SELECT f%d AS v FROM e%d WHERE %s = 1", i, i, name),
-				fmt.Sprintf("SELECT f.f%d AS v FROM (VALUES (1::bigint, '2024-02-03Z'::timestamptz)) l(%s, moment) ASOF JOIN e%d f ON f.%s = l.%s AND l.moment > f.ts", i, name, i, name, name),
+				fmt.Sprintf("SELECT f.f%d AS v FROM (VALUES (1::bigint, '2024-02-03 00:00:00Z'::timestamptz)) l(%s, moment) ASOF JOIN e%d f ON f.%s = l.%s AND l.moment > f.ts", i, name, i, name, name),
 				fmt.Sprintf("SELECT sum(l.%s) + 10 AS v FROM t%d l WHERE l.%s = 1 AND x = 5", name, i, name),
 			} {
 				want := "11"

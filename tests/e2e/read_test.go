@@ -236,6 +236,10 @@ func (w *world) online(entity string, t int64, keys []key, asOf int64) {
 		for _, k := range keys {
 			list = append(list, fmt.Sprint(k.k))
 		}
+		if asOf == 0 && w.r.IntN(2) == 0 {
+			from = "features_at('" + entity + "', '" + stamp(t) + "')"
+			w.query(true, "RESET tilehouse.read_time")
+		}
 		rows = w.query(true, "SELECT * FROM "+from+" WHERE k IN ("+strings.Join(list, ", ")+")")
 	default:
 		var list []int64
