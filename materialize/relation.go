@@ -160,22 +160,3 @@ func eventSQL(c *schema.Catalog, g *schema.Group, rows string) string {
 	}
 	return fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(items, ", "), rowsSQL(c, r, rows), strings.Join(conds, " AND "))
 }
-
-// eventTypes are the types of eventSQL's columns.
-func eventTypes(c *schema.Catalog, g *schema.Group) []vector.Type {
-	var out []vector.Type
-	for _, k := range g.Keys {
-		out = append(out, k.Type)
-	}
-	out = append(out, vector.T(vector.TimestampTZ), vector.T(vector.Int64))
-	if g.Layout.Tie {
-		b := base(c, c.Relations[g.Relation])
-		for _, k := range b.PrimaryKey {
-			out = append(out, b.Columns[b.ColumnIndex(k)].Type)
-		}
-	}
-	for _, col := range g.Columns {
-		out = append(out, col.Type)
-	}
-	return out
-}
