@@ -16,6 +16,7 @@ type Flags struct {
 	NoRuns     bool // scan and sort the relation's rows for each read
 	NoPartials bool // fold rows where daily partials exist
 	NoTiles    bool // read runs where tiles exist
+	NoLevels   bool // fold rows where the online store has states of part of a day
 }
 
 // RunsServe reports whether a group's runs hold what a read at a position needs: row versions that went before the floor
@@ -104,6 +105,7 @@ func (v *View) Source(g *Group, asOf *uint64, flags Flags, stats *event.ReadStat
 		s.position = *asOf
 	case g.Tiles != nil && g.Schema.Ready && !flags.NoTiles && v.steady(g.Schema.ID):
 		s.online = v.tiles.Reader(g.Tiles, stats)
+		s.online.NoLevels = flags.NoLevels
 	}
 	return s
 }

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -63,6 +64,8 @@ type Engine struct {
 	db      *duck.DB
 	tiles   *tiles.Store
 	mat     *materialize.Manager
+
+	assigned atomic.Int64 // newest time given to a row by now(), microseconds
 }
 
 // Open opens or creates a data directory. Errors: one in use, one written by a newer version, a bad file root, too little memory.
@@ -143,6 +146,16 @@ func (e *Engine) Connect(_ context.Context, info session.ConnectInfo) (session.S
 
 // now is the clock in microseconds.
 func (e *Engine) now() int64 { return e.cfg.Clock().UnixMicro() }
+
+// noteAssigned remembers the newest time that the server gave to a row.
+func (e *Engine) noteAssigned(t int64) {
+	for old := e.assigned.Load(); t > old && !e.assigned.CompareAndSwap(old, t); old = e.assigned.Load() {
+	}
+}
+
+// readTime is the instant of an online read: the clock, and past every time that the server itself gave to a row, so that a
+// row inserted with now() counts in the next lookup although the cut is strict.
+func (e *Engine) readTime() int64 { return max(e.now(), e.assigned.Load()+1) }
 
 // commit writes changes as one transaction of the log.
 func (e *Engine) commit(ctx context.Context, changes []reclog.Change) error {

@@ -24,8 +24,9 @@ type insertPlan struct {
 	rows [][]insertValue
 }
 
-// insertValue is a parameter ($n, from 1) or a constant value of the target's type (nil: the default).
+// insertValue is a parameter ($n, from 1), the transaction's time, or a constant value of the target's type (nil: the default).
 type insertValue struct {
+	now      bool
 	param    int
 	constant *vector.Vector
 }
@@ -105,6 +106,8 @@ func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectS
 				}
 				params[n-1] = t
 				row[i].param = n
+			case t.Kind == vector.TimestampTZ && isNow(it):
+				row[i].now = true
 			default:
 				v := vector.New(t, 1)
 				if it.GetTypeCast() != nil {
@@ -138,6 +141,8 @@ func (s *Session) runValues(ctx context.Context, p *insertPlan, args []*vector.V
 		for i, d := range defaults {
 			at := slices.Index(p.targets, i)
 			switch {
+			case at >= 0 && row[at].now:
+				ch.Cols[i].AppendInt(s.assignedTime())
 			case at < 0 || row[at].param == 0 && row[at].constant == nil:
 				appendDefault(ch.Cols[i], d)
 			case row[at].param > 0:
@@ -157,6 +162,29 @@ func (s *Session) runValues(ctx context.Context, p *insertPlan, args []*vector.V
 	return noRows{fmt.Sprintf("INSERT 0 %d", ch.N)}, nil
 }
 
+// isNow reports whether an expression is now() or CURRENT_TIMESTAMP: the time at which the transaction began.
+func isNow(n *pg_query.Node) bool {
+	if v := n.GetSqlvalueFunction(); v != nil {
+		return v.Op == pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP
+	}
+	f := n.GetFuncCall()
+	return f != nil && len(f.Args) == 0 && len(f.Funcname) == 1 && f.Funcname[0].GetString_().GetSval() == "now"
+}
+
+// assignedTime is the transaction's time, in microseconds, as a value that the server gives to a row. Online reads are made
+// past the newest such value.
+func (s *Session) assignedTime() int64 {
+	t := s.e.now()
+	if s.tx != nil {
+		if s.tx.began == 0 {
+			s.tx.began = t
+		}
+		t = s.tx.began
+	}
+	s.e.noteAssigned(t)
+	return t
+}
+
 func appendDefault(v *vector.Vector, d *vector.Vector) {
 	if d == nil {
 		v.AppendNull()
@@ -170,7 +198,12 @@ func appendDefault(v *vector.Vector, d *vector.Vector) {
 func (s *Session) defaults(ctx context.Context, r *schema.Relation, targets []int) ([]*vector.Vector, error) {
 	out := make([]*vector.Vector, len(r.Columns))
 	for i, c := range r.Columns {
-		if c.Default == "" {
+		if c.Default == "" || slices.Contains(targets, i) && len(targets) == len(r.Columns) {
+			continue
+		}
+		if d := strings.ToLower(c.Default); c.Type.Kind == vector.TimestampTZ && (d == "now()" || d == "current_timestamp") {
+			out[i] = vector.New(c.Type, 1)
+			out[i].AppendInt(s.assignedTime())
 			continue
 		}
 		sql := fmt.Sprintf("SELECT CAST(%s AS %s)", c.Default, c.Type.DuckDB())

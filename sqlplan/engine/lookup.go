@@ -180,5 +180,5 @@ func (s *Session) readTime() int64 {
 			return t
 		}
 	}
-	return s.e.now()
+	return s.e.readTime()
 }

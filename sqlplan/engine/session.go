@@ -129,5 +129,5 @@ func (s *Session) statementContext(ctx context.Context) (context.Context, contex
 // readFlags are the mechanisms that the session's settings switch off.
 func (s *Session) readFlags() materialize.Flags {
 	off := func(name string) bool { return s.set[name] == "off" }
-	return materialize.Flags{NoRuns: off("tilehouse.use_runs"), NoPartials: off("tilehouse.use_partials"), NoTiles: off("tilehouse.use_row_packs")}
+	return materialize.Flags{NoRuns: off("tilehouse.use_runs"), NoPartials: off("tilehouse.use_partials"), NoTiles: off("tilehouse.use_row_packs"), NoLevels: off("tilehouse.use_levels")}
 }

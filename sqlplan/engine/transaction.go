@@ -14,8 +14,9 @@ import (
 type transaction struct {
 	failed   bool
 	implicit bool
-	duck     bool // DuckDB's transaction has begun
-	ordinary bool // ordinary tables were written
+	duck     bool  // DuckDB's transaction has begun
+	ordinary bool  // ordinary tables were written
+	began    int64 // what now() is in it, microseconds; 0: not asked yet
 	events   []*pendingRows
 }
 

@@ -49,6 +49,9 @@ type Reader struct {
 	cached  bool
 	version uint64
 
+	// NoLevels reads the rows of every pack where states of part of a day exist: for tests and benchmarks.
+	NoLevels bool
+
 	meta     *groupMeta
 	key      []byte
 	rec      *record
@@ -245,7 +248,7 @@ func (r *Reader) walk(day int64, level int, bucket, lo, hi int64, iv event.Inter
 			break
 		}
 		end := min(start+(1<<shift), event.Day)
-		if lo <= start && end <= hi {
+		if lo <= start && end <= hi && !r.NoLevels {
 			err = r.state(event.PieceLevel, kids, i, daySpan(day, start, end), v)
 		} else {
 			err = r.walk(day, level+1, kids.ids[i], max(lo, start), min(hi, end), iv, v)
