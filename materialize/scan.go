@@ -55,56 +55,19 @@ func (m *Manager) scan(ctx context.Context, cat *schema.Catalog, g *schema.Group
 	}
 	defer res.Close()
 	out := event.NewRows(g.Layout, 0)
-	return at, readAhead(res, func(ch *vector.Chunk) error {
+	for {
+		ch, err := res.Next()
+		if err != nil {
+			return 0, err
+		}
+		if ch == nil {
+			return at, nil
+		}
 		eventRows(g.Layout, ch, ids, len(b.PrimaryKey), out)
-		return emit(out)
-	})
-}
-
-// readAheadChunks is how many chunks of a scan are read before they are taken.
-const readAheadChunks = 4
-
-// readAhead gives the chunks of a result to take, on the calling goroutine, while the next ones are being read: a fetch works
-// in the goroutine that asks for it, and would leave the taker idle. A chunk is valid during the call.
-func readAhead(res *duck.Rows, take func(*vector.Chunk) error) error {
-	free := make(chan *vector.Chunk, readAheadChunks)
-	full := make(chan *vector.Chunk, readAheadChunks)
-	stop := make(chan struct{})
-	var failed error // of the reader; read once full is closed
-	types := make([]vector.Type, 0, len(res.Columns()))
-	for _, c := range res.Columns() {
-		types = append(types, c.Type)
-	}
-	for range readAheadChunks {
-		free <- vector.NewChunk(types, 0)
-	}
-	go func() {
-		defer close(full)
-		for {
-			ch, err := res.Next()
-			if err != nil || ch == nil {
-				failed = err
-				return
-			}
-			select {
-			case copied := <-free:
-				copied.Set(ch)
-				full <- copied // never blocks: there are no more chunks than places
-			case <-stop:
-				return
-			}
+		if err := emit(out); err != nil {
+			return 0, err
 		}
-	}()
-	for ch := range full {
-		if err := take(ch); err != nil {
-			close(stop)
-			for range full { // the reader ends before its result is closed
-			}
-			return err
-		}
-		free <- ch
 	}
-	return failed
 }
 
 // scanAsOf is scan at a position before the newest of an event table: the log is replayed, because the projection holds

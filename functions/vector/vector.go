@@ -244,30 +244,3 @@ func (v *Vector) MemBytes() int {
 	}
 	return n
 }
-
-// Set makes v a copy of src, which has the same type. v keeps its buffers and shares none.
-func (v *Vector) Set(src *Vector) {
-	v.N = src.N
-	v.Valid = nil
-	if src.Valid != nil {
-		v.Valid = append([]uint64(nil), src.Valid...)
-	}
-	v.I64 = append(v.I64[:0], src.I64...)
-	v.F64 = append(v.F64[:0], src.F64...)
-	v.I128 = append(v.I128[:0], src.I128...)
-	if src.Off != nil {
-		v.Off = append(v.Off[:0], src.Off...)
-	}
-	v.Data = append(v.Data[:0], src.Data...)
-	for i, c := range src.Child {
-		v.Child[i].Set(c)
-	}
-}
-
-// Set makes c a copy of src, whose columns have the same types.
-func (c *Chunk) Set(src *Chunk) {
-	c.N = src.N
-	for i, v := range src.Cols {
-		c.Cols[i].Set(v)
-	}
-}
