@@ -165,7 +165,10 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 		return "", at(hint(fail(codeUnsupported, "connector %q is not supported", c), "WITH (connector = 'file', path = '…', event_time = '…')"), st.Text, st.Options["connector"].ValuePosition)
 	}
 	r := &schema.Relation{Name: st.Name.Name, Kind: schema.FileSource, SQL: st.Text, PrimaryKey: st.PrimaryKey, EventTime: o.text("event_time", "")}
-	r.File = &schema.File{Path: o.text("path", ""), RefreshEvery: o.duration("refresh_every", 0, 1_000_000)}
+	r.File = &schema.File{Path: o.text("path", "")}
+	if v, ok := st.Options["refresh_every"]; ok {
+		o.refuse(v, codeUnsupported, "option %q is not supported yet: a source is refreshed by REFRESH SOURCE", "refresh_every")
+	}
 	r.Lateness = o.duration("lateness", 0, 0)
 	if r.File.Path == "" {
 		return "", at(hint(fail(codeInvalidParameter, "a file source needs a path"), "WITH (connector = 'file', path = 'lake/**/*.parquet', event_time = 'ts')"), st.Text, st.Name.Position)

@@ -50,7 +50,6 @@ type File struct {
 	Path            string            `json:"path"`   // a glob, relative to a file root
 	Format          string            `json:"format"` // "parquet" or "csv"
 	Options         map[string]string `json:"options,omitempty"`
-	RefreshEvery    int64             `json:"refresh_every,omitempty"` // microseconds; 0: on REFRESH SOURCE only
 	CompleteThrough int64             `json:"complete_through,omitempty"`
 	Files           []FileVersion     `json:"files"` // every content ever read, ascending by ID
 }
