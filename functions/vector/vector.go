@@ -196,6 +196,42 @@ func (v *Vector) AppendFrom(src *Vector, i int) {
 	}
 }
 
+// AppendRange appends the values from ≤ i < to of src, which has the same type; whole buffers are copied where no value is
+// NULL. An empty range may have any ends.
+func (v *Vector) AppendRange(src *Vector, from, to int) {
+	if from >= to {
+		return
+	}
+	if !v.HasNulls() && !src.HasNulls() {
+		switch v.Type.Buffer() {
+		case BufI64:
+			v.I64 = append(v.I64, src.I64[from:to]...)
+			v.N += to - from
+			return
+		case BufF64:
+			v.F64 = append(v.F64, src.F64[from:to]...)
+			v.N += to - from
+			return
+		case BufI128:
+			v.I128 = append(v.I128, src.I128[from:to]...)
+			v.N += to - from
+			return
+		case BufBytes:
+			base := uint32(len(v.Data)) - src.Off[from]
+			v.Data = append(v.Data, src.Data[src.Off[from]:src.Off[to]]...)
+			for _, o := range src.Off[from+1 : to+1] {
+				v.Off = append(v.Off, o+base)
+			}
+			v.N += to - from
+			return
+		case BufNested, BufNone:
+		}
+	}
+	for i := from; i < to; i++ {
+		v.AppendFrom(src, i)
+	}
+}
+
 // Chunk is columns of equal length N.
 type Chunk struct {
 	N    int

@@ -41,37 +41,6 @@ func pick[T any](dst, src []T, sel []uint32) []T {
 	return dst
 }
 
-// appendRange appends the values from ≤ i < to of src to dst, which has the same type.
-func appendRange(dst, src *vector.Vector, from, to int) {
-	if !dst.HasNulls() && !src.HasNulls() {
-		switch dst.Type.Buffer() {
-		case vector.BufI64:
-			dst.I64 = append(dst.I64, src.I64[from:to]...)
-			dst.N += to - from
-			return
-		case vector.BufF64:
-			dst.F64 = append(dst.F64, src.F64[from:to]...)
-			dst.N += to - from
-			return
-		case vector.BufI128:
-			dst.I128 = append(dst.I128, src.I128[from:to]...)
-			dst.N += to - from
-			return
-		case vector.BufBytes:
-			base := uint32(len(dst.Data)) - src.Off[from]
-			dst.Data = append(dst.Data, src.Data[src.Off[from]:src.Off[to]]...)
-			for i := from + 1; i <= to; i++ {
-				dst.Off = append(dst.Off, src.Off[i]+base)
-			}
-			dst.N += to - from
-			return
-		}
-	}
-	for i := from; i < to; i++ {
-		dst.AppendFrom(src, i)
-	}
-}
-
 // appendRows appends the rows from ≤ i < to of src to dst, without their keys. Row ids are appended where dst has them.
 func appendRows(dst, src *event.Rows, from, to int) {
 	dst.TS = append(dst.TS, src.TS[from:to]...)
@@ -79,10 +48,10 @@ func appendRows(dst, src *event.Rows, from, to int) {
 		dst.RowID = append(dst.RowID, src.RowID[from:to]...)
 	}
 	if dst.Tie != nil {
-		appendRange(dst.Tie, src.Tie, from, to)
+		dst.Tie.AppendRange(src.Tie, from, to)
 	}
 	for c := range dst.Cols {
-		appendRange(dst.Cols[c], src.Cols[c], from, to)
+		dst.Cols[c].AppendRange(src.Cols[c], from, to)
 	}
 }
 

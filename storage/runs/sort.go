@@ -262,11 +262,11 @@ func (s *Sorter) scatter(b *Builder, blocks []*block, n int) {
 		}
 		for _, bl := range blocks {
 			if l.Tie {
-				appendRange(all.Tie, bl.rows.Tie, 0, bl.n())
+				all.Tie.AppendRange(bl.rows.Tie, 0, bl.n())
 			}
 			for c, v := range all.Cols {
 				if v != nil {
-					appendRange(v, bl.rows.Cols[c], 0, bl.n())
+					v.AppendRange(bl.rows.Cols[c], 0, bl.n())
 				}
 			}
 		}

@@ -54,45 +54,10 @@ func appendRows(dst, src *event.Rows, from, to int) {
 	dst.TS = append(dst.TS, src.TS[from:to]...)
 	dst.RowID = append(dst.RowID, src.RowID[from:to]...)
 	if dst.Tie != nil {
-		appendVector(dst.Tie, src.Tie, from, to)
+		dst.Tie.AppendRange(src.Tie, from, to)
 	}
 	for c := range dst.Cols {
-		appendVector(dst.Cols[c], src.Cols[c], from, to)
-	}
-}
-
-// appendVector appends values from ≤ i < to of src; whole buffers are copied where no value is NULL.
-func appendVector(dst, src *vector.Vector, from, to int) {
-	if from >= to {
-		return
-	}
-	if !dst.HasNulls() && !src.HasNulls() {
-		switch dst.Type.Buffer() {
-		case vector.BufI64:
-			dst.I64 = append(dst.I64, src.I64[from:to]...)
-			dst.N += to - from
-			return
-		case vector.BufF64:
-			dst.F64 = append(dst.F64, src.F64[from:to]...)
-			dst.N += to - from
-			return
-		case vector.BufI128:
-			dst.I128 = append(dst.I128, src.I128[from:to]...)
-			dst.N += to - from
-			return
-		case vector.BufBytes:
-			base := uint32(len(dst.Data)) - src.Off[from]
-			dst.Data = append(dst.Data, src.Data[src.Off[from]:src.Off[to]]...)
-			for _, o := range src.Off[from+1 : to+1] {
-				dst.Off = append(dst.Off, o+base)
-			}
-			dst.N += to - from
-			return
-		case vector.BufNested, vector.BufNone:
-		}
-	}
-	for i := from; i < to; i++ {
-		dst.AppendFrom(src, i)
+		dst.Cols[c].AppendRange(src.Cols[c], from, to)
 	}
 }
 
@@ -186,7 +151,7 @@ func appendColumn(dst []byte, v *vector.Vector) []byte {
 		for _, c := range v.Child {
 			// A vector's first offset need not be 0, and elements beyond the last are not its own.
 			own := vector.New(c.Type, c.N)
-			appendVector(own, c, int(v.Off[0]), int(v.Off[v.N]))
+			own.AppendRange(c, int(v.Off[0]), int(v.Off[v.N]))
 			dst = appendColumn(dst, own)
 		}
 	case vector.BufNone:
