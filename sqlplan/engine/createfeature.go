@@ -270,7 +270,7 @@ func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *bou
 		Put:   putFeature,
 		Again: again,
 		Notice: func(text string) {
-			session.Notify(ctx, session.Notice{Severity: "NOTICE", Code: "00000", Message: text})
+			session.Notify(ctx, session.Notice{Severity: "INFO", Code: "00000", Message: text})
 		},
 	})
 	if e := asError(err); e != nil && strings.HasPrefix(e.Code, "22") { // a row that an expression cannot be computed of
