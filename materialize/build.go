@@ -79,7 +79,7 @@ func (m *Manager) Materialize(ctx context.Context, req Request) error {
 		def.Online, def.Retain, def.Lifetime = true, max(def.Retain, micros), def.Lifetime || lifetime
 	}
 	f.Group = def.ID
-	job := m.jobs.begin(f.Name, def.ID)
+	job := m.jobs.begin(f.Name, f.Relation, def.ID)
 	job.notice = req.Notice
 	err = m.replace(ctx, def, old, job, func(c *schema.Catalog) error {
 		if old != nil {
@@ -130,11 +130,17 @@ func (m *Manager) buildGroup(ctx context.Context, cat *schema.Catalog, def *sche
 	if err != nil {
 		return nil, err
 	}
+	total := int64(0)
 	if b.Kind == schema.FileSource {
-		job.expect(liveRows(b.File, position))
-	} else if err := m.expectTable(ctx, b, position, job); err != nil {
+		total = liveRows(b.File, position)
+	} else if total, err = m.tableRows(ctx, b, position); err != nil {
 		return nil, err
 	}
+	passes := 2 // the rows are written, and folded into days
+	if def.Online {
+		passes++
+	}
+	job.expect(total, 0, passes)
 	if err := m.buildRuns(ctx, cat, g, position, job); err != nil {
 		return g, err
 	}
@@ -161,6 +167,7 @@ func (g *Group) seal(position uint64) error {
 func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, position uint64, job *job) error {
 	g.Manifest = &runs.Manifest{Layout: g.Schema.Layout, Partials: len(g.Partials), Partitions: runs.DefaultPartitions}
 	o := m.newOverlay(g)
+	o.job = job
 	defer func() { g.Manifest = &o.man }()
 	b, err := o.builder()
 	if err != nil {
@@ -169,7 +176,7 @@ func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, 
 	defer b.Close()
 	job.stage("reading rows")
 	at, err := m.scan(ctx, cat, g.Schema, position, false, func(rows *event.Rows) error {
-		job.add(int64(rows.N()))
+		job.read(rows)
 		g.marks.see(rows)
 		return b.Add(rows)
 	})

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tilehouse/tilehouse/storage/event"
 )
 
 // maxJobs bounds the finished jobs that are remembered.
@@ -14,16 +16,22 @@ const maxJobs = 100
 
 // Job is what is known of one build, as tilehouse.jobs shows it.
 type Job struct {
-	ID      int64
-	Object  string // the feature or source that asked for it
-	Group   uint32
-	Stage   string // what it does now; "done", "failed" or "cancelled" at the end
-	Rows    int64  // rows read
-	Total   int64  // rows there are to read, from the files' metadata or the table; 0 where it is not known
-	Keys    int64  // keys loaded into the online store
-	Started time.Time
-	Ended   time.Time // zero while it runs
-	Error   string
+	ID       int64
+	Object   string // the feature or source that asked for it
+	Relation uint32 // that it reads
+	Group    uint32
+	Stage    string         // what it does now; "done", "failed" or "cancelled" at the end
+	Rows     int64          // rows read
+	Kept     int64          // rows that an interrupted build had read, and that are not read again
+	Total    int64          // rows there are to read, Kept included, from the files' metadata or the table; 0 where it is not known
+	Keys     int64          // keys loaded into the online store
+	Span     event.Interval // times of the rows read; Lo ≥ Hi before the first
+	Started  time.Time
+	Ended    time.Time // zero while it runs
+	Error    string
+
+	// Work is counted in rows times passes over them: reading, writing runs, folding days, loading tiles.
+	work, workTotal, workKept float64
 }
 
 // jobs are the builds of a manager: running ones and the last that ended.
@@ -47,31 +55,32 @@ type job struct {
 // noticeEvery is the time between two notices of a build's progress; a shorter build gives none.
 const noticeEvery = 2 * time.Second
 
-// tell gives a notice if it is time for one. j.mu is held, so that notices come in order.
-func (j *job) tell() {
-	now := time.Now()
-	if j.notice == nil || now.Sub(j.told) < noticeEvery {
-		return
+// Text is a job's progress in words.
+func (j *Job) Text(now time.Time) string {
+	text := fmt.Sprintf("%s: %s, %d rows", j.Object, j.Stage, j.Rows+j.Kept)
+	if j.Total > 0 {
+		text += fmt.Sprintf(" of %d", j.Total)
 	}
-	j.told = now
-	text := fmt.Sprintf("%s: %s, %d rows", j.j.Object, j.j.Stage, j.j.Rows)
-	if p, ok := j.j.Percent(); ok {
-		text += fmt.Sprintf(" of %d (%.0f %%)", j.j.Total, p)
+	if j.Kept > 0 {
+		text += fmt.Sprintf(" (%d kept from before)", j.Kept)
 	}
-	if j.j.Keys > 0 {
-		text += fmt.Sprintf(", %d keys", j.j.Keys)
+	if j.Keys > 0 {
+		text += fmt.Sprintf(", %d keys", j.Keys)
 	}
-	if left, ok := j.j.Left(now); ok && left > 0 {
-		text += fmt.Sprintf(", %.0f rows/s, %s left", j.j.Rate(now), left.Round(time.Second))
+	if p, ok := j.Percent(); ok {
+		text += fmt.Sprintf(", %.0f %%", p)
 	}
-	j.notice(text)
+	if left, ok := j.Left(now); ok && left > 0 {
+		text += fmt.Sprintf(", %.0f rows/s, %s left", j.Rate(now), left.Round(time.Second))
+	}
+	return text
 }
 
-func (js *jobs) begin(object string, group uint32) *job {
+func (js *jobs) begin(object string, relation, group uint32) *job {
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	js.next++
-	j := &job{watch: js.watch, told: time.Now(), j: Job{ID: js.next, Object: object, Group: group, Stage: "starting", Started: time.Now()}}
+	j := &job{watch: js.watch, told: time.Now(), j: Job{ID: js.next, Object: object, Relation: relation, Group: group, Stage: "starting", Started: time.Now(), Span: noSpan}}
 	js.list = append(js.list, j)
 	if len(js.list) > maxJobs {
 		js.list = slices.Delete(js.list, 0, 1)
@@ -79,39 +88,89 @@ func (js *jobs) begin(object string, group uint32) *job {
 	return j
 }
 
-func (j *job) stage(s string) {
+// change changes what is known of a job, and tells the client if it is time to. The client is told without the lock: it may
+// be slow to take it.
+func (j *job) change(f func(*Job)) {
+	if j == nil {
+		return
+	}
 	j.mu.Lock()
-	j.j.Stage = s
+	f(&j.j)
+	now := time.Now()
+	text := ""
+	if j.notice != nil && now.Sub(j.told) >= noticeEvery {
+		j.told, text = now, j.j.Text(now)
+	}
 	j.mu.Unlock()
-	if j.watch != nil {
+	if text != "" {
+		j.notice(text)
+	}
+}
+
+func (j *job) stage(s string) {
+	j.change(func(k *Job) { k.Stage = s })
+	if j != nil && j.watch != nil {
 		j.watch(s)
 	}
 }
 
-func (j *job) add(rows int64) { j.mu.Lock(); j.j.Rows += rows; j.tell(); j.mu.Unlock() }
+// expect says how many rows there are to read, of which kept were read before, and how often they are passed over after that.
+func (j *job) expect(total, kept int64, passes int) {
+	j.change(func(k *Job) {
+		k.Total, k.Kept = total, kept
+		k.work, k.workKept, k.workTotal = float64(kept), float64(kept), float64(total)*float64(1+passes)
+	})
+}
 
-func (j *job) expect(rows int64) { j.mu.Lock(); j.j.Total = rows; j.mu.Unlock() }
+// read counts rows read.
+func (j *job) read(rows *event.Rows) {
+	j.change(func(k *Job) {
+		k.Rows += int64(rows.N())
+		k.work += float64(rows.N())
+		k.see(rows.TS)
+	})
+}
 
-func (j *job) key() { j.mu.Lock(); j.j.Keys++; j.tell(); j.mu.Unlock() }
+// noSpan is the span of no rows.
+var noSpan = event.Interval{Lo: maxTime, Hi: event.Forever}
+
+func (k *Job) see(ts []int64) {
+	for _, t := range ts {
+		k.Span.Lo, k.Span.Hi = min(k.Span.Lo, t), max(k.Span.Hi, t+1)
+	}
+}
+
+// passed counts a part of a pass over the rows, 0 to 1.
+func (j *job) passed(part float64) {
+	j.change(func(k *Job) { k.work += part * float64(k.Total) })
+}
+
+// loaded counts a key of so many rows that the online store has.
+func (j *job) loaded(rows int) {
+	j.change(func(k *Job) { k.Keys++; k.work += float64(rows) })
+}
 
 func (j *job) end(err error) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.j.Ended, j.j.Stage = time.Now(), "done"
-	if err != nil {
-		j.j.Stage, j.j.Error = "failed", err.Error()
+	k := &j.j
+	k.Ended, k.Stage = time.Now(), "done"
+	if err == nil {
+		k.work = k.workTotal
+		return
 	}
+	k.Stage, k.Error = "failed", err.Error()
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		j.j.Stage = "cancelled"
+		k.Stage = "cancelled"
 	}
 }
 
-// Percent is how much of the rows was read, 0 to 100; false where it is not known how many there are.
+// Percent is how much of a job's work is done, 0 to 100; false where it is not known how much there is.
 func (j *Job) Percent() (float64, bool) {
-	if j.Total <= 0 {
+	if j.workTotal <= 0 {
 		return 0, false
 	}
-	return min(100*float64(j.Rows)/float64(j.Total), 100), true
+	return min(100*j.work/j.workTotal, 100), true
 }
 
 // Rate is rows read a second, until now or the end.
@@ -125,14 +184,21 @@ func (j *Job) Rate(now time.Time) float64 {
 	return 0
 }
 
-// Left estimates the time until all rows are read; what follows, the writing of runs and tiles, is not in it. False where it
-// cannot be said.
+// Left estimates the time until a job is done, from the work done so far. False where it cannot be said.
 func (j *Job) Left(now time.Time) (time.Duration, bool) {
-	rate := j.Rate(now)
-	if !j.Ended.IsZero() || j.Total <= 0 || rate <= 0 {
+	did := j.work - j.workKept
+	if !j.Ended.IsZero() || j.workTotal <= 0 || did <= 0 {
 		return 0, false
 	}
-	return time.Duration(float64(max(j.Total-j.Rows, 0)) / rate * float64(time.Second)), true
+	return time.Duration(max(j.workTotal-j.work, 0) / did * float64(now.Sub(j.Started))), true
+}
+
+// Days are the days that the rows read so far lie in, from the first to the last.
+func (j *Job) Days() int64 {
+	if j.Span.Lo >= j.Span.Hi {
+		return 0
+	}
+	return event.DayOf(j.Span.Hi-1) - event.DayOf(j.Span.Lo) + 1
 }
 
 // Jobs are the builds that run and the last that ended, oldest first.

@@ -28,6 +28,7 @@ type overlay struct {
 	g     *Group
 	man   runs.Manifest
 	fresh []runs.Segment // written here: removed where the change is not published
+	job   *job           // told of progress; nil: nobody
 }
 
 func (m *Manager) newOverlay(g *Group) *overlay { return &overlay{m: m, g: g, man: *g.Manifest} }
@@ -42,8 +43,10 @@ func (m *Manager) segmentID(g uint32, kind runs.Kind) (string, error) {
 }
 
 // builder collects rows of the overlay.
-func (o *overlay) builder() (*runs.Builder, error) {
-	return runs.NewBuilder(o.man.Layout, runs.BuilderOptions{Partitions: o.man.Partitions, Budget: runs.NewBudget(o.m.cfg.Memory), FS: o.m.cfg.FS, SpillPath: o.m.SpillPath(), RowIDs: true})
+func (o *overlay) builder() (*runs.Builder, error) { return o.builderTelling(o.job.passed) }
+
+func (o *overlay) builderTelling(progress func(float64)) (*runs.Builder, error) {
+	return runs.NewBuilder(o.man.Layout, runs.BuilderOptions{Partitions: o.man.Partitions, Budget: runs.NewBudget(o.m.cfg.Memory), FS: o.m.cfg.FS, SpillPath: o.m.SpillPath(), RowIDs: true, Progress: progress})
 }
 
 func (o *overlay) put(old []string, s runs.Segment) error {
@@ -119,7 +122,7 @@ func (o *overlay) add(ctx context.Context, b *runs.Builder, position uint64, dea
 			snap.Dirty = func(key []byte, dst []int64) []int64 { return append(dst, empty[string(key)]...) }
 		}
 	}
-	s, err := o.m.runs.BuildDays(ctx, snap, runs.DaysSpec{ID: id, Span: days, Position: position, Partials: o.g.Partials})
+	s, err := o.m.runs.BuildDays(ctx, snap, runs.DaysSpec{ID: id, Span: days, Position: position, Partials: o.g.Partials, Progress: o.job.passed})
 	if err != nil {
 		return err
 	}
@@ -137,7 +140,7 @@ func (o *overlay) only(s *runs.Segment) *runs.Manifest {
 // gather writes a segment of all live rows of every (key, day) that a row of the segment fresh (nil: none) came to or, by gone,
 // went from. A day without rows gets a dead one, so that its key is met, and is listed in empty.
 func (o *overlay) gather(ctx context.Context, fresh *runs.Segment, position uint64, dead func(uint64) bool, gone map[string][]int64) (seg runs.Segment, empty map[string][]int64, err error) {
-	b, err := o.builder()
+	b, err := o.builderTelling(nil) // beside what the job counts
 	if err != nil {
 		return seg, nil, err
 	}

@@ -206,7 +206,7 @@ func (m *Manager) rebuild(ctx context.Context, old *schema.Group) error {
 	}
 	def := *old
 	def.ID, def.Ready = uint32(id), false
-	job := m.jobs.begin(r.Name, def.ID)
+	job := m.jobs.begin(r.Name, r.ID, def.ID)
 	err = m.replace(ctx, &def, old, job, func(c *schema.Catalog) error { repoint(c, old.ID, def.ID); return nil })
 	job.end(err)
 	return err

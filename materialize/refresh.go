@@ -49,7 +49,7 @@ func (m *Manager) refresh(ctx context.Context, cat *schema.Catalog, next *schema
 		if err != nil || b.ID != next.ID {
 			continue
 		}
-		job := m.jobs.begin(next.Name, def.ID)
+		job := m.jobs.begin(next.Name, def.Relation, def.ID)
 		r := &refreshed{live: (*m.live.Load())[def.ID]}
 		all = append(all, r)
 		if onlyAdded && r.live != nil && r.live.Schema == def && r.live.Manifest != nil && (!def.Online || r.live.Tiles != nil) {
@@ -125,8 +125,9 @@ func (m *Manager) addFiles(ctx context.Context, future *schema.Catalog, next *sc
 	cat := future.Clone()
 	cat.Relations[next.ID] = &only
 	cat.Index()
-	job.expect(liveRows(&file, pending))
+	job.expect(liveRows(&file, pending), 0, 2)
 	o := m.newOverlay(r.live)
+	o.job = job
 	r.overlay = &runsChange{o: o, floor: r.live.floor}
 	b, err := o.builder()
 	if err != nil {
@@ -135,7 +136,7 @@ func (m *Manager) addFiles(ctx context.Context, future *schema.Catalog, next *sc
 	defer b.Close()
 	job.stage("reading rows")
 	if _, err := m.scan(ctx, cat, r.live.Schema, pending, true, func(rows *event.Rows) error {
-		job.add(int64(rows.N()))
+		job.read(rows)
 		return b.Add(rows)
 	}); err != nil {
 		return err
@@ -283,7 +284,7 @@ func (m *Manager) undo(ctx context.Context, cat *schema.Catalog, r *refreshed) e
 	if e != nil {
 		return err
 	}
-	if e := m.buildTiles(ctx, r.live, deadFiles(b.File, r.live.Manifest.Position), m.jobs.begin(b.Name, r.live.Schema.ID)); e != nil {
+	if e := m.buildTiles(ctx, r.live, deadFiles(b.File, r.live.Manifest.Position), m.jobs.begin(b.Name, b.ID, r.live.Schema.ID)); e != nil {
 		return errors.Join(err, e) // lookups go on from the runs, and the next start loads the tiles
 	}
 	shown := *r.live

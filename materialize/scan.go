@@ -130,25 +130,25 @@ func AppendWithIDs(conn *duck.Conn, catalog, table string, rows *vector.Chunk, i
 	return appendWithIDs(conn, catalog, table, rows, ids)
 }
 
-// expectTable tells a job how many rows an event table has.
-func (m *Manager) expectTable(ctx context.Context, b *schema.Relation, position uint64, job *job) error {
+// tableRows is how many rows an event table has, at a position at least.
+func (m *Manager) tableRows(ctx context.Context, b *schema.Relation, position uint64) (int64, error) {
 	table, _, err := m.baseSQL(ctx, b, position)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	conn, err := m.cfg.DB.Connect()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer conn.Close()
 	rows, err := conn.Query(ctx, "SELECT count(*) FROM "+table)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer rows.Close()
 	ch, err := rows.Next()
-	if err == nil && ch != nil {
-		job.expect(ch.Cols[0].I64[0])
+	if err != nil || ch == nil {
+		return 0, err
 	}
-	return err
+	return ch.Cols[0].I64[0], nil
 }

@@ -30,7 +30,7 @@ func (m *Manager) buildTiles(ctx context.Context, g *Group, dead func(uint64) bo
 		if err != nil {
 			return err
 		}
-		job.key()
+		job.loaded(to - from)
 		return b.AddKey(key, rows, from, to)
 	})
 	if err != nil {

@@ -167,7 +167,17 @@ func runScript(ctx context.Context, out io.Writer, addr string) error {
 	if err != nil {
 		return err
 	}
-	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) { fmt.Fprintf(out, "  %s: %s\n", n.Severity, n.Message) }
+	bars := onTerminal(out)
+	var notices []string // of the statement that runs: printed after its bar has gone
+	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
+		text := fmt.Sprintf("  %s: %s\n", n.Severity, n.Message)
+		switch {
+		case !bars:
+			fmt.Fprint(out, text)
+		case n.Severity != "INFO": // which is progress, and drawn
+			notices = append(notices, text)
+		}
+	}
 	conn, err := pgx.ConnectConfig(ctx, cfg)
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) && refused.Code == "28P01" {
@@ -177,6 +187,15 @@ func runScript(ctx context.Context, out io.Writer, addr string) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
+	watch := func() (end func() error) { return func() error { return nil } }
+	if bars {
+		second, err := pgx.ConnectConfig(ctx, cfg)
+		if err != nil {
+			return err
+		}
+		defer second.Close(context.WithoutCancel(ctx))
+		watch = func() func() error { return watchJobs(ctx, second, out) }
+	}
 	for _, s := range steps {
 		if s.heading != "" {
 			fmt.Fprintf(out, "\n── %s %s\n", s.heading, strings.Repeat("─", 100-utf8.RuneCountInString(s.heading)))
@@ -186,9 +205,15 @@ func runScript(ctx context.Context, out io.Writer, addr string) error {
 			fmt.Fprintf(out, "  -- %s\n", strings.TrimSuffix(line, "\n"))
 		}
 		fmt.Fprintf(out, "  %s;\n\n", strings.ReplaceAll(s.statement, "\n", "\n  "))
+		endWatch := watch()
 		began := time.Now()
 		t, err := query(ctx, conn.PgConn(), s.statement)
 		took := time.Since(began)
+		if e := endWatch(); err == nil {
+			err = e
+		}
+		fmt.Fprint(out, strings.Join(notices, ""))
+		notices = nil
 		var pe *pgconn.PgError
 		if errors.As(err, &pe) && alreadyThere(pe.Code) {
 			fmt.Fprintf(out, "  already there, nothing to do: %s (%s)  %s\n", pe.Message, pe.Code, milliseconds(took))

@@ -1,4 +1,4 @@
-// Command tilehouse is the server and its tools: serve, demo, password, version.
+// Command tilehouse is the server and its tools: serve, demo, jobs, password, version.
 package main
 
 import (
@@ -26,11 +26,12 @@ Start with the demo, or with a directory of your own:
 
   tilehouse demo                    real rows, the main job, statement by statement
   tilehouse serve --data ./data     then: psql -h 127.0.0.1 -p 5433 -U tilehouse
+  tilehouse jobs                    how far its backfills are
 
 Every flag of serve can also be given as TILEHOUSE_<FLAG> in the environment or as a line "flag value" in the file
 named by --config; a flag wins over the environment, and the environment over the file.`,
 		FlagSet:     flag.NewFlagSet("tilehouse", flag.ContinueOnError),
-		Subcommands: []*ffcli.Command{serveCommand(), demoCommand(), passwordCommand(), versionCommand()},
+		Subcommands: []*ffcli.Command{serveCommand(), demoCommand(), jobsCommand(), passwordCommand(), versionCommand()},
 		Exec:        func(context.Context, []string) error { return flag.ErrHelp },
 	}
 	err := root.ParseAndRun(ctx, os.Args[1:])

@@ -117,26 +117,8 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-	"materializations": {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("rows", "bytes", "position")), materializationRows},
-	"jobs": {slices.Concat(numbers("id"), text("object", "stage"), numbers("rows", "total_rows", "keys", "percent", "rows_per_second", "seconds_left"), times("started", "ended"), text("error")), func(s *Session, _ *schema.Catalog) ([][]string, error) {
-		var out [][]string
-		now := time.Now()
-		for _, j := range s.e.mat.Jobs() {
-			ended := "NULL"
-			if !j.Ended.IsZero() {
-				ended = timeLiteral(j.Ended.UnixMicro())
-			}
-			total, percent, left := "NULL", "NULL", "NULL"
-			if p, ok := j.Percent(); ok {
-				total, percent = fmt.Sprint(j.Total), fmt.Sprint(int64(p))
-			}
-			if l, ok := j.Left(now); ok {
-				left = fmt.Sprint(int64(l.Seconds()))
-			}
-			out = append(out, []string{fmt.Sprint(j.ID), duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage), fmt.Sprint(j.Rows), total, fmt.Sprint(j.Keys), percent, fmt.Sprint(int64(j.Rate(now))), left, timeLiteral(j.Started.UnixMicro()), ended, duck.QuoteLiteral(j.Error)})
-		}
-		return out, nil
-	}},
+	"materializations": {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("days", "rows", "total_rows", "percent", "seconds_left", "bytes", "position")), materializationRows},
+	"jobs":             {jobColumns, jobRows},
 	"settings": {text("name", "setting", "description"), func(s *Session, _ *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, n := range settingNames() {
@@ -160,7 +142,7 @@ func materializationRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 				if seg.Kind == runs.KindDays {
 					part = "daily partials"
 				}
-				out = append(out, []string{fmt.Sprint(g.ID), rel, duck.QuoteLiteral(part), "'ready'", timeLiteral(seg.Span.Lo), timeLiteral(seg.Span.Hi), fmt.Sprint(seg.Rows), fmt.Sprint(seg.Bytes()), fmt.Sprint(seg.Position)})
+				out = append(out, []string{fmt.Sprint(g.ID), rel, duck.QuoteLiteral(part), "'ready'", timeLiteral(seg.Span.Lo), timeLiteral(seg.Span.Hi), fmt.Sprint(daysOf(seg.Span)), fmt.Sprint(seg.Rows), "NULL", "NULL", "NULL", fmt.Sprint(seg.Bytes()), fmt.Sprint(seg.Position)})
 			}
 		}
 		if live.Tiles != nil {
@@ -168,10 +150,10 @@ func materializationRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			out = append(out, []string{fmt.Sprint(g.ID), rel, "'online tiles'", "'ready'", "NULL", "NULL", fmt.Sprint(st.Rows), fmt.Sprint(st.Bytes), fmt.Sprint(s.e.log.Position())})
+			out = append(out, []string{fmt.Sprint(g.ID), rel, "'online tiles'", "'ready'", "NULL", "NULL", "NULL", fmt.Sprint(st.Rows), "NULL", "NULL", "NULL", fmt.Sprint(st.Bytes), fmt.Sprint(s.e.log.Position())})
 		}
 	}
-	return out, nil
+	return append(out, s.buildRows(cat)...), nil
 }
 
 func sorted[T any](m map[uint32]*T, name func(*T) string) []*T {

@@ -46,6 +46,8 @@ type BuilderOptions struct {
 	SpillPath  string  // name of the spill file, created on first need and removed by Close
 	RowIDs     bool    // keep row ids; without them ties of (ts, primary key) stay in any order
 
+	Progress func(part float64) // told by WriteRows of each partition written, as a part of all; nil: nobody
+
 	Record *KeyFilter      // notes the keys added; nil: none
 	Within *KeyFilter      // leaves out keys that it certainly lacks; nil: none
 	Bounds *event.Interval // leaves out rows at other times; nil: none

@@ -46,6 +46,9 @@ func (s *Store) WriteRows(ctx context.Context, id string, position uint64, b *Bu
 				}
 			}
 			b.Release(p)
+			if b.opt.Progress != nil {
+				b.opt.Progress(1 / float64(b.Partitions()))
+			}
 		}
 		return nil
 	})
@@ -67,6 +70,8 @@ type DaysSpec struct {
 	Partials []event.Partial
 	// OnlyDirty writes only entries of days that Snapshot.Dirty lists, empty ones where no row is left: an overlay.
 	OnlyDirty bool
+	// Progress is told of each partition folded, as a part of all; nil: nobody.
+	Progress func(part float64)
 }
 
 // BuildDays computes the daily partials of a snapshot's rows in a span as a days segment. Days that the snapshot's Dirty
@@ -97,6 +102,9 @@ func (s *Store) BuildDays(ctx context.Context, snap *Snapshot, spec DaysSpec) (S
 			}
 			if err := r.eachKey(ctx, p, true, d.key); err != nil {
 				return err
+			}
+			if spec.Progress != nil {
+				spec.Progress(1 / float64(m.Partitions))
 			}
 		}
 		return nil

@@ -1,0 +1,71 @@
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// jobColumns are the columns of tilehouse.jobs.
+var jobColumns = slices.Concat(numbers("id"), text("object", "stage"),
+	numbers("rows", "kept_rows", "total_rows", "days", "keys", "percent", "rows_per_second", "seconds_left"), times("started", "ended"), text("error"))
+
+func jobRows(s *Session, _ *schema.Catalog) ([][]string, error) {
+	var out [][]string
+	now := time.Now()
+	for _, j := range s.e.mat.Jobs() {
+		ended := "NULL"
+		if !j.Ended.IsZero() {
+			ended = timeLiteral(j.Ended.UnixMicro())
+		}
+		total, percent, left := progress(&j, now)
+		out = append(out, []string{fmt.Sprint(j.ID), duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage), fmt.Sprint(j.Rows), fmt.Sprint(j.Kept),
+			total, fmt.Sprint(j.Days()), fmt.Sprint(j.Keys), percent, fmt.Sprint(int64(j.Rate(now))), left, timeLiteral(j.Started.UnixMicro()), ended, duck.QuoteLiteral(j.Error)})
+	}
+	return out, nil
+}
+
+// progress is a job's rows in all, percent and seconds left as literals, NULL where they are not known.
+func progress(j *materialize.Job, now time.Time) (total, percent, left string) {
+	total, percent, left = "NULL", "NULL", "NULL"
+	if p, ok := j.Percent(); ok {
+		total, percent = fmt.Sprint(j.Total), fmt.Sprint(int64(p))
+	}
+	if l, ok := j.Left(now); ok {
+		left = fmt.Sprint(int64(l.Seconds()))
+	}
+	return total, percent, left
+}
+
+// buildRows are the rows of tilehouse.materializations for builds that run.
+func (s *Session) buildRows(cat *schema.Catalog) [][]string {
+	var out [][]string
+	now := time.Now()
+	for _, j := range s.e.mat.Jobs() {
+		r := cat.Relations[j.Relation]
+		if !j.Ended.IsZero() || r == nil {
+			continue
+		}
+		from, to := "NULL", "NULL"
+		if j.Days() > 0 {
+			from, to = timeLiteral(j.Span.Lo), timeLiteral(j.Span.Hi)
+		}
+		total, percent, left := progress(&j, now)
+		out = append(out, []string{fmt.Sprint(j.Group), duck.QuoteLiteral(r.Name), "'build for ' || " + duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage),
+			from, to, fmt.Sprint(j.Days()), fmt.Sprint(j.Rows + j.Kept), total, percent, left, "NULL", "NULL"})
+	}
+	return out
+}
+
+// daysOf is how many days an interval touches.
+func daysOf(iv event.Interval) int64 {
+	if iv.Lo >= iv.Hi {
+		return 0
+	}
+	return event.DayOf(iv.Hi-1) - event.DayOf(iv.Lo) + 1
+}
