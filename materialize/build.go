@@ -7,9 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/reclog"
-	"github.com/tilehouse/tilehouse/storage/runs"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -107,87 +105,50 @@ func repoint(c *schema.Catalog, from, to uint32) {
 func (m *Manager) replace(ctx context.Context, def, old *schema.Group, job *job, change func(c *schema.Catalog) error) error {
 	g, err := m.buildGroup(ctx, m.cfg.Catalog.Current(), def, m.cfg.Log.Position(), job)
 	if err != nil {
-		return errors.Join(err, m.discard(g))
+		return errors.Join(err, m.abandon(ctx, g))
 	}
 	if err := m.publish(ctx, g, old, change); err != nil {
-		return errors.Join(err, m.discard(g))
+		return errors.Join(err, m.abandon(ctx, g))
 	}
-	if old == nil {
-		return nil
+	if err := m.built(g); err != nil || old == nil {
+		return err
 	}
 	return m.dropGroup(old)
 }
 
 // buildGroup reads the relation's rows, at a position or one not much later, into runs, day partials and tiles. An error comes
-// with what is there so far, for discard. It holds a batch of rows, the Builder's budget, and the rows of one key.
+// with what is there so far, for abandon. It holds a batch of rows, the Builder's budget, and the rows of one key.
 func (m *Manager) buildGroup(ctx context.Context, cat *schema.Catalog, def *schema.Group, position uint64, job *job) (*Group, error) {
 	def.Manifest = nil
 	g, err := Compile(def)
 	if err != nil {
 		return nil, err
 	}
-	b, err := baseOf(cat, def.Relation)
-	if err != nil {
-		return nil, err
-	}
-	total := int64(0)
-	if b.Kind == schema.FileSource {
-		total = liveRows(b.File, position)
-	} else if total, err = m.tableRows(ctx, b, position); err != nil {
-		return nil, err
-	}
 	passes := 2 // the rows are written, and folded into days
 	if def.Online {
 		passes++
 	}
-	job.expect(total, 0, passes)
-	if err := m.buildRuns(ctx, cat, g, position, job); err != nil {
+	if err := m.buildRuns(ctx, cat, g, position, passes, job); err != nil {
 		return g, err
 	}
+	g.marks.raise(newestTime(g.Manifest))
 	if err := g.seal(g.Manifest.Position); err != nil {
 		return g, err
 	}
 	if g.Tiles != nil {
-		if err := m.buildTiles(ctx, g, nil, job); err != nil {
+		if err := m.buildTiles(ctx, g, (&gone{rows: g.dead}).dead(), job); err != nil {
 			return g, err
 		}
 	}
 	return g, nil
 }
 
-// seal writes a group's manifest into its definition: everything in the runs is of one position.
+// seal writes a group's manifest into its definition: what is live in the runs is of one position.
 func (g *Group) seal(position uint64) error {
 	g.Manifest.Position, g.Schema.Position, g.floor, g.tilesAt = position, position, position, position
 	var err error
-	g.Schema.Manifest, err = encodeDocument(g.Manifest, g.floor, nil)
+	g.Schema.Manifest, err = encodeDocument(g.Manifest, g.floor, g.dead)
 	return err
-}
-
-// buildRuns sorts the rows into one rows segment, and folds them into one days segment.
-func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, position uint64, job *job) error {
-	g.Manifest = &runs.Manifest{Layout: g.Schema.Layout, Partials: len(g.Partials), Partitions: runs.DefaultPartitions}
-	o := m.newOverlay(g)
-	o.job = job
-	defer func() { g.Manifest = &o.man }()
-	b, err := o.builder()
-	if err != nil {
-		return err
-	}
-	defer b.Close()
-	job.stage("reading rows")
-	at, err := m.scan(ctx, cat, g.Schema, position, false, func(rows *event.Rows) error {
-		job.read(rows)
-		g.marks.see(rows)
-		return b.Add(rows)
-	})
-	if err != nil {
-		return err
-	}
-	if err := b.Finish(); err != nil {
-		return err
-	}
-	job.stage("writing runs")
-	return o.add(ctx, b, at, nil, nil)
 }
 
 // publish makes a built group live: with the committer held, the tiles catch up with what was committed since, and the
@@ -295,19 +256,30 @@ func (m *Manager) deletedRows(ctx context.Context, b *schema.Relation, after, up
 	return d, err
 }
 
-// discard removes what an unfinished build left. Nobody ever saw it.
-func (m *Manager) discard(g *Group) error {
+// abandon ends a build that is not published; nobody ever saw it. The rows that it sorted stay as its checkpoint where it was
+// cancelled, or the server ends: repeating the statement goes on from there. Everything else goes.
+func (m *Manager) abandon(ctx context.Context, g *Group) error {
 	if g == nil {
 		return nil
 	}
 	var errs []error
-	if g.Manifest != nil {
-		errs = append(errs, m.segments.discard(g.Manifest.Segments...))
+	if ctx.Err() == nil && g.rows != "" {
+		errs = append(errs, m.checkpoints.forget(g.rows))
+	}
+	for _, s := range g.unpublished {
+		if !m.checkpoints.has(s.ID) {
+			errs = append(errs, m.segments.discard(s))
+		}
 	}
 	if g.Tiles != nil {
 		errs = append(errs, m.cfg.Tiles.Drop(g.Schema.ID))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.checkpoints.expire())...)
+}
+
+// built ends a build that was published: its checkpoint goes, and what it wrote and did not need.
+func (m *Manager) built(g *Group) error {
+	return errors.Join(m.checkpoints.forget(g.rows), m.segments.discard(superseded(g.unpublished, g.Manifest.Segments)...))
 }
 
 // Dropped is what DROP took out of the catalog.
@@ -335,7 +307,7 @@ func (m *Manager) Drop(ctx context.Context, d Dropped) error {
 			errs = append(errs, m.eval.drop(ctx, r.ID), m.proj.drop(ctx, r.ID), m.cfg.Log.DropSource(reclog.SourceID(r.ID)))
 		}
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, m.expireKept())...)
 }
 
 // dropGroup gives up the files and tiles of a group that no catalog names any more. Files stay while statements read them;

@@ -36,8 +36,14 @@
 // # Builds, cancelling, resuming
 //
 // A build streams: it holds the Builder's budget (Config.Memory), a batch of rows a segment, and the rows of one key. It shows in
-// Jobs. Cancelled or failed, it removes what it wrote; after a crash the next start does. Nothing of an unfinished build is used
-// by the next one, because its position is another; REFRESH FEATURE starts again.
+// Jobs. It reads its relation in portions: stretches of files, or ranges of row ids. After each it writes a checkpoint, a file of
+// the directory builds that names the segments of rows so far, and what of the relation is in them.
+//
+// A build that is cancelled, or cut short by the end of the server, leaves no feature and keeps its checkpoint. The next build of
+// the same event rows (relation, key, columns; whatever the partials and windows) takes it over: the same statement repeated, a
+// refresh, the repair after a start. Rows that went meanwhile are marked by tombstones, rows of files that went are taken out, and
+// rows that came lie in what is left to read, because ids of rows and files only grow. A build that fails by its rows keeps
+// nothing. The checkpoints of maxKeptBuilds builds are kept, for keepBuildFor.
 //
 // # What can be deleted
 //

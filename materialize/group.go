@@ -25,6 +25,10 @@ type Group struct {
 	tilesEra int
 	tilesAt  uint64      // position of the tiles while the group is built
 	marks    *watermarks // of all its rows
+
+	// Of a group that is built: the identity of its rows, under which a checkpoint is kept, and the segments written for it.
+	rows        string
+	unpublished []runs.Segment
 }
 
 // Compile binds the aggregates of a group. Errors: an aggregate that this version does not know, a bad manifest.

@@ -29,6 +29,9 @@ type world struct {
 	tiles *tiles.Store
 	reg   *schema.Registry
 	m     *Manager
+
+	portion int64            // rows between two checkpoints; 0: as configured by default
+	clock   func() time.Time // nil: the real one
 }
 
 func newWorld(t testing.TB) *world {
@@ -61,8 +64,12 @@ func (w *world) open() {
 	w.tiles = tiles.Open(w.log.DB(), tiles.Options{})
 	roots, err := NewRoots([]string{w.files})
 	must(w.t, err)
+	clock := w.clock
+	if clock == nil {
+		clock = time.Now
+	}
 	w.m, err = New(w.t.Context(), Config{Dir: w.dir, FS: vfs.Default, Log: w.log, DB: w.db, Tiles: w.tiles, Catalog: w.reg, Roots: roots,
-		Memory: 64 << 20, Threads: 2, Logger: logger(w.t), Clock: time.Now, NoSettle: true})
+		Memory: 64 << 20, Threads: 2, Logger: logger(w.t), Clock: clock, NoSettle: true, PortionRows: w.portion})
 	must(w.t, err)
 }
 

@@ -118,7 +118,8 @@ func (j *job) stage(s string) {
 func (j *job) expect(total, kept int64, passes int) {
 	j.change(func(k *Job) {
 		k.Total, k.Kept = total, kept
-		k.work, k.workKept, k.workTotal = float64(kept), float64(kept), float64(total)*float64(1+passes)
+		k.workKept, k.workTotal = 2*float64(kept), float64(total)*float64(1+passes) // kept rows were read and written
+		k.work = k.workKept
 	})
 }
 
@@ -134,15 +135,36 @@ func (j *job) read(rows *event.Rows) {
 // noSpan is the span of no rows.
 var noSpan = event.Interval{Lo: maxTime, Hi: event.Forever}
 
+// saw extends the span of the rows by one of rows kept.
+func (j *job) saw(iv event.Interval) {
+	j.change(func(k *Job) { k.Span.Lo, k.Span.Hi = min(k.Span.Lo, iv.Lo), max(k.Span.Hi, iv.Hi) })
+}
+
 func (k *Job) see(ts []int64) {
 	for _, t := range ts {
 		k.Span.Lo, k.Span.Hi = min(k.Span.Lo, t), max(k.Span.Hi, t+1)
 	}
 }
 
-// passed counts a part of a pass over the rows, 0 to 1.
-func (j *job) passed(part float64) {
-	j.change(func(k *Job) { k.work += part * float64(k.Total) })
+// counted says that all rows were read: those that an event view leaves out are no work.
+func (j *job) counted() {
+	j.change(func(k *Job) {
+		if k.Total > 0 {
+			passes := k.workTotal/float64(k.Total) - 1
+			k.workTotal = k.workTotal - passes*float64(k.Total-k.Rows-k.Kept)
+			k.work += float64(k.Total - k.Rows - k.Kept)
+		}
+	})
+}
+
+// worked counts rows that a pass has seen.
+func (j *job) worked(rows float64) { j.change(func(k *Job) { k.work += rows }) }
+
+// object is what the job is for.
+func (j *job) object() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return j.j.Object
 }
 
 // loaded counts a key of so many rows that the online store has.

@@ -36,20 +36,23 @@ type Config struct {
 	Logger   *slog.Logger
 	Clock    func() time.Time
 	NoSettle bool // for tests: days are settled when a test says so
+	// PortionRows is how many rows a build reads between two checkpoints; 0: DefaultPortionRows.
+	PortionRows int64
 }
 
 // Manager keeps everything derived from the log of record and from files: projections, runs, partials, tiles. It is safe for
 // concurrent use.
 type Manager struct {
-	cfg      Config
-	runs     *runs.Store
-	segments *segments
-	graves   *graves
-	proj     *projections
-	eval     *evaluator
-	jobs     jobs
-	build    sync.Mutex // one build, refresh or settlement of a group at a time
-	spill    atomic.Int64
+	cfg         Config
+	runs        *runs.Store
+	segments    *segments
+	checkpoints *checkpoints
+	graves      *graves
+	proj        *projections
+	eval        *evaluator
+	jobs        jobs
+	build       sync.Mutex // one build, refresh or settlement of a group at a time
+	spill       atomic.Int64
 
 	// apply is held by the committer from Apply until the outcome of its batch is known, and by whoever makes a group live.
 	apply sync.Mutex
@@ -82,6 +85,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, tables: map[uint32]*projection{}},
 		eval:   &evaluator{conn: conn, tables: map[uint32]bool{}}}
+	m.checkpoints = &checkpoints{m: m, by: map[string]*checkpoint{}}
 	damaged, err := m.recover(ctx)
 	if err != nil {
 		conn.Close()

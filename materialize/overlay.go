@@ -29,6 +29,8 @@ type overlay struct {
 	man   runs.Manifest
 	fresh []runs.Segment // written here: removed where the change is not published
 	job   *job           // told of progress; nil: nobody
+	// beforeDiscard is called before segments that were merged are removed; nil: nobody else knows them.
+	beforeDiscard func() error
 }
 
 func (m *Manager) newOverlay(g *Group) *overlay { return &overlay{m: m, g: g, man: *g.Manifest} }
@@ -43,9 +45,13 @@ func (m *Manager) segmentID(g uint32, kind runs.Kind) (string, error) {
 }
 
 // builder collects rows of the overlay.
-func (o *overlay) builder() (*runs.Builder, error) { return o.builderTelling(o.job.passed) }
+func (o *overlay) builder() (*runs.Builder, error) {
+	var b *runs.Builder
+	b, err := o.builderTelling(func(part float64) { o.job.worked(part * float64(b.Rows())) })
+	return b, err
+}
 
-func (o *overlay) builderTelling(progress func(float64)) (*runs.Builder, error) {
+func (o *overlay) builderTelling(progress func(part float64)) (*runs.Builder, error) {
 	return runs.NewBuilder(o.man.Layout, runs.BuilderOptions{Partitions: o.man.Partitions, Budget: runs.NewBudget(o.m.cfg.Memory), FS: o.m.cfg.FS, SpillPath: o.m.SpillPath(), RowIDs: true, Progress: progress})
 }
 
@@ -68,20 +74,9 @@ func (o *overlay) discard() error { return o.m.segments.discard(o.fresh...) }
 // folded; else the rows of the keys and days in question are gathered into a segment for the time of the fold.
 func (o *overlay) add(ctx context.Context, b *runs.Builder, position uint64, dead func(uint64) bool, gone map[string][]int64) error {
 	before := o.man
-	var rows *runs.Segment
-	if b.Rows() > 0 {
-		id, err := o.m.segmentID(o.g.Schema.ID, runs.KindRows)
-		if err != nil {
-			return err
-		}
-		s, err := o.m.runs.WriteRows(ctx, id, position, b)
-		if err != nil {
-			return err
-		}
-		if err := o.put(nil, s); err != nil {
-			return err
-		}
-		rows = &s
+	rows, err := o.writeRows(ctx, b, position)
+	if err != nil {
+		return err
 	}
 	o.man.Position = position
 	if rows == nil && len(gone) == 0 {
@@ -122,11 +117,60 @@ func (o *overlay) add(ctx context.Context, b *runs.Builder, position uint64, dea
 			snap.Dirty = func(key []byte, dst []int64) []int64 { return append(dst, empty[string(key)]...) }
 		}
 	}
-	s, err := o.m.runs.BuildDays(ctx, snap, runs.DaysSpec{ID: id, Span: days, Position: position, Partials: o.g.Partials, Progress: o.job.passed})
+	s, err := o.m.runs.BuildDays(ctx, snap, runs.DaysSpec{ID: id, Span: days, Position: position, Partials: o.g.Partials, Progress: o.folded(b.Rows())})
 	if err != nil {
 		return err
 	}
 	return o.put(nil, s)
+}
+
+// writeRows writes the rows of b, which are of a position, as a segment; nil where there are none.
+func (o *overlay) writeRows(ctx context.Context, b *runs.Builder, position uint64) (*runs.Segment, error) {
+	if b.Rows() == 0 {
+		return nil, nil
+	}
+	id, err := o.m.segmentID(o.g.Schema.ID, runs.KindRows)
+	if err != nil {
+		return nil, err
+	}
+	s, err := o.m.runs.WriteRows(ctx, id, position, b)
+	if err != nil {
+		return nil, err
+	}
+	return &s, o.put(nil, s)
+}
+
+// rowsSegments are the segments of rows.
+func (o *overlay) rowsSegments() []runs.Segment {
+	return slices.DeleteFunc(slices.Clone(o.man.Segments), func(s runs.Segment) bool { return s.Kind != runs.KindRows })
+}
+
+// fold folds all rows, of which dead hides those that are not live, into entries: one segment, nil where there are no rows.
+func (o *overlay) fold(ctx context.Context, dead func(uint64) bool) (*runs.Segment, error) {
+	var rows int64
+	days := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
+	for _, s := range o.man.Segments {
+		iv := wholeDays(s.Span)
+		days.Lo, days.Hi, rows = min(days.Lo, iv.Lo), max(days.Hi, iv.Hi), rows+s.Rows
+	}
+	if rows == 0 {
+		return nil, nil
+	}
+	id, err := o.m.segmentID(o.g.Schema.ID, runs.KindDays)
+	if err != nil {
+		return nil, err
+	}
+	snap := &runs.Snapshot{Store: o.m.runs, Manifest: &o.man, Dead: dead, NoPartials: true}
+	s, err := o.m.runs.BuildDays(ctx, snap, runs.DaysSpec{ID: id, Span: days, Position: o.man.Position, Partials: o.g.Partials, Progress: o.folded(rows)})
+	if err != nil {
+		return nil, err
+	}
+	return &s, o.put(nil, s)
+}
+
+// folded tells the job of so many rows being folded.
+func (o *overlay) folded(rows int64) func(part float64) {
+	return func(part float64) { o.job.worked(part * float64(rows)) }
 }
 
 func (o *overlay) only(s *runs.Segment) *runs.Manifest {
@@ -310,6 +354,12 @@ func (o *overlay) merge(ctx context.Context, ids []string, kind runs.Kind, drop 
 		}
 	}
 	o.fresh = kept
+	if o.beforeDiscard != nil {
+		if err := o.beforeDiscard(); err != nil {
+			o.fresh = append(o.fresh, merged...)
+			return err
+		}
+	}
 	return o.m.segments.discard(merged...)
 }
 

@@ -17,9 +17,8 @@ import (
 
 // recover compiles the published groups, removes what no group names — files and tiles of builds that a crash or a cancelled
 // statement left, old files of segments that were merged, spill files — and returns the groups of which something is missing.
-// Those are served without it: from the relation's rows where run files are gone, from runs where tiles are.
-//
-// A build is one pass, so an unfinished one leaves nothing that a later one could use: it starts again.
+// Those are served without it: from the relation's rows where run files are gone, from runs where tiles are. What checkpoints
+// name stays for the builds that go on from them.
 func (m *Manager) recover(ctx context.Context) (damaged []*schema.Group, err error) {
 	cat := m.cfg.Catalog.Current()
 	live := map[uint32]*Group{}
@@ -37,6 +36,14 @@ func (m *Manager) recover(ctx context.Context) (damaged []*schema.Group, err err
 		live[id] = g
 	}
 	m.live.Store(&live)
+	if err := m.checkpoints.load(used); err != nil {
+		return nil, err
+	}
+	for _, c := range m.checkpoints.list() {
+		for _, s := range c.all() {
+			used[s.RowFile.Name], used[s.KeyFile.Name] = true, true
+		}
+	}
 	if err := errors.Join(m.removeFiles("runs", func(name string) bool { return !used[name] }),
 		m.removeFiles("spill", func(name string) bool { return name != duckSpill }), m.dropUnknownTiles(cat)); err != nil {
 		return nil, err

@@ -102,17 +102,22 @@ func TestGarbageIsRemoved(t *testing.T) {
 	if w.tilePrefixes() == 0 {
 		t.Fatal("nothing was built")
 	}
+	must(t, os.WriteFile(filepath.Join(w.dir, "runs", "g76-rows-1.rows.arrow"), []byte("x"), 0o600))
 	w.reopen(nil)
+	if kept := w.m.Kept(); len(kept) != 1 || kept[0].Rows != 300 {
+		t.Errorf("kept: %+v", kept)
+	}
+	must(t, w.m.checkpoints.drop(func(*checkpoint) bool { return true }))
 	w.empty()
 }
 
-// TestCancelLeavesNothing cancels a build as it reads, and runs it again.
+// TestCancelLeavesNothing cancels a build as it reads, and runs it again. What is kept for that is in the checkpoint.
 func TestCancelLeavesNothing(t *testing.T) {
 	md := newModel(t)
 	w := newWorld(t)
 	w.table()
 	w.commit(md, 5_000, 8, 0)
-	for _, stage := range []string{"reading rows", "writing runs", "loading the online store"} {
+	for _, stage := range []string{"reading rows", "writing runs", "folding days", "loading the online store"} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		w.m.jobs.watch = func(s string) {
 			if s == stage {
@@ -123,6 +128,10 @@ func TestCancelLeavesNothing(t *testing.T) {
 		if err == nil {
 			t.Fatal("not cancelled at", stage)
 		}
+		if kept := w.m.Kept(); len(kept) > 1 || len(kept) == 1 && kept[0].Rows != 5_000 {
+			t.Errorf("%s: kept: %+v", stage, kept)
+		}
+		must(t, w.m.checkpoints.drop(func(*checkpoint) bool { return true }))
 		w.empty()
 		jobs := w.m.Jobs()
 		if j := jobs[len(jobs)-1]; errors.Is(err, context.Canceled) && j.Stage != "cancelled" {

@@ -93,7 +93,7 @@ func (m *Manager) refresh(ctx context.Context, cat *schema.Catalog, next *schema
 	var errs []error
 	for _, r := range published {
 		if r.built != nil {
-			errs = append(errs, m.dropGroup(r.live.Schema))
+			errs = append(errs, m.built(r.built), m.dropGroup(r.live.Schema))
 		}
 	}
 	m.poke()
@@ -268,7 +268,7 @@ func (m *Manager) publishRefresh(ctx context.Context, next *schema.Relation, all
 // undo takes back what a refresh that was not published did for a group.
 func (m *Manager) undo(ctx context.Context, cat *schema.Catalog, r *refreshed) error {
 	if r.built != nil {
-		return m.discard(r.built)
+		return m.abandon(ctx, r.built)
 	}
 	if r.overlay == nil {
 		return nil

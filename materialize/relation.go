@@ -72,8 +72,8 @@ func rowsSQL(c *schema.Catalog, r *schema.Relation, rows string) string {
 }
 
 // filesSQL is the rows of live files, in one scan; the row id's high bits are the position of the file in the list, which
-// eventRows turns into the file's id.
-func filesSQL(r *schema.Relation, files []schema.FileVersion) string {
+// eventRows turns into the file's id. where narrows the rows of Parquet files; "": all.
+func filesSQL(r *schema.Relation, files []schema.FileVersion, where string) string {
 	names := make([]string, len(files))
 	for i, f := range files {
 		names[i] = duck.QuoteLiteral(f.Path)
@@ -91,8 +91,8 @@ func filesSQL(r *schema.Relation, files []schema.FileVersion) string {
 	if len(files) > 1 {
 		at = fmt.Sprintf("(list_position(%s, filename) - 1)", list)
 	}
-	return fmt.Sprintf("(SELECT %s, (%s::BIGINT << %d) + file_row_number AS %s FROM read_parquet(%s, filename = true, file_row_number = true, union_by_name = false))",
-		strings.Join(cols, ", "), at, fileRowBits, rowIDColumn, list)
+	return fmt.Sprintf("(SELECT %s, (%s::BIGINT << %d) + file_row_number AS %s FROM read_parquet(%s, filename = true, file_row_number = true, union_by_name = false)%s)",
+		strings.Join(cols, ", "), at, fileRowBits, rowIDColumn, list, where)
 }
 
 // csvSQL numbers the rows of each CSV file by a scan of one file at a time, which keeps their order.

@@ -26,6 +26,16 @@ func (m *Manager) scan(ctx context.Context, cat *schema.Catalog, g *schema.Group
 	if err != nil {
 		return 0, err
 	}
+	return m.scanSQL(ctx, cat, g, rows, ids, position, exact, emit)
+}
+
+// scanSQL is scan of some rows of the relation's base, with their row ids; fileIDs maps the high bits of these for files. The
+// projection of an event table is at the position or later.
+func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Group, rows string, fileIDs []uint32, position uint64, exact bool, emit func(*event.Rows) error) (at uint64, err error) {
+	b, err := baseOf(cat, g.Relation)
+	if err != nil {
+		return 0, err
+	}
 	conn, err := m.cfg.DB.Connect()
 	if err != nil {
 		return 0, err
@@ -63,7 +73,7 @@ func (m *Manager) scan(ctx context.Context, cat *schema.Catalog, g *schema.Group
 		if ch == nil {
 			return at, nil
 		}
-		eventRows(g.Layout, ch, ids, len(b.PrimaryKey), out)
+		eventRows(g.Layout, ch, fileIDs, len(b.PrimaryKey), out)
 		if err := emit(out); err != nil {
 			return 0, err
 		}
@@ -128,27 +138,4 @@ func Base(cat *schema.Catalog, r *schema.Relation) *schema.Relation { return bas
 // AppendWithIDs appends rows and their ids to a table of those columns.
 func AppendWithIDs(conn *duck.Conn, catalog, table string, rows *vector.Chunk, ids []int64) error {
 	return appendWithIDs(conn, catalog, table, rows, ids)
-}
-
-// tableRows is how many rows an event table has, at a position at least.
-func (m *Manager) tableRows(ctx context.Context, b *schema.Relation, position uint64) (int64, error) {
-	table, _, err := m.baseSQL(ctx, b, position)
-	if err != nil {
-		return 0, err
-	}
-	conn, err := m.cfg.DB.Connect()
-	if err != nil {
-		return 0, err
-	}
-	defer conn.Close()
-	rows, err := conn.Query(ctx, "SELECT count(*) FROM "+table)
-	if err != nil {
-		return 0, err
-	}
-	defer rows.Close()
-	ch, err := rows.Next()
-	if err != nil || ch == nil {
-		return 0, err
-	}
-	return ch.Cols[0].I64[0], nil
 }

@@ -50,7 +50,7 @@ func (m *Manager) keepSettling(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-sweep.C:
-			if err := m.segments.sweep(false); err != nil {
+			if err := errors.Join(m.segments.sweep(false), m.expireKept()); err != nil {
 				m.cfg.Logger.Error("removing old run files", "error", err)
 			}
 			continue

@@ -33,7 +33,7 @@ func (m *Manager) baseSQL(ctx context.Context, b *schema.Relation, position uint
 	if err := unchanged(files); err != nil {
 		return "", nil, err
 	}
-	return filesSQL(b, files), ids, nil
+	return filesSQL(b, files, ""), ids, nil
 }
 
 // Discover reads the columns of a new file source from its first file, unless they were declared.
@@ -89,11 +89,14 @@ func (m *Manager) RefreshSource(ctx context.Context, id uint32) (Refreshed, erro
 		return Refreshed{}, err
 	}
 	for _, a := range added {
-		n, err := m.cfg.Log.Sequence("file")
-		if err != nil {
-			return Refreshed{}, err
+		if a.ID = m.checkpoints.fileID(r.ID, &a); a.ID == 0 || slices.ContainsFunc(file.Files, func(f schema.FileVersion) bool { return f.ID == a.ID }) {
+			n, err := m.cfg.Log.Sequence("file")
+			if err != nil {
+				return Refreshed{}, err
+			}
+			a.ID = uint32(n)
 		}
-		a.ID, a.Added = uint32(n), pending
+		a.Added = pending
 		file.Files = append(file.Files, a)
 	}
 	for i := range file.Files {
@@ -130,7 +133,7 @@ func (m *Manager) admit(ctx context.Context, r *schema.Relation, added []schema.
 		if err := checkColumns(ctx, conn, r, a.Path); err != nil {
 			return err
 		}
-		rows, err := conn.Query(ctx, "SELECT count(*) FROM "+filesSQL(r, []schema.FileVersion{*a}))
+		rows, err := conn.Query(ctx, "SELECT count(*) FROM "+filesSQL(r, []schema.FileVersion{*a}, ""))
 		if err != nil {
 			return err
 		}

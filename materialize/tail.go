@@ -160,14 +160,14 @@ func (v *tailView) dirty() func(key []byte, dst []int64) []int64 {
 
 // deadRows is Snapshot.Dead at a position: rows that had gone, and those that had not come.
 func (m *Manager) deadRows(ctx context.Context, b *schema.Relation, g *Group, v tailView, position uint64) (func(uint64) bool, error) {
-	born := uint64(math.MaxUint64) // the least row id that came after the position
+	born := uint64(noRow) // the least row id that came after the position
 	if position < v.upTo {
 		var err error
 		if born, err = m.firstAfter(ctx, b, position, v.upTo); err != nil {
 			return nil, err
 		}
 	}
-	if len(v.dead) == 0 && len(g.dead) == 0 && born == math.MaxUint64 {
+	if len(v.dead) == 0 && len(g.dead) == 0 && born == noRow {
 		return nil, nil
 	}
 	maps := v.dead
@@ -187,10 +187,13 @@ func (m *Manager) deadRows(ctx context.Context, b *schema.Relation, g *Group, v 
 	}, nil
 }
 
-// firstAfter is the id of the first row that came at positions after < p ≤ upTo; the greatest number where none came.
+// noRow is no row's id: it is greater than every one.
+const noRow = math.MaxUint64
+
+// firstAfter is the id of the first row that came at positions after < p ≤ upTo; noRow where none came.
 func (m *Manager) firstAfter(ctx context.Context, b *schema.Relation, after, upTo uint64) (uint64, error) {
 	found := errors.New("found")
-	born := uint64(math.MaxUint64)
+	born := uint64(noRow)
 	err := m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), after, upTo, func(v reclog.Version) error {
 		if v.Delete {
 			return nil
@@ -202,6 +205,18 @@ func (m *Manager) firstAfter(ctx context.Context, b *schema.Relation, after, upT
 		err = nil
 	}
 	return born, err
+}
+
+// deletes are the row ids that went at positions after < p ≤ upTo, and when.
+func (m *Manager) deletes(ctx context.Context, b *schema.Relation, after, upTo uint64) (map[uint64]uint64, error) {
+	out := map[uint64]uint64{}
+	err := m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), after, upTo, func(v reclog.Version) error {
+		if v.Delete {
+			out[v.RowID] = v.Position
+		}
+		return nil
+	})
+	return out, err
 }
 
 // changes gives the event rows of g that came at positions after < p ≤ upTo, and says which row ids went, when, and the least

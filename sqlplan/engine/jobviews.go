@@ -42,7 +42,7 @@ func progress(j *materialize.Job, now time.Time) (total, percent, left string) {
 	return total, percent, left
 }
 
-// buildRows are the rows of tilehouse.materializations for builds that run.
+// buildRows are the rows of tilehouse.materializations for builds that run, and for what is kept of interrupted ones.
 func (s *Session) buildRows(cat *schema.Catalog) [][]string {
 	var out [][]string
 	now := time.Now()
@@ -58,6 +58,12 @@ func (s *Session) buildRows(cat *schema.Catalog) [][]string {
 		total, percent, left := progress(&j, now)
 		out = append(out, []string{fmt.Sprint(j.Group), duck.QuoteLiteral(r.Name), "'build for ' || " + duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage),
 			from, to, fmt.Sprint(j.Days()), fmt.Sprint(j.Rows + j.Kept), total, percent, left, "NULL", "NULL"})
+	}
+	for _, k := range s.e.mat.Kept() {
+		if r := cat.Relations[k.Relation]; r != nil {
+			out = append(out, []string{"NULL", duck.QuoteLiteral(r.Name), "'rows kept for ' || " + duck.QuoteLiteral(k.Object), "'unfinished'",
+				"NULL", "NULL", "NULL", fmt.Sprint(k.Rows), "NULL", "NULL", "NULL", fmt.Sprint(k.Bytes), "NULL"})
+		}
 	}
 	return out
 }
