@@ -37,26 +37,27 @@ func aligned(fields []pgconn.FieldDescription, rows [][][]byte) string {
 		}
 	}
 	var b strings.Builder
-	line := func(cells []string) {
-		b.WriteString(strings.TrimRight(" "+strings.Join(cells, " | "), " ") + "\n")
-	}
 	cells := make([]string, len(fields))
-	rule := make([]string, len(fields))
 	for c, f := range fields {
 		left := (widths[c] - utf8.RuneCountInString(f.Name)) / 2
-		cells[c] = pad(strings.Repeat(" ", left)+f.Name, widths[c], false)
-		rule[c] = strings.Repeat("-", widths[c]+2)
+		cells[c] = strings.Repeat(" ", left) + f.Name
 	}
-	line(cells)
-	b.WriteString(strings.Join(rule, "+") + "\n")
+	printRow(&b, cells, widths, func(int) bool { return false })
+	for c, w := range widths {
+		if c > 0 {
+			b.WriteString("+")
+		}
+		b.WriteString(strings.Repeat("-", w+2))
+	}
+	b.WriteString("\n")
 	for i, r := range rows {
 		if i == cut {
 			b.WriteString(elided + "\n")
 		}
-		for c, f := range fields {
-			cells[c] = pad(string(r[c]), widths[c], slices.Contains(rightAligned, f.DataTypeOID))
+		for c := range fields {
+			cells[c] = string(r[c])
 		}
-		line(cells)
+		printRow(&b, cells, widths, func(c int) bool { return slices.Contains(rightAligned, fields[c].DataTypeOID) })
 	}
 	if total == 1 {
 		b.WriteString("(1 row)\n")
@@ -66,10 +67,29 @@ func aligned(fields []pgconn.FieldDescription, rows [][][]byte) string {
 	return b.String()
 }
 
-func pad(s string, width int, right bool) string {
-	space := strings.Repeat(" ", max(0, width-utf8.RuneCountInString(s)))
-	if right {
-		return space + s
+// printRow prints a row on as many lines as its longest value has; psql marks a value that goes on with a plus.
+func printRow(b *strings.Builder, cells []string, widths []int, right func(column int) bool) {
+	for more := true; more; {
+		more = false
+		var line strings.Builder
+		for c := range cells {
+			first, rest, goes := strings.Cut(cells[c], "\n")
+			mark := " "
+			if goes {
+				mark, more = "+", true
+			}
+			space := strings.Repeat(" ", max(0, widths[c]-utf8.RuneCountInString(first)))
+			if right(c) {
+				first = space + first
+			} else {
+				first += space
+			}
+			if c > 0 {
+				line.WriteString("|")
+			}
+			line.WriteString(" " + first + mark)
+			cells[c] = rest
+		}
+		b.WriteString(strings.TrimRight(line.String(), " ") + "\n")
 	}
-	return s + space
 }

@@ -8,10 +8,12 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 )
 
-// changing is what differs between two runs of a statement.
-var changing = regexp.MustCompile(`\d+(\.\d+)? ms\b`)
+// changing is what differs between two runs of a statement, times, or between two versions of a format, sizes of files.
+var changing = regexp.MustCompile(`\b\d+(\.\d+)? ms\b|\b\d{4,} bytes\b`)
 
 // session runs statements and shows them as psql does.
 type session struct {
@@ -35,10 +37,24 @@ func connect(ctx context.Context, dsn string) (*session, error) {
 	return s, err
 }
 
-// show is what psql prints for a text of statements: results, command tags, notices and the error that ended it.
-func (s *session) show(ctx context.Context, sql string) (shown string, failed error) {
-	s.notices = nil
+// show is what psql prints for a script: results, command tags, notices, and the error that ended it. As psql does, it sends
+// one statement at a time.
+func (s *session) show(ctx context.Context, script string) (string, error) {
+	fragments, err := parse.Split(script)
+	if err != nil {
+		return "", err
+	}
 	var b strings.Builder
+	for _, f := range fragments {
+		if err = s.one(ctx, &b, f.SQL); err != nil {
+			break
+		}
+	}
+	return changing.ReplaceAllStringFunc(b.String(), func(s string) string { return "…" + s[strings.LastIndex(s, " "):] }), err
+}
+
+func (s *session) one(ctx context.Context, b *strings.Builder, sql string) error {
+	s.notices = nil
 	results, err := s.conn.Exec(ctx, sql).ReadAll()
 	for _, n := range s.notices {
 		b.WriteString(n + "\n")
@@ -54,7 +70,7 @@ func (s *session) show(ctx context.Context, sql string) (shown string, failed er
 	}
 	var refused *pgconn.PgError
 	if errors.As(err, &refused) {
-		fmt.Fprintf(&b, "ERROR:  %s: %s\n", refused.Code, refused.Message)
+		fmt.Fprintf(b, "ERROR:  %s: %s\n", refused.Code, refused.Message)
 		if refused.Detail != "" {
 			b.WriteString("DETAIL:  " + refused.Detail + "\n")
 		}
@@ -62,7 +78,7 @@ func (s *session) show(ctx context.Context, sql string) (shown string, failed er
 			b.WriteString("HINT:  " + refused.Hint + "\n")
 		}
 	}
-	return changing.ReplaceAllString(b.String(), "… ms"), err
+	return err
 }
 
 // run executes a document and is the document as it should be. An error names the line.

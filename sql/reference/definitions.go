@@ -1,0 +1,135 @@
+package reference
+
+// definitions make what features are made of, and features.
+var definitions = []Statement{
+	{
+		Name:    "CREATE TABLE",
+		Purpose: "Make an event table: rows that are stored here and that features count",
+		Synopsis: `
+CREATE TABLE [IF NOT EXISTS] name (column type [NOT NULL] [PRIMARY KEY], … [, PRIMARY KEY (column, …)])
+  WITH (event_time = 'column' [, option = value …])`,
+		Text: `
+Without ` + "`event_time`" + ` it is an ordinary table, as in PostgreSQL. An event table is written by INSERT, COPY, UPDATE and DELETE; every
+commit is one position of the log of record, and the next read of any session counts it. The event time is a timestamptz and
+never NULL. With a primary key a second row of a key is refused (23505), and ties of event time are ordered by it.`,
+		Options: []Option{
+			{"event_time", "a column of timestamptz", "", "when the event happened"},
+			{"future_bound", "a duration", "`1 day`", "rows further ahead of the server's clock than this are refused (22008)"},
+			{"lateness", "a duration", "`0`", "how long after its end a day is first settled; later rows count all the same"},
+		},
+		Examples: []Example{{"A table of logins, a feature that counts its devices, and a row:", []string{
+			`CREATE TABLE logins (customer_id bigint, device text, ts timestamptz NOT NULL) WITH (event_time = 'ts', lateness = '2 hours')`,
+			`CREATE FEATURE devices_1d ON customer AS
+  SELECT customer_id, count(DISTINCT device) FROM logins GROUP BY customer_id WINDOW 1 DAY`,
+			`INSERT INTO logins VALUES (42, 'phone', '2024-06-08 09:00Z')`,
+			`SELECT devices_1d FROM customer WHERE customer_id = 42`,
+		}}},
+		See: []string{"CREATE SOURCE", "CREATE FEATURE"},
+	},
+	{
+		Name:    "CREATE SOURCE",
+		Purpose: "Make rows that live elsewhere a relation: Parquet and CSV files",
+		Synopsis: `
+CREATE SOURCE [IF NOT EXISTS] name WITH (connector = 'file', path = 'pattern' [, option = value …])`,
+		Text: `
+The columns are read from the files. A path is relative to a directory given by ` + "`--file-root`" + ` and may have the wildcards ` + "`*`, `?` and `**`" + `.
+REFRESH SOURCE takes in added, changed and removed files, all of them as one new position; only the days they touch are built
+again.`,
+		Options: []Option{
+			{"connector", "`file`", "", "where the rows live"},
+			{"path", "a path or pattern", "", "the files, below a file root"},
+			{"format", "`parquet` or `csv`", "by the files' ending", "how they are written"},
+			{"event_time", "a column of timestamptz", "", "when the event happened; without it no window can be taken over the source"},
+			{"primary_key", "columns, with commas", "", "orders ties of event time"},
+			{"complete_through", "a time", "the newest event", "labels are known up to here"},
+			{"lateness", "a duration", "`0`", "how long after its end a day is first settled; later rows count all the same"},
+		},
+		Examples: []Example{{"Every flight from New York in 2013:", []string{
+			`CREATE SOURCE flights WITH (connector = 'file', path = 'flights.parquet', event_time = 'scheduled', primary_key = 'flight_id')`,
+			`SELECT count(*), min(scheduled), max(scheduled) FROM flights`,
+		}}},
+		See: []string{"REFRESH", "CREATE VIEW"},
+	},
+	{
+		Name:    "CREATE VIEW",
+		Purpose: "Make an event view: a projection and filter of a table or source, which features read like one",
+		Synopsis: `
+CREATE VIEW name WITH (event_time = 'column' [, option = value …]) AS
+  SELECT expression [AS column], … FROM relation [WHERE condition]`,
+		Text: `
+An event view says what an event is, and when it happened. Its expressions are evaluated where features are materialized, so they
+must be deterministic. It stores nothing.`,
+		Options: []Option{
+			{"event_time", "a column of the view", "", "when the event happened"},
+			{"lateness", "a duration", "that of the relation below", "how long after its end a day is first settled"},
+		},
+		Examples: []Example{{"Purchases that went through, in whole units:", []string{
+			`CREATE VIEW paid WITH (event_time = 'ts') AS
+  SELECT purchase_id, customer_id, ceil(amount)::bigint AS units, ts FROM purchases WHERE NOT declined`,
+			`CREATE FEATURE paid_units_7d ON customer AS SELECT customer_id, sum(units) FROM paid GROUP BY customer_id WINDOW 7 DAYS`,
+			`SELECT paid_units_7d FROM customer WHERE customer_id = 42`,
+		}}},
+		See: []string{"CREATE SOURCE", "CREATE FEATURE"},
+	},
+	{
+		Name:    "CREATE ENTITY",
+		Purpose: "Name a key that features belong to",
+		Synopsis: `
+CREATE ENTITY [IF NOT EXISTS] name (key type, …)`,
+		Text: `
+An entity is also a relation: all its features as columns, one row a key. See the page on reading it.`,
+		Examples: []Example{{"A key of two columns:", []string{
+			`CREATE ENTITY card_at_merchant (customer_id bigint, merchant_id bigint)`,
+			`CREATE FEATURE visits_7d ON card_at_merchant AS
+  SELECT customer_id, merchant_id, count(*) FROM purchases GROUP BY customer_id, merchant_id WINDOW 7 DAYS`,
+			`SELECT visits_7d FROM card_at_merchant WHERE customer_id = 42 AND merchant_id = 9`,
+		}}},
+		See: []string{"CREATE FEATURE", "SELECT FROM an entity"},
+	},
+	{
+		Name:    "CREATE FEATURE",
+		Purpose: "Declare windowed aggregates, or the latest value, of an entity's key",
+		Synopsis: `
+CREATE [OR REPLACE] FEATURE [IF NOT EXISTS] name [ON entity] [WINDOW window, …] [WITH (option = value, …)] AS
+  SELECT key, …, aggregate(expression, …) [FILTER (WHERE condition)] [AS alias], …
+  FROM relation [WHERE condition] GROUP BY key, … [WINDOW window, …]
+  [WITH NO DATA]
+
+CREATE FEATURE name [ON entity] [WITH (option = value, …)] AS SELECT key, …, expression [AS alias], … FROM relation
+
+window: number {SECONDS | MINUTES | HOURS | DAYS | WEEKS} [FOLLOWING], or LIFETIME`,
+		Text: `
+One output and one window make the column ` + "`name`" + `; several outputs ` + "`name_alias`" + `; several windows add ` + "`_1h`, `_7d`, `_lifetime`" + `. Existing rows are
+counted at once, with progress as messages and in ` + "`tilehouse.jobs`" + `; WITH NO DATA leaves that to REFRESH. OR REPLACE with the same definition
+does nothing. Features of one relation and key share the partial states that they have in common.
+
+A body without an aggregate is a latest-value feature: the newest row before the instant. A window FOLLOWING is a label: it counts
+what happens after the instant, is NULL until its source is complete, and is read by ASOF JOIN only.`,
+		Options: []Option{
+			{"delay", "a duration", "`0`", "the cut lies this much before the instant: what it takes until a row is known"},
+			{"hop", "a duration", "none", "the window's lower end is rounded down to a multiple of it since 1970"},
+			{"start", "a time", "none", "earlier events do not exist for the feature"},
+			{"online", "a boolean", "`true`", "false: kept for ASOF JOIN only, lookups are refused"},
+			{"max_state", "bytes", "`65536`", "bound of an exact multiset (`count(DISTINCT)`, maps); beyond it 54000"},
+			{"lateness", "a duration", "that of the relation", "how long after its end a day is first settled"},
+			{"target_lag", "a duration", "`0`", "how fresh lookups must be; every commit is visible at once today"},
+		},
+		Examples: []Example{
+			{"Three aggregates over two windows are six columns:", []string{
+				`CREATE FEATURE cart ON customer AS
+  SELECT customer_id, avg(amount) AS mean, max(amount) AS top, count(*) FILTER (WHERE declined) AS declines
+  FROM purchases GROUP BY customer_id WINDOW 1 DAY, 30 DAYS`,
+				`SELECT cart_mean_30d, cart_top_1d, cart_declines_30d FROM customer WHERE customer_id = 42`,
+			}},
+			{"The latest value, and a label:", []string{
+				`CREATE FEATURE plan ON customer AS SELECT customer_id, plan FROM customers`,
+				`CREATE FEATURE declined_next_3d ON customer AS
+  SELECT customer_id, count(*) FROM purchases WHERE declined GROUP BY customer_id WINDOW 3 DAYS FOLLOWING`,
+				`SELECT l.label_id, c.plan, c.declined_next_3d
+FROM (VALUES (1, 42, timestamptz '2024-06-03 00:00:00Z'), (2, 42, '2024-06-05 12:00:00Z')) AS l(label_id, customer_id, ts)
+  ASOF JOIN customer c ON c.customer_id = l.customer_id AND l.ts > c.ts ORDER BY label_id`,
+			}},
+		},
+		See: []string{"CREATE ENTITY", "ASOF JOIN", "EXPLAIN FEATURE", "REFRESH"},
+	},
+}

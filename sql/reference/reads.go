@@ -1,0 +1,88 @@
+package reference
+
+// reads are the ways to read features.
+var reads = []Statement{
+	{
+		Name:    "SELECT FROM an entity",
+		Purpose: "Read features by key, as of now: the online lookup",
+		Synopsis: `
+SELECT column, … FROM entity [FOR SYSTEM_TIME AS OF time]
+  WHERE key = value [AND key = value …] | key IN (value, …) | key = ANY (array)`,
+		Text: `
+One row comes for every distinct key that is not NULL, known or not: a key without events has a count of 0, and NULL for everything else. Row
+order is not specified. Without a condition on every key, the rows are the keys that have an event in any partial of the
+entity. The instant is now, or what ` + "`SET tilehouse.read_time`" + ` says. FOR SYSTEM_TIME AS OF reads what was known then: rows that were
+committed later do not count.`,
+		Examples: []Example{
+			{"One key, and several:", []string{
+				`SELECT spend_total_1d, spend_total_7d FROM customer WHERE customer_id = 42`,
+				`SELECT customer_id, spend_n_7d FROM customer WHERE customer_id = ANY ('{42, 43, 999}') ORDER BY customer_id`,
+			}},
+			{"All keys:", []string{`SELECT customer_id, spend_total_7d FROM customer ORDER BY customer_id`}},
+		},
+		See: []string{"features_at", "ASOF JOIN", "CREATE FEATURE"},
+	},
+	{
+		Name:    "features_at",
+		Purpose: "Read an entity's features as they were at an instant",
+		Synopsis: `
+SELECT column, … FROM features_at('entity', time) [WHERE key = value …]`,
+		Text: `
+The instant says which events count, and the newest commit which rows are known. With FOR SYSTEM_TIME AS OF it is the other way round.`,
+		Examples: []Example{{"A customer's features on the fourth of June:", []string{
+			`SELECT spend_total_7d, spend_n_7d FROM features_at('customer', '2024-06-04 00:00:00Z') WHERE customer_id = 42`,
+		}}},
+		See: []string{"SELECT FROM an entity"},
+	},
+	{
+		Name:    "ASOF JOIN",
+		Purpose: "Make a training set: for each row on the left, the features as they were at its time",
+		Synopsis: `
+FROM left [AS] l
+  {ASOF JOIN | ASOF LEFT JOIN | ASOF INNER JOIN | LEFT ASOF JOIN} {entity | feature | (SELECT … WINDOW …)} [AS] f
+    {ON f.key = l.key [AND …] [AND {l.time > f.ts | l.time >= f.ts}]
+     | USING (key, …, ts) | MATCH_CONDITION (l.time >= f.ts) ON …}
+  [ASOF JOIN …]`,
+		Text: `
+A join to features drops no left row: a key without events, and a NULL key or time, has the value of no events. With ` + "`>`" + `, and where no
+comparison is written, events strictly before the cut count; with ` + "`>=`" + ` those at the cut, too. The cut may be any expression over the left
+row. A subquery with WINDOW is a window that no feature declares; it is served by the partial states that are there.`,
+		Examples: []Example{
+			{"Each labelled payment with what was known just before it:", []string{
+				`SELECT l.label_id, l.is_fraud, c.spend_total_1d, c.spend_n_7d
+FROM labels l ASOF JOIN customer c ON c.customer_id = l.customer_id AND l.ts > c.ts ORDER BY label_id`,
+			}},
+			{"The payment itself counted as well, and a window of 51 hours:", []string{
+				`SELECT l.label_id, c.spend_n_7d, x.n AS n_51h
+FROM labels l ASOF JOIN customer c ON c.customer_id = l.customer_id AND l.ts >= c.ts
+  ASOF JOIN (SELECT customer_id, count(*) AS n FROM purchases GROUP BY customer_id WINDOW 51 HOURS) x
+    ON x.customer_id = l.customer_id AND l.ts >= x.ts ORDER BY label_id`,
+			}},
+		},
+		See: []string{"SELECT FROM an entity", "EXPLAIN"},
+	},
+	{
+		Name:    "EXPLAIN",
+		Purpose: "Say which partial states, tiles, runs and rows serve a statement",
+		Synopsis: `
+EXPLAIN [ANALYZE] statement`,
+		Text: `
+ANALYZE runs the statement, and counts what was read.`,
+		Examples: []Example{
+			{"A lookup:", []string{`EXPLAIN SELECT spend_total_7d FROM customer WHERE customer_id = 42`}},
+			{"A training join:", []string{
+				`EXPLAIN SELECT l.label_id, c.spend_n_7d FROM labels l ASOF JOIN customer c ON c.customer_id = l.customer_id AND l.ts > c.ts`}},
+		},
+		See: []string{"EXPLAIN FEATURE"},
+	},
+	{
+		Name:    "EXPLAIN FEATURE",
+		Purpose: "Take one value apart: every partial state, tile and edge that it is put together from",
+		Synopsis: `
+EXPLAIN FEATURE feature FOR (key, …) [AT time]`,
+		Text: `
+Without AT the instant is now. What is shown is what a read at that instant folds, in the same order.`,
+		Examples: []Example{{"The last seven days of a customer:", []string{`EXPLAIN FEATURE spend FOR (42) AT '2024-06-08 12:00Z'`}}},
+		See:      []string{"EXPLAIN", "CREATE FEATURE"},
+	},
+}
