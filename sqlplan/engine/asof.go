@@ -111,6 +111,12 @@ func (p *asofPlan) checkTypes(b *binder, f *asofFeatures, cols []schema.Column) 
 		return at(asError(err), b.sql, f.position)
 	}
 	for i, k := range f.keyTypes {
+		if f.view != nil && i >= len(f.view.Keys) {
+			if !requestFits(types[i], k) {
+				return at(hint(fail(codeTypeMismatch, "request column %q of %s is %s, but the left side has %s", f.keyNames[i], f.alias, k, types[i]), "Cast it: … = CAST(… AS %s)", k), b.sql, f.place(f.keys[i]))
+			}
+			continue
+		}
 		if !types[i].Equal(k) && !widens(types[i], k) && types[i].Kind != vector.Null {
 			return at(hint(fail(codeTypeMismatch, "key %q of %s is %s, but the left side has %s", f.keyNames[i], f.alias, k, types[i]), "Cast it: … = CAST(… AS %s)", k), b.sql, f.place(f.keys[i]))
 		}
@@ -180,7 +186,6 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 	if err != nil {
 		return "", err
 	}
-	items := []string{rowNumberColumn}
 	var keys []string
 	for i, k := range f.keys {
 		sql, err := rewriteExpr(k)
@@ -189,25 +194,12 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 		}
 		keys = append(keys, fmt.Sprintf("CAST(%s AS %s)", sql, f.keyTypes[i].DuckDB()))
 	}
-	items = append(items, keys...)
-	items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ)", t))
-	labels := fmt.Sprintf("SELECT %s FROM temp.main.%s AS %s", strings.Join(items, ", "), left, duck.QuoteIdent(p.leftAlias))
 
 	position := b.position
 	if f.asOf != nil {
 		if position, err = s.positionOf(f.asOf, args); err != nil {
 			return "", err
 		}
-	}
-	table := s.temp("values")
-	types := []vector.Type{vector.T(vector.Int64)}
-	decl := []string{rowNumberColumn + " BIGINT"}
-	for _, o := range f.outputs {
-		types = append(types, o.typ)
-		decl = append(decl, duck.QuoteIdent(o.name)+" "+o.typ.DuckDB())
-	}
-	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", table, strings.Join(decl, ", "))); err != nil {
-		return "", err
 	}
 	reads, err := f.groups(b)
 	if err != nil {
@@ -220,13 +212,16 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 	}
 	tables := []string{}
 	for i := range reads {
-		name := table
-		if len(reads) > 1 { // each group's values come in its own order: they meet again by row number
-			name = s.temp("values")
-			if err := s.valuesTable(b.ctx, name, f, reads[i]); err != nil {
-				return "", err
-			}
+		name := s.temp("values") // each group's values come in its own order: they meet again by row number
+		if err := s.valuesTable(b.ctx, name, f, reads[i]); err != nil {
+			return "", err
 		}
+		items := []string{rowNumberColumn}
+		for _, k := range reads[i].Keys {
+			items = append(items, keys[k])
+		}
+		items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ)", t))
+		labels := fmt.Sprintf("SELECT %s FROM temp.main.%s AS %s", strings.Join(items, ", "), left, duck.QuoteIdent(p.leftAlias))
 		if err := s.mergeGroup(b.ctx, b.cat, &reads[i], f, labels, position, name); err != nil {
 			return "", err
 		}
@@ -235,30 +230,46 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 	return p.placeholderSQL(f, left, t, keys, tables, reads), nil
 }
 
-// groupMerge is what one group computes of a join: Outputs index f.outputs.
+// groupMerge is what one group computes of a join: Outputs index f.computed(), Keys f.keys.
 type groupMerge struct {
 	Relation uint32
 	Group    *schema.Group // nil: an ad hoc window that no group holds
 	Adhoc    *schema.Group
 	Outputs  []int
+	Keys     []int
 	Specs    []pointintime.Output
 }
 
 // groups splits a join's outputs by the group that serves them.
 func (f *asofFeatures) groups(b *binder) ([]groupMerge, error) {
+	var all []int
+	for i := range f.keys {
+		all = append(all, i)
+	}
 	if f.adHoc == nil {
 		var out []groupMerge
-		for _, g := range f.read.groups {
-			m := groupMerge{Relation: g.group.Relation, Group: g.group}
-			for _, o := range g.outputs {
-				m.Outputs = append(m.Outputs, o.at)
-				m.Specs = append(m.Specs, pointintime.Output{Partial: o.partial, Window: o.window})
+		add := func(read *readPlan, keys []int, from int) {
+			for _, g := range read.groups {
+				m := groupMerge{Relation: g.group.Relation, Group: g.group, Keys: keys}
+				for _, o := range g.outputs {
+					m.Outputs = append(m.Outputs, from+o.at)
+					m.Specs = append(m.Specs, pointintime.Output{Partial: o.partial, Window: o.window})
+				}
+				out = append(out, m)
 			}
-			out = append(out, m)
 		}
+		if v := f.read.view; v != nil {
+			from := 0
+			for _, p := range v.parts {
+				add(p.read, p.keys, from)
+				from += len(p.base)
+			}
+			return out, nil
+		}
+		add(f.read, all, 0)
 		return out, nil
 	}
-	m := groupMerge{Relation: f.adHoc.relation.ID}
+	m := groupMerge{Relation: f.adHoc.relation.ID, Keys: all}
 	holder := b.cat.GroupFor(f.adHoc.relation.ID, f.adHoc.keys, f.adHoc.fingerprints())
 	if holder == nil {
 		holder = f.adHoc.group(0, nil)
@@ -275,8 +286,9 @@ func (f *asofFeatures) groups(b *binder) ([]groupMerge, error) {
 
 func (s *Session) valuesTable(ctx context.Context, name string, f *asofFeatures, m groupMerge) error {
 	decl := []string{rowNumberColumn + " BIGINT"}
+	outputs := f.computed()
 	for _, o := range m.Outputs {
-		decl = append(decl, duck.QuoteIdent(f.outputs[o].name)+" "+f.outputs[o].typ.DuckDB())
+		decl = append(decl, duck.QuoteIdent(outputs[o].name)+" "+outputs[o].typ.DuckDB())
 	}
 	_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", name, strings.Join(decl, ", ")))
 	return err
@@ -297,7 +309,7 @@ func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupM
 	err = s.e.join(ctx, cat, joinRequest{
 		Group: g, AdHoc: m.Group == nil, Position: position, Flags: s.readFlags(),
 		Outputs: m.Specs, Inclusive: f.inclusive, Stats: s.reads,
-		Labels: s.labelReader(labels, len(f.keys)), Sink: app.Append,
+		Labels: s.labelReader(labels, len(m.Keys)), Sink: app.Append,
 	})
 	if e := app.Close(); err == nil {
 		err = e
@@ -366,10 +378,14 @@ func (p *asofPlan) placeholderSQL(f *asofFeatures, left, t string, keys, tables 
 	a := duck.QuoteIdent(p.leftAlias)
 	items := []string{a + "." + rowNumberColumn}
 	for i, k := range keys {
-		items = append(items, k+" AS "+duck.QuoteIdent(f.keyNames[i]))
+		name := f.keyNames[i]
+		if f.view != nil {
+			name = f.rowColumn(i)
+		}
+		items = append(items, k+" AS "+duck.QuoteIdent(name))
 	}
 	items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ) AS %s", t, eventTimeName))
-	for i, o := range f.outputs {
+	for i, o := range f.computed() {
 		from := 0
 		for j, r := range reads {
 			if slices.Contains(r.Outputs, i) {
@@ -381,6 +397,9 @@ func (p *asofPlan) placeholderSQL(f *asofFeatures, left, t string, keys, tables 
 	sql := fmt.Sprintf("SELECT %s FROM temp.main.%s AS %s", strings.Join(items, ", "), left, a)
 	for i, table := range tables {
 		sql += fmt.Sprintf(" JOIN temp.main.%s AS __v%d ON __v%d.%s = %s.%s", table, i, i, rowNumberColumn, a, rowNumberColumn)
+	}
+	if f.view != nil {
+		return f.derive(sql)
 	}
 	return "(" + sql + ")"
 }

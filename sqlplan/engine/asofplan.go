@@ -40,7 +40,8 @@ type asofFeatures struct {
 	keys      []*pg_query.Node // expressions over the left side, by key of the entity
 	keyTypes  []vector.Type
 	keyNames  []string
-	time      *pg_query.Node // expression over the left side; nil: its event time
+	view      *schema.FeatureView // its bound columns are the keys; nil: an entity or an ad hoc window
+	time      *pg_query.Node      // expression over the left side; nil: its event time
 	inclusive bool
 	asOf      *pg_query.Node
 	outputs   []asofOutput
@@ -145,11 +146,12 @@ func (s *Session) planChain(b *binder, st *parse.SQL, sel *pg_query.SelectStmt, 
 // asofRight is the right side of an ASOF join if it is an entity, a feature or a SELECT with a window; nil otherwise.
 func (s *Session) asofRight(b *binder, st *parse.SQL, n *pg_query.Node) (*asofFeatures, error) {
 	if rv := n.GetRangeVar(); rv != nil && rv.Schemaname == "" {
-		ent := b.cat.Entity(rv.Relname)
-		if ent == nil {
+		ref := refOf(b.cat, rv.Relname)
+		if ref == nil {
 			return nil, nil
 		}
-		f := &asofFeatures{alias: rv.Relname, keyNames: make([]string, len(ent.Keys))}
+		ent := ref.entity
+		f := &asofFeatures{alias: rv.Relname, keyNames: make([]string, len(ent.Keys)), view: ref.view}
 		if rv.Alias != nil {
 			f.alias = rv.Alias.Aliasname
 		}
@@ -157,10 +159,16 @@ func (s *Session) asofRight(b *binder, st *parse.SQL, n *pg_query.Node) (*asofFe
 			f.keyNames[i] = k.Name
 			f.keyTypes = append(f.keyTypes, k.Type)
 		}
+		for i, n := range rv.Alias.GetColnames() {
+			if i >= len(f.keyNames) {
+				return nil, at(hint(fail(codeUnsupported, "an alias of %q renames its keys only", rv.Relname), "ASOF JOIN %s AS %s(%s)", rv.Relname, f.alias, columnNames(ent.Keys)), st.Text, int(rv.Location))
+			}
+			f.keyNames[i] = n.GetString_().GetSval()
+		}
 		if t := st.Clauses.SystemTimeOf(rv); t != nil {
 			f.asOf = t.Expr
 		}
-		for _, o := range entityColumns(b.cat, ent) {
+		for _, o := range ref.outputs(b.cat) {
 			f.outputs = append(f.outputs, asofOutput{name: o.output.Name, typ: o.output.Type, want: &o})
 		}
 		return f, nil
@@ -247,7 +255,11 @@ func (f *asofFeatures) condition(st *parse.SQL, j *pg_query.JoinExpr, mark *pars
 	}
 	for i, k := range f.keys {
 		if k == nil {
-			return at(hint(fail(codeDefinition, "ASOF JOIN lacks an equality for key %q of %s", f.keyNames[i], f.alias), "ON %s.%s = l.%s AND l.ts > %s.ts", f.alias, f.keyNames[i], f.keyNames[i], f.alias), st.Text, mark.Position)
+			what := "key"
+			if f.view != nil && i >= len(f.view.Keys) {
+				what = "request column"
+			}
+			return at(hint(fail(codeDefinition, "ASOF JOIN lacks an equality for %s %q of %s", what, f.keyNames[i], f.alias), "ON %s.%s = l.%s AND l.ts > %s.ts", f.alias, f.keyNames[i], f.keyNames[i], f.alias), st.Text, mark.Position)
 		}
 	}
 	return nil
@@ -312,6 +324,20 @@ func (f *asofFeatures) choose(b *binder, st *parse.SQL, p *asofPlan) error {
 		return f.read.check(b.cat)
 	}
 	return nil
+}
+
+// computed are what the merge computes: the outputs, or the base values that a view's outputs are derived from.
+func (f *asofFeatures) computed() []asofOutput {
+	if f.read == nil || f.read.view == nil {
+		return f.outputs
+	}
+	var out []asofOutput
+	for _, p := range f.read.view.parts {
+		for _, b := range p.base {
+			out = append(out, asofOutput{name: schema.ViewValue(b), typ: f.view.Base[b].Type})
+		}
+	}
+	return out
 }
 
 func (f *asofFeatures) columnNames() []string {

@@ -71,6 +71,8 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 		return sql, true, err
 	case *schema.Entity:
 		return "", false, at(hint(fail(codeUnsupported, "entity %q is read with all its keys bound, or by ASOF JOIN", o.Name), "SELECT … FROM %s WHERE %s = …", o.Name, o.Keys[0].Name), b.sql, int(rv.Location))
+	case *schema.FeatureView:
+		return "", false, at(hint(fail(codeUnsupported, "feature view %q is read with its keys and request columns bound, or by ASOF JOIN", o.Name), "SELECT … FROM %s WHERE %s = …", o.Name, o.Keys[0].Name), b.sql, int(rv.Location))
 	case *schema.Feature:
 		ent := b.cat.Entities[o.Entity]
 		return "", false, at(hint(fail(codeWrongObject, "%q is a feature, not a relation", o.Name), "Read it from its entity: SELECT %s FROM %s WHERE %s = …", o.Outputs[0].Name, ent.Name, ent.Keys[0].Name), b.sql, int(rv.Location))

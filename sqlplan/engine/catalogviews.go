@@ -63,15 +63,21 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-	"feature_columns": {slices.Concat(text("feature", "column_name", "type", "partial", "time_window", "delay", "hop")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+	"feature_columns": {slices.Concat(text("feature", "column_name", "type", "partial", "time_window", "delay", "hop", "derivation")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
 			for _, o := range f.Outputs {
-				out = append(out, literals(f.Name, o.Name, o.Type.String(), o.Partial, windowText(o.Window), durationText(o.Window.Delay), durationText(o.Window.Hop)))
+				out = append(out, append(literals(f.Name, o.Name, o.Type.String(), o.Partial, windowText(o.Window), durationText(o.Window.Delay), durationText(o.Window.Hop)), "NULL"))
+			}
+		}
+		for _, v := range sorted(cat.FeatureViews, func(v *schema.FeatureView) string { return v.Name }) {
+			for _, o := range v.Outputs {
+				out = append(out, append(literals(v.Name, o.Name, o.Type.String()), "NULL", "NULL", "NULL", "NULL", duck.QuoteLiteral(o.Text)))
 			}
 		}
 		return out, nil
 	}},
+	"feature_views": {slices.Concat(text("name", "keys", "request", "columns", "entities", "views", "features"), flags("online"), floats("log_fraction"), text("definition")), featureViewRows},
 	"entities": {text("name", "keys"), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, e := range sorted(cat.Entities, func(e *schema.Entity) string { return e.Name }) {

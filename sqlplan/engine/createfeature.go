@@ -40,6 +40,11 @@ func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (s
 			return tag, nil
 		}
 		f.ID = old.ID
+		next := cat.Clone() // before anything is built
+		next.Features[f.ID] = f
+		if err := next.CheckViews(); err != nil {
+			return "", at(asError(err), st.Text, st.Name.Position)
+		}
 	}
 	if st.NoData {
 		if f.ID == 0 {

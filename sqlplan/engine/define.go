@@ -354,6 +354,8 @@ func objectKind(o any) string {
 	switch o := o.(type) {
 	case *schema.Feature:
 		return "FEATURE"
+	case *schema.FeatureView:
+		return "FEATURE VIEW"
 	case *schema.Entity:
 		return "ENTITY"
 	case *schema.Relation:
@@ -373,6 +375,8 @@ func objectKind(o any) string {
 func objectName(o any) string {
 	switch o := o.(type) {
 	case *schema.Feature:
+		return o.Name
+	case *schema.FeatureView:
 		return o.Name
 	case *schema.Entity:
 		return o.Name
@@ -401,6 +405,18 @@ func dropObject(c *schema.Catalog, o any, cascade bool, gone *materialize.Droppe
 			}
 		}
 	}
+	var views []*schema.FeatureView
+	switch o := o.(type) {
+	case *schema.Feature:
+		views = c.ViewsOf(o)
+	case *schema.FeatureView:
+		views = c.ViewsOver(o)
+	case *schema.Entity:
+		views = c.ViewsKeyed(o)
+	}
+	for _, v := range views {
+		readers, names = append(readers, v), append(names, "feature view "+v.Name)
+	}
 	if len(readers) > 0 && !cascade {
 		slices.Sort(names)
 		e := hint(fail(codeDependent, "cannot drop %s %s because other objects depend on it", strings.ToLower(objectKind(o)), objectName(o)), "Use DROP … CASCADE to drop them too.")
@@ -413,6 +429,8 @@ func dropObject(c *schema.Catalog, o any, cascade bool, gone *materialize.Droppe
 		}
 	}
 	switch o := o.(type) {
+	case *schema.FeatureView:
+		delete(c.FeatureViews, o.ID)
 	case *schema.Feature:
 		delete(c.Features, o.ID)
 		for _, f := range c.Features {

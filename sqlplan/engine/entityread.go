@@ -87,6 +87,15 @@ func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) er
 		if by := r.joined(st); by >= 0 {
 			return at(hint(fail(codeUnsupported, "entity %q is joined by its keys, which is not supported", r.entity.Name), "%s", r.usage()), st.Text, by)
 		}
+		if r.view != nil {
+			var lacks []string
+			for i, k := range r.keys {
+				if !seen[i] {
+					lacks = append(lacks, k)
+				}
+			}
+			return at(hint(fail(codeUnsupported, "feature view %q is read with its keys and request columns bound, but %s is not", r.view.Name, strings.Join(lacks, ", ")), "%s", r.usage()), st.Text, r.offset)
+		}
 	} else { // the lookup takes what binds the keys; the rest is for DuckDB
 		r.terms = terms
 		if sel.WhereClause = nil; len(rest) > 0 {
@@ -94,7 +103,7 @@ func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) er
 		}
 	}
 	named, all := r.named(st)
-	for _, o := range entityColumns(b.cat, r.entity) {
+	for _, o := range r.outputs(b.cat) {
 		label := o.output.Window.Following
 		if label && named[o.output.Name] {
 			return at(labelOnline(r.entity, o.output.Name), st.Text, r.offset)
@@ -106,7 +115,7 @@ func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) er
 	qualified := r.qualified(st)
 	for _, name := range slices.Sorted(maps.Keys(qualified)) {
 		if _, ok := r.outs.find(name); !ok && !slices.Contains(r.keys, name) {
-			return at(noEntityColumn(r.entity, entityColumns(b.cat, r.entity), name), st.Text, qualified[name])
+			return at(noEntityColumn(r.entity, r.outputs(b.cat), name), st.Text, qualified[name])
 		}
 	}
 	r.read = newReadPlan(b.cat, r.outs)
@@ -115,12 +124,13 @@ func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) er
 
 // usage are the ways to read the entity, for hints.
 func (r *entityRead) usage() string {
-	var eq []string
+	var eq, on []string
 	for _, k := range r.keys {
 		eq = append(eq, k+" = …")
+		on = append(on, fmt.Sprintf("f.%s = l.%s", k, k))
 	}
-	return fmt.Sprintf("Bind every key: FROM %s WHERE %s; or read it at each row's time: FROM l ASOF JOIN %s f ON f.%s = l.%s AND l.ts > f.ts.",
-		r.entity.Name, strings.Join(eq, " AND "), r.entity.Name, r.keys[0], r.keys[0])
+	return fmt.Sprintf("Bind every key: FROM %s WHERE %s; or read it at each row's time: FROM l ASOF JOIN %s f ON %s AND l.ts > f.ts.",
+		r.entity.Name, strings.Join(eq, " AND "), r.entity.Name, strings.Join(on, " AND "))
 }
 
 // joined is the place of an equality between a key and something that is no constant, -1 where there is none.
@@ -263,16 +273,12 @@ func (r *entityRead) execute(b *binder, st *parse.SQL, args []*vector.Vector) er
 		return err
 	}
 	for from := 0; from < keys.N; from += entityBatch {
-		l.keys.Reset()
-		l.enc.Reset()
-		for _, v := range l.values {
-			v.Reset()
-		}
+		l.reset()
 		var scratch []byte
 		for i := from; i < min(from+entityBatch, keys.N); i++ {
 			scratch = scratch[:0]
 			for _, c := range keys.Cols {
-				scratch = vector.AppendKey(scratch, c, i)
+				scratch = appendBound(scratch, c, i)
 			}
 			l.keys.AppendRow(keys, i)
 			l.enc.AppendBytes(scratch)

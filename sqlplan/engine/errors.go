@@ -16,6 +16,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
 // The SQLSTATEs that the engine chooses itself.
@@ -72,6 +73,7 @@ func asError(err error) *session.Error {
 	var be *functions.BindError
 	var ue *reclog.UniqueError
 	var ce *codec.Error
+	var bv *schema.BrokenView
 	switch {
 	case err == nil:
 		return nil
@@ -113,6 +115,8 @@ func asError(err error) *session.Error {
 		return hint(fail("53200", "%s", err), "Raise --memory-limit, or read the newest position.")
 	case errors.Is(err, materialize.ErrSchemaChanged):
 		return hint(fail(codeTypeMismatch, "%s", err), "Write the file again with the source's columns, or DROP SOURCE … CASCADE and CREATE it anew.")
+	case errors.As(err, &bv):
+		return hint(fail(codeDependent, "%s", bv), "DROP FEATURE VIEW %s; or replace it first.", bv.View)
 	case errors.Is(err, functions.ErrOutOfRange):
 		return fail(codeOutOfRange, "%s", err)
 	case errors.Is(err, functions.ErrStateTooLarge):

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions"
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -74,7 +75,7 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 		return nil, err
 	}
 	if look != nil {
-		lines := []string{fmt.Sprintf("Lookup of entity %s by key (%s), strict, at one instant; DuckDB is not used", look.entity.Name, columnNames(look.entity.Keys))}
+		lines := []string{fmt.Sprintf("Lookup of %s by key (%s), strict, at one instant; DuckDB %s", look.what(), columnNames(look.entity.Keys), look.read.evaluator())}
 		return append(lines, s.readLines(cat, look.read)...), nil
 	}
 	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
@@ -88,7 +89,7 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 		if r.terms == nil {
 			which = "every key with an event"
 		}
-		lines = append(lines, fmt.Sprintf("Lookup of entity %s as %s, %s (%s), strict, at one instant", r.entity.Name, r.alias, which, strings.Join(r.keys, ", ")))
+		lines = append(lines, fmt.Sprintf("Lookup of %s as %s, %s (%s), strict, at one instant", r.what(), r.alias, which, strings.Join(r.keys, ", ")))
 		lines = append(lines, s.readLines(cat, r.read)...)
 	}
 	plan := whole.asof
@@ -117,8 +118,11 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 			}
 			for k, o := range m.Outputs {
 				p := g.Partials[m.Specs[k].Partial]
-				lines = append(lines, fmt.Sprintf("         %s = %s over %s  [partial %s]", f.outputs[o].name, p.SQL, windowText(schema.Window(m.Specs[k].Window)), p.Fingerprint))
+				lines = append(lines, fmt.Sprintf("         %s = %s over %s  [partial %s]", f.computed()[o].name, p.SQL, windowText(schema.Window(m.Specs[k].Window)), p.Fingerprint))
 			}
+		}
+		if f.view != nil && f.read.view != nil {
+			lines = append(lines, f.read.view.lines("       ")...)
 		}
 	}
 	return append(lines, "DuckDB runs the statement over the values"), nil
@@ -126,6 +130,12 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 
 func (s *Session) readLines(cat *schema.Catalog, p *readPlan) []string {
 	var lines []string
+	if p.view != nil {
+		lines = p.view.lines("  ")
+		for _, part := range p.view.parts {
+			lines = append(lines, s.readLines(cat, part.read)...)
+		}
+	}
 	for i := range p.groups {
 		g := &p.groups[i]
 		lines = append(lines, fmt.Sprintf("  -> group %d over %s: %s", g.group.ID, cat.Relations[g.group.Relation].Name, s.storeText(g.group)))
@@ -190,25 +200,58 @@ func (s *Session) analyze(ctx context.Context, st *parse.SQL, given []vector.Typ
 // bindExplainFeature binds EXPLAIN FEATURE f FOR (keys) [AT time]: one value being put together, piece by piece.
 func (s *Session) bindExplainFeature(_ context.Context, cat *schema.Catalog, st *parse.ExplainFeature) (bound, error) {
 	f := cat.Feature(st.Name.Name)
+	if name, column := viewOf(st.Name); cat.FeatureView(name) != nil {
+		return s.bindExplainView(cat, st, cat.FeatureView(name), column)
+	}
 	if f == nil {
 		return bound{}, at(fail(codeUndefinedObject, "feature %q does not exist", st.Name.Name), st.Text, st.Name.Position)
 	}
 	ent := cat.Entities[f.Entity]
-	if len(st.Values) != len(ent.Keys) {
-		return bound{}, at(hint(fail(codeInvalidParameter, "entity %q has %d keys, FOR gives %d", ent.Name, len(ent.Keys), len(st.Values)), "Keys: %s.", columnNames(ent.Keys)), st.Text, st.ForPosition)
+	values, err := s.explainedValues(st, fmt.Sprintf("entity %q", ent.Name), ent.Keys, len(ent.Keys))
+	if err != nil {
+		return bound{}, err
 	}
 	var key []byte
+	for _, v := range values {
+		key = vector.AppendKey(key, v, 0)
+	}
+	var want []wantedOutput
+	for i := range f.Outputs {
+		want = append(want, wantedOutput{feature: f, output: &f.Outputs[i]})
+	}
+	return s.explained(st, func(ctx context.Context, cat *schema.Catalog, view *materialize.View, when int64, asOf *uint64) ([]string, error) {
+		lines := []string{fmt.Sprintf("feature %s of (%s) at %s, strict: events before the cut", f.Name, strings.Join(st.ValueTexts, ", "), formatTime(when))}
+		more, err := s.explainValues(ctx, cat, view, want, key, when, asOf)
+		return append(lines, more...), err
+	})
+}
+
+// explainedValues are the literals of FOR as values of columns, of which the first keys must not be NULL.
+func (s *Session) explainedValues(st *parse.ExplainFeature, of string, columns []schema.Column, keys int) ([]*vector.Vector, error) {
+	if len(st.Values) != len(columns) {
+		what := "keys"
+		if keys < len(columns) {
+			what = "keys and request columns"
+		}
+		return nil, at(hint(fail(codeInvalidParameter, "%s has %d %s, FOR gives %d", of, len(columns), what, len(st.Values)), "Keys: %s.", columnNames(columns)), st.Text, st.ForPosition)
+	}
+	var out []*vector.Vector
 	for i, n := range st.Values {
-		v := vector.New(ent.Keys[i].Type, 1)
+		v := vector.New(columns[i].Type, 1)
 		ok, err := s.appendConstant(v, n)
-		if err != nil || !ok || v.IsNull(0) {
+		if err != nil || !ok || v.IsNull(0) && i < keys {
 			if err == nil {
 				err = fail(codeInvalidParameter, "a key must be a literal that is not NULL")
 			}
-			return bound{}, at(asError(err), st.Text, nodeLocation(n))
+			return nil, at(asError(err), st.Text, nodeLocation(n))
 		}
-		key = vector.AppendKey(key, v, 0)
+		out = append(out, v)
 	}
+	return out, nil
+}
+
+// explained is EXPLAIN FEATURE with its AT and AS OF.
+func (s *Session) explained(st *parse.ExplainFeature, run func(ctx context.Context, cat *schema.Catalog, view *materialize.View, when int64, asOf *uint64) ([]string, error)) (bound, error) {
 	var t *int64
 	if st.At != nil {
 		v, err := s.timeOf(st.At, nil)
@@ -227,7 +270,10 @@ func (s *Session) bindExplainFeature(_ context.Context, cat *schema.Catalog, st 
 			p := uint64(st.AsOf)
 			asOf = &p
 		}
-		lines, err := s.explainFeature(ctx, s.e.catalog.Current(), f, key, strings.Join(st.ValueTexts, ", "), when, asOf)
+		cat := s.e.catalog.Current()
+		view := s.e.mat.View(cat)
+		defer view.Close()
+		lines, err := run(ctx, cat, view, when, asOf)
 		if err != nil {
 			return nil, err
 		}
@@ -235,18 +281,13 @@ func (s *Session) bindExplainFeature(_ context.Context, cat *schema.Catalog, st 
 	}}, nil
 }
 
-func (s *Session) explainFeature(ctx context.Context, cat *schema.Catalog, f *schema.Feature, key []byte, keyText string, when int64, asOf *uint64) ([]string, error) {
-	var want []wantedOutput
-	for i := range f.Outputs {
-		want = append(want, wantedOutput{f, &f.Outputs[i]})
-	}
+// explainValues tells how the values of one key are put together.
+func (s *Session) explainValues(ctx context.Context, cat *schema.Catalog, view *materialize.View, want []wantedOutput, key []byte, when int64, asOf *uint64) ([]string, error) {
 	plan := newReadPlan(cat, want)
 	if err := plan.check(cat); err != nil {
 		return nil, err
 	}
-	view := s.e.mat.View(cat)
-	defer view.Close()
-	lines := []string{fmt.Sprintf("feature %s of (%s) at %s, strict: events before the cut", f.Name, keyText, formatTime(when))}
+	var lines []string
 	for gi := range plan.groups {
 		g := &plan.groups[gi]
 		live, err := s.e.mat.Group(g.group)

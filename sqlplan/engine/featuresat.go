@@ -14,7 +14,8 @@ const featuresAtName = "features_at"
 
 // entityRef is an entity in FROM: by its name, or by features_at.
 type entityRef struct {
-	entity *schema.Entity
+	entity *schema.Entity      // of a view: its keys and request columns as keys
+	view   *schema.FeatureView // nil: an entity
 	alias  string
 	keys   []string       // the keys' names here: the entity's, or those that the alias gives
 	asOf   *pg_query.Node // FOR SYSTEM_TIME AS OF: which position; nil: the newest
@@ -27,10 +28,13 @@ func (s *Session) entityIn(cat *schema.Catalog, st *parse.SQL, from *pg_query.No
 	var r *entityRef
 	var alias *pg_query.Alias
 	if rv := from.GetRangeVar(); rv != nil {
-		if rv.Schemaname != "" || cat.Entity(rv.Relname) == nil {
+		if rv.Schemaname != "" {
 			return nil, nil
 		}
-		r = &entityRef{entity: cat.Entity(rv.Relname), alias: rv.Relname, offset: int(rv.Location)}
+		if r = refOf(cat, rv.Relname); r == nil {
+			return nil, nil
+		}
+		r.alias, r.offset = rv.Relname, int(rv.Location)
 		alias = rv.Alias
 		if t := st.Clauses.SystemTimeOf(rv); t != nil {
 			r.asOf = t.Expr
@@ -43,6 +47,9 @@ func (s *Session) entityIn(cat *schema.Catalog, st *parse.SQL, from *pg_query.No
 		alias = rf.Alias
 	} else {
 		return nil, nil
+	}
+	if r.view != nil && !r.view.Online {
+		return nil, at(notOnline(r.view), st.Text, r.offset)
 	}
 	if alias != nil {
 		r.alias = alias.Aliasname
@@ -71,6 +78,28 @@ func (s *Session) entityIn(cat *schema.Catalog, st *parse.SQL, from *pg_query.No
 	return r, nil
 }
 
+// refOf is the entity or feature view of a name, nil where it is neither.
+func refOf(cat *schema.Catalog, name string) *entityRef {
+	if v := cat.FeatureView(name); v != nil {
+		return &entityRef{entity: viewEntity(v), view: v}
+	}
+	if ent := cat.Entity(name); ent != nil {
+		return &entityRef{entity: ent}
+	}
+	return nil
+}
+
+// outputs are the columns beside the keys.
+func (r *entityRef) outputs(cat *schema.Catalog) outputList {
+	if r.view != nil {
+		return viewColumns(cat, r.view)
+	}
+	return entityColumns(cat, r.entity)
+}
+
+// takesNull reports whether a bound column is a value of the request, for which NULL is a value, and no key.
+func (r *entityRef) takesNull(i int) bool { return r.view != nil && i >= len(r.view.Keys) }
+
 // featuresAt reads a call of features_at; nil where rf is another function.
 func featuresAt(cat *schema.Catalog, st *parse.SQL, rf *pg_query.RangeFunction) (*entityRef, error) {
 	if len(rf.Functions) != 1 {
@@ -90,11 +119,12 @@ func featuresAt(cat *schema.Catalog, st *parse.SQL, rf *pg_query.RangeFunction) 
 	if !ok || null {
 		return nil, usage(fail(codeUnsupported, "the entity of features_at must be a literal"))
 	}
-	ent := cat.Entity(name)
-	if ent == nil {
+	r := refOf(cat, name)
+	if r == nil {
 		return nil, at(fail(codeUndefinedObject, "entity %q does not exist", name), st.Text, nodeLocation(call.Args[0]))
 	}
-	return &entityRef{entity: ent, alias: featuresAtName, at: call.Args[1], offset: int(call.Location)}, nil
+	r.alias, r.at, r.offset = featuresAtName, call.Args[1], int(call.Location)
+	return r, nil
 }
 
 // key is which key of the entity a column is, -1 for none.

@@ -42,6 +42,7 @@ type lookup struct {
 	keys   *vector.Chunk    // the keys bound
 	enc    *vector.Vector   // their encodings
 	values []*vector.Vector // by output of the read plan
+	parts  *lookupParts     // of a feature view; nil: groups
 	out    vector.Chunk     // the result: columns of keys and values
 	result chunkRows
 	stats  event.ReadStats // of all executions, where EXPLAIN ANALYZE does not count
@@ -63,6 +64,12 @@ func (s *Session) newLookup(cat *schema.Catalog, p *lookupPlan) (*lookup, error)
 	for _, w := range p.read.outputs {
 		l.values = append(l.values, vector.New(w.output.Type, 1))
 	}
+	if p.read.view != nil {
+		var err error
+		if l.parts, err = s.newLookupParts(cat, p.read.view); err != nil {
+			return nil, err
+		}
+	}
 	for i := range p.read.groups {
 		g := &p.read.groups[i]
 		live, err := s.e.mat.Group(g.group)
@@ -82,11 +89,7 @@ func (s *Session) newLookup(cat *schema.Catalog, p *lookupPlan) (*lookup, error)
 }
 
 func (l *lookup) execute(ctx context.Context, args []*vector.Vector, asOf *uint64, t *int64) (session.Result, error) {
-	l.keys.Reset()
-	l.enc.Reset()
-	for _, v := range l.values {
-		v.Reset()
-	}
+	l.reset()
 	l.plan.keysOf(args, l.keys, l.enc)
 	if err := l.fill(ctx, asOf, t); err != nil {
 		return nil, err
@@ -96,21 +99,24 @@ func (l *lookup) execute(ctx context.Context, args []*vector.Vector, asOf *uint6
 	return &l.result, nil
 }
 
+// reset empties the buffers before the keys of a read.
+func (l *lookup) reset() {
+	l.keys.Reset()
+	l.enc.Reset()
+	for _, v := range l.values {
+		v.Reset()
+	}
+}
+
 // errStalePlan says that the catalog changed since a statement was bound; it is bound again and tried once more.
 var errStalePlan = errors.New("the catalog changed while the statement was running")
 
 // fill assembles the values of the keys at one instant and position: the newest, or asOf; t nil is the session's read time.
 func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
-	for _, g := range l.groups {
-		if err := l.s.refuseOwnWrites(l.cat, g.read.group.Relation); err != nil {
-			return err
-		}
+	if err := l.refuseOwnWrites(); err != nil {
+		return err
 	}
 	var when int64
-	stats := &l.stats
-	if l.s.reads != nil {
-		stats = l.s.reads
-	}
 	view := l.s.e.mat.View(l.cat) // the position first, then the instant: rows that the server timed before it all count
 	defer view.Close()
 	if l.s.e.catalog.Current() != l.cat {
@@ -120,6 +126,35 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 		when = *t
 	} else {
 		when = l.s.readTime()
+	}
+	return l.read(ctx, view, asOf, when)
+}
+
+// refuseOwnWrites refuses a read of what the open block wrote.
+func (l *lookup) refuseOwnWrites() error {
+	for _, g := range l.groups {
+		if err := l.s.refuseOwnWrites(l.cat, g.read.group.Relation); err != nil {
+			return err
+		}
+	}
+	if l.parts != nil {
+		for _, p := range l.parts.parts {
+			if err := p.refuseOwnWrites(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// read assembles the values of the keys from one view of the store.
+func (l *lookup) read(ctx context.Context, view *materialize.View, asOf *uint64, when int64) error {
+	if l.parts != nil {
+		return l.parts.fill(ctx, l.s, view, asOf, when, l.keys, l.values)
+	}
+	stats := &l.stats
+	if l.s.reads != nil {
+		stats = l.s.reads
 	}
 	for _, g := range l.groups {
 		src := view.Source(g.live, asOf, l.s.readFlags(), stats)

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"encoding/binary"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -46,7 +47,7 @@ func (s *Session) planLookup(cat *schema.Catalog, st *parse.SQL, sel *pg_query.S
 	if ok, err := p.bindKeys(s, st.Text, sel.WhereClause); !ok || err != nil {
 		return nil, err
 	}
-	outs := entityColumns(cat, ent)
+	outs := ref.outputs(cat)
 	var wanted []wantedOutput
 	add := func(name, as string) bool {
 		if i := slices.Index(ref.keys, name); i >= 0 {
@@ -266,6 +267,20 @@ func (p *lookupPlan) paramTypes() []vector.Type {
 	return p.timeParams(out)
 }
 
+// appendBound appends value i of v as keys are encoded. A request column may also be a list or a map, which a key cannot.
+func appendBound(dst []byte, v *vector.Vector, i int) []byte {
+	if v.IsNull(i) || v.Type.Buffer() != vector.BufNested {
+		return vector.AppendKey(dst, v, i)
+	}
+	dst = binary.BigEndian.AppendUint64(append(dst, 1), uint64(v.Off[i+1]-v.Off[i]))
+	for j := v.Off[i]; j < v.Off[i+1]; j++ {
+		for _, c := range v.Child {
+			dst = appendBound(dst, c, int(j))
+		}
+	}
+	return dst
+}
+
 // keysOf are the distinct non-NULL keys that the arguments bind: their values by key column, and their encodings.
 func (p *lookupPlan) keysOf(args []*vector.Vector, out *vector.Chunk, enc *vector.Vector) {
 	lists := make([]*vector.Vector, len(p.terms))
@@ -291,8 +306,8 @@ func (p *lookupPlan) keysOf(args []*vector.Vector, out *vector.Chunk, enc *vecto
 			if pos[i] >= l.N {
 				return
 			}
-			null = null || l.IsNull(pos[i])
-			scratch = vector.AppendKey(scratch, l, pos[i])
+			null = null || l.IsNull(pos[i]) && !p.takesNull(i)
+			scratch = appendBound(scratch, l, pos[i])
 		}
 		if !null && !seen[string(scratch)] {
 			for i, l := range lists {

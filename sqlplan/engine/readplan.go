@@ -12,9 +12,10 @@ import (
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
-// wantedOutput is an output of a feature that a statement reads.
+// wantedOutput is an output of a feature, or of a feature view, that a statement reads.
 type wantedOutput struct {
-	feature *schema.Feature
+	feature *schema.Feature     // nil: of view
+	view    *schema.FeatureView // nil: of feature
 	output  *schema.Output
 }
 
@@ -25,7 +26,7 @@ func entityColumns(cat *schema.Catalog, ent *schema.Entity) outputList {
 	var out outputList
 	for _, f := range cat.FeaturesOf(ent.ID) {
 		for i := range f.Outputs {
-			out = append(out, wantedOutput{f, &f.Outputs[i]})
+			out = append(out, wantedOutput{feature: f, output: &f.Outputs[i]})
 		}
 	}
 	return out
@@ -45,13 +46,18 @@ func noEntityColumn(ent *schema.Entity, outs outputList, name string) *session.E
 	for _, o := range outs {
 		names = append(names, o.output.Name)
 	}
-	return hint(fail(codeUndefinedColumn, "column %q of entity %q does not exist", name, ent.Name), "Columns of %s: %s.", ent.Name, strings.Join(names, ", "))
+	what := "entity"
+	if len(outs) > 0 && outs[0].view != nil {
+		what = "feature view"
+	}
+	return hint(fail(codeUndefinedColumn, "column %q of %s %q does not exist", name, what, ent.Name), "Columns of %s: %s.", ent.Name, strings.Join(names, ", "))
 }
 
-// readPlan is the outputs of a read, by the group that holds their partial states.
+// readPlan is the outputs of a read, by the group that holds their partial states; or those of one feature view.
 type readPlan struct {
 	outputs []wantedOutput
 	groups  []groupRead
+	view    *viewRead // nil: outputs of features
 }
 
 // groupRead is the outputs that one group serves.
@@ -68,6 +74,10 @@ type groupOutput struct {
 
 func newReadPlan(cat *schema.Catalog, wanted []wantedOutput) *readPlan {
 	p := &readPlan{outputs: wanted}
+	if len(wanted) > 0 && wanted[0].view != nil {
+		p.view = newViewRead(cat, wanted)
+		return p
+	}
 	byGroup := map[uint32]int{}
 	for i, w := range wanted {
 		g := cat.Groups[w.feature.Group]
@@ -87,6 +97,14 @@ func newReadPlan(cat *schema.Catalog, wanted []wantedOutput) *readPlan {
 
 // check refuses a read of a feature that has no data.
 func (p *readPlan) check(cat *schema.Catalog) error {
+	if p.view != nil {
+		for _, part := range p.view.parts {
+			if err := part.read.check(cat); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
 	for _, w := range p.outputs {
 		if cat.Groups[w.feature.Group] == nil {
 			return hint(fail("55000", "feature %q has not been materialized", w.feature.Name), "REFRESH FEATURE %s;", w.feature.Name)

@@ -29,6 +29,8 @@ type Session struct {
 	reads     *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise
 	temps     int              // temporary tables made so far
 	tempNames []string         // temporary tables of the running statement
+	// projections are prepared expressions of feature views, by their SQL.
+	projections map[string]*duck.Stmt
 }
 
 func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
@@ -83,6 +85,7 @@ func startupOptions(options string) map[string]string {
 // Close ends the session; an open transaction block is rolled back.
 func (s *Session) Close() {
 	s.rollback()
+	s.dropProjections()
 	s.conn.Close()
 }
 

@@ -193,6 +193,8 @@ func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql st
 		return definition(func(ctx context.Context) (string, error) { return s.createEventView(ctx, st) }), nil
 	case *parse.CreateFeature:
 		return definition(func(ctx context.Context) (string, error) { return s.createFeature(ctx, st) }), nil
+	case *parse.CreateFeatureView:
+		return definition(func(ctx context.Context) (string, error) { return s.createFeatureView(ctx, st) }), nil
 	case *parse.Drop:
 		return definition(func(ctx context.Context) (string, error) { return s.drop(ctx, sql, st) }), nil
 	case *parse.Refresh:

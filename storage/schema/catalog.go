@@ -9,34 +9,36 @@ import (
 
 // Catalog is an immutable snapshot of all objects.
 type Catalog struct {
-	Version   uint64
-	Relations map[uint32]*Relation
-	Entities  map[uint32]*Entity
-	Features  map[uint32]*Feature
-	Groups    map[uint32]*Group
-	Roles     map[uint32]*Role
+	Version      uint64
+	Relations    map[uint32]*Relation
+	Entities     map[uint32]*Entity
+	Features     map[uint32]*Feature
+	FeatureViews map[uint32]*FeatureView
+	Groups       map[uint32]*Group
+	Roles        map[uint32]*Role
 
 	byName map[string]any
 }
 
 // The document kinds of the objects.
 const (
-	KindRelation = "relation"
-	KindEntity   = "entity"
-	KindFeature  = "feature"
-	KindGroup    = "group"
-	KindRole     = "role"
+	KindRelation    = "relation"
+	KindEntity      = "entity"
+	KindFeature     = "feature"
+	KindFeatureView = "feature view"
+	KindGroup       = "group"
+	KindRole        = "role"
 )
 
 // Empty is a catalog without objects.
 func Empty() *Catalog {
-	return &Catalog{Relations: map[uint32]*Relation{}, Entities: map[uint32]*Entity{}, Features: map[uint32]*Feature{}, Groups: map[uint32]*Group{}, Roles: map[uint32]*Role{}, byName: map[string]any{}}
+	return &Catalog{Relations: map[uint32]*Relation{}, Entities: map[uint32]*Entity{}, Features: map[uint32]*Feature{}, FeatureViews: map[uint32]*FeatureView{}, Groups: map[uint32]*Group{}, Roles: map[uint32]*Role{}, byName: map[string]any{}}
 }
 
 // Clone is a copy that may be changed: maps are new, objects shared. Replace objects, do not change them.
 func (c *Catalog) Clone() *Catalog {
 	return &Catalog{Version: c.Version, Relations: maps.Clone(c.Relations), Entities: maps.Clone(c.Entities),
-		Features: maps.Clone(c.Features), Groups: maps.Clone(c.Groups), Roles: maps.Clone(c.Roles)}
+		Features: maps.Clone(c.Features), FeatureViews: maps.Clone(c.FeatureViews), Groups: maps.Clone(c.Groups), Roles: maps.Clone(c.Roles)}
 }
 
 // Index makes the lookups by name; call it once a changed catalog is complete.
@@ -51,10 +53,13 @@ func (c *Catalog) Index() *Catalog {
 	for _, f := range c.Features {
 		c.byName[f.Name] = f
 	}
+	for _, v := range c.FeatureViews {
+		c.byName[v.Name] = v
+	}
 	return c
 }
 
-// Lookup is the object of a name: *Relation, *Entity, *Feature or nil.
+// Lookup is the object of a name: *Relation, *Entity, *Feature, *FeatureView or nil.
 func (c *Catalog) Lookup(name string) any { return c.byName[name] }
 
 // Relation is the relation of a name, nil if there is none.
@@ -129,6 +134,10 @@ func (c *Catalog) Add(kind string, body []byte) error {
 		o := &Feature{}
 		err = json.Unmarshal(body, o)
 		c.Features[o.ID] = o
+	case KindFeatureView:
+		o := &FeatureView{}
+		err = json.Unmarshal(body, o)
+		c.FeatureViews[o.ID] = o
 	case KindGroup:
 		o := &Group{}
 		err = json.Unmarshal(body, o)

@@ -42,7 +42,7 @@ func OpenRegistry(db *pebble.DB) (*Registry, error) {
 func (r *Registry) Current() *Catalog { return r.current.Load() }
 
 // Update changes the catalog: change gets a copy, whose objects it replaces and does not change in place. What differs is
-// written in one synced batch, together with what the extra functions add, and then becomes current. An error leaves no trace.
+// written in one synced batch, together with what the extra functions add, and then becomes current. An error, of change or of CheckViews, leaves no trace.
 func (r *Registry) Update(ctx context.Context, change func(c *Catalog) error, extra ...func(b *pebble.Batch) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -54,6 +54,9 @@ func (r *Registry) Update(ctx context.Context, change func(c *Catalog) error, ex
 	next.Version++
 	next.Index()
 	if err := change(next); err != nil {
+		return err
+	}
+	if err := next.CheckViews(); err != nil {
 		return err
 	}
 	b := r.db.NewBatch()
@@ -86,6 +89,9 @@ func (r *Registry) diff(b *pebble.Batch, old, next *Catalog) (int, error) {
 		},
 		func() (int, error) { return diff(r.store, b, next.Version, KindEntity, old.Entities, next.Entities) },
 		func() (int, error) { return diff(r.store, b, next.Version, KindFeature, old.Features, next.Features) },
+		func() (int, error) {
+			return diff(r.store, b, next.Version, KindFeatureView, old.FeatureViews, next.FeatureViews)
+		},
 		func() (int, error) { return diff(r.store, b, next.Version, KindGroup, old.Groups, next.Groups) },
 		func() (int, error) { return diff(r.store, b, next.Version, KindRole, old.Roles, next.Roles) },
 	} {
