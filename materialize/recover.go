@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -93,22 +92,15 @@ func (m *Manager) removeFiles(dir string, unwanted func(name string) bool) error
 	return errors.Join(errs...)
 }
 
-// missingRuns reports whether a file of a manifest is not there, or not of the size it had.
+// missingRuns reports whether a file of a manifest is not there, not of the size it had, or of an older format.
 func (m *Manager) missingRuns(man *runs.Manifest) (bool, error) {
 	if man == nil {
 		return true, nil
 	}
 	for i := range man.Segments {
 		for _, f := range []runs.File{man.Segments[i].RowFile, man.Segments[i].KeyFile} {
-			info, err := m.cfg.FS.Stat(filepath.Join(m.cfg.Dir, "runs", f.Name))
-			if errors.Is(err, fs.ErrNotExist) {
-				return true, nil
-			}
-			if err != nil {
-				return false, err
-			}
-			if info.Size() != f.Bytes {
-				return true, nil
+			if lost, err := f.Lost(m.cfg.FS, filepath.Join(m.cfg.Dir, "runs")); lost || err != nil {
+				return lost, err
 			}
 		}
 	}

@@ -35,8 +35,8 @@
 // partial holds the encoded state; NULL means that no row of the day counts. An entry whose states are all NULL says that
 // the day has become empty.
 //
-// Arrow has no checksums: the manifest keeps the xxh3 of each file, compared by Store.Verify, and on first opening where
-// StoreOptions.Verify says so. Otherwise damaged bytes give wrong values or an error wrapping ErrCorrupt, never a panic.
+// Arrow has no checksums, and its library believes what it reads. So the xxh3 of each 32 KiB of a file follow its content, the
+// manifest keeps the xxh3 of those, and every read is compared: damaged bytes are an error wrapping ErrCorrupt.
 //
 // # Invariants
 //

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	iofs "io/fs"
 	"math"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -58,8 +59,8 @@ type outFile struct {
 	name   string // final
 	f      vfs.File
 	buf    *bufio.Writer
-	sum    *xxh3.Hasher
-	n      int64
+	sum    *summer
+	n      int64 // bytes of content
 	schema *arrow.Schema
 	w      *ipc.FileWriter
 	batch  int // batches written
@@ -72,7 +73,7 @@ func createFile(fs vfs.FS, name string, types []vector.Type, c Compression) (*ou
 	if err != nil {
 		return nil, fmt.Errorf("runs: create %s: %w", name, err)
 	}
-	o := &outFile{fs: fs, name: name, f: f, sum: xxh3.New(), schema: schemaOf(types)}
+	o := &outFile{fs: fs, name: name, f: f, sum: newSummer(), schema: schemaOf(types)}
 	o.buf = bufio.NewWriterSize(f, 1<<18)
 	opts := []ipc.Option{ipc.WithSchema(o.schema)}
 	switch c {
@@ -92,7 +93,7 @@ func createFile(fs vfs.FS, name string, types []vector.Type, c Compression) (*ou
 
 // Write takes the bytes of the Arrow writer.
 func (o *outFile) Write(p []byte) (int, error) {
-	_, _ = o.sum.Write(p) // a hash takes everything
+	o.sum.write(p)
 	o.n += int64(len(p))
 	return o.buf.Write(p)
 }
@@ -108,6 +109,10 @@ func (o *outFile) write(cols []*vector.Vector, from, to int) error {
 // finish syncs the file and gives it its name. The directory is not synced.
 func (o *outFile) finish(base string) (File, error) {
 	err := o.w.Close()
+	sums := o.sum.finish()
+	if err == nil {
+		_, err = o.buf.Write(sums)
+	}
 	if err == nil {
 		err = o.buf.Flush()
 	}
@@ -125,7 +130,7 @@ func (o *outFile) finish(base string) (File, error) {
 	if err != nil {
 		return File{}, errors.Join(fmt.Errorf("runs: write %s: %w", o.name, err), o.fs.Remove(o.name+tempSuffix))
 	}
-	return File{Name: base, Bytes: o.n, Sum: o.sum.Sum64()}, nil
+	return File{Name: base, Bytes: o.n + int64(len(sums)), Content: o.n, Sum: xxh3.Hash(sums)}, nil
 }
 
 // abort removes the temporary file.
@@ -327,10 +332,21 @@ func syncDir(fs vfs.FS, dir string) error {
 // inFile is an open run file. batch may be called by several goroutines.
 type inFile struct {
 	f     vfs.File
-	r     io.ReaderAt
-	size  int64
+	r     *checkedReader
 	types []vector.Type
 	name  string
+}
+
+// Lost reports whether a file is not in dir, has another size, or is of another version of the format.
+func (f File) Lost(fs vfs.FS, dir string) (bool, error) {
+	info, err := fs.Stat(fs.PathJoin(dir, f.Name))
+	switch {
+	case errors.Is(err, iofs.ErrNotExist):
+		return true, nil
+	case err != nil:
+		return false, err
+	}
+	return f.Content == 0 || info.Size() != f.Bytes, nil
 }
 
 func openFile(fs vfs.FS, dir string, want File, types []vector.Type) (*inFile, error) {
@@ -342,18 +358,21 @@ func openFile(fs vfs.FS, dir string, want File, types []vector.Type) (*inFile, e
 	if err == nil && st.Size() != want.Bytes {
 		err = fmt.Errorf("%w: %s has %d bytes, not %d", ErrCorrupt, want.Name, st.Size(), want.Bytes)
 	}
+	in := &inFile{f: f, types: types, name: want.Name}
+	if err == nil {
+		in.r, err = newCheckedReader(f, want)
+	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &inFile{f: f, r: f, size: want.Bytes, types: types, name: want.Name}, nil
+	return in, nil
 }
 
 // reader parses the footer. An Arrow reader serves one goroutine.
-func (f *inFile) reader() (r *ipc.FileReader, err error) {
-	defer f.guard(&err)
-	r, err = ipc.NewFileReader(io.NewSectionReader(f.r, 0, f.size))
+func (f *inFile) reader() (*ipc.FileReader, error) {
+	r, err := ipc.NewFileReader(io.NewSectionReader(f.r, 0, f.r.size))
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: %w", ErrCorrupt, f.name, err)
+		return nil, fmt.Errorf("runs: open %s: %w", f.name, err)
 	}
 	if !r.Schema().Equal(schemaOf(f.types)) {
 		return nil, fmt.Errorf("%w: %s has another layout", ErrCorrupt, f.name)
@@ -362,30 +381,10 @@ func (f *inFile) reader() (r *ipc.FileReader, err error) {
 }
 
 // batch reads batch i.
-func (f *inFile) batch(r *ipc.FileReader, i int) (cols []*vector.Vector, err error) {
-	defer f.guard(&err)
+func (f *inFile) batch(r *ipc.FileReader, i int) ([]*vector.Vector, error) {
 	rec, err := r.RecordBatchAt(i)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s: batch %d: %w", ErrCorrupt, f.name, i, err)
+		return nil, fmt.Errorf("runs: read %s, batch %d: %w", f.name, i, err)
 	}
 	return columnsOf(f.types, rec)
-}
-
-// guard turns a panic over damaged bytes, which the Arrow library does not rule out, into an error.
-func (f *inFile) guard(err *error) {
-	if p := recover(); p != nil {
-		*err = fmt.Errorf("%w: %s: %v", ErrCorrupt, f.name, p)
-	}
-}
-
-// verify compares the file with its checksum.
-func (f *inFile) verify(want File) error {
-	h := xxh3.New()
-	if _, err := io.Copy(h, io.NewSectionReader(f.r, 0, f.size)); err != nil {
-		return fmt.Errorf("runs: verify %s: %w", f.name, err)
-	}
-	if h.Sum64() != want.Sum {
-		return fmt.Errorf("%w: the checksum of %s is %x, not %x", ErrCorrupt, f.name, h.Sum64(), want.Sum)
-	}
-	return nil
 }

@@ -42,9 +42,10 @@ type Part struct {
 
 // File names a file of the store's directory and says what it must hold.
 type File struct {
-	Name  string `json:"name"`
-	Bytes int64  `json:"bytes"`
-	Sum   uint64 `json:"sum,string"` // xxh3 of the content
+	Name    string `json:"name"`
+	Bytes   int64  `json:"bytes"`      // of the file
+	Content int64  `json:"content"`    // bytes of its Arrow content; the checksums of its pages follow
+	Sum     uint64 `json:"sum,string"` // xxh3 of those checksums
 }
 
 // Bytes is the size of the segment's files.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	"github.com/zeebo/xxh3"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -513,18 +515,15 @@ func TestDamage(t *testing.T) {
 			bad[r.IntN(len(bad))] ^= byte(1 + r.IntN(255))
 		}
 		writeAll(t, mem, name, bad)
-		for _, verify := range []bool{true, false} {
-			s2, err := Open(StoreOptions{FS: mem, Dir: "d", Verify: verify})
-			if err != nil {
-				t.Fatal(err)
-			}
-			err = readEverything(s2, &m, rows)
-			if verify && !errors.Is(err, ErrCorrupt) {
-				t.Fatalf("damage to %s was read: %v", name, err)
-			}
-			if err := s2.Close(); err != nil {
-				t.Fatal(err)
-			}
+		s2, err := Open(StoreOptions{FS: mem, Dir: "d"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err = readEverything(s2, &m, rows); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("damage to %s gives %v", name, err)
+		}
+		if err := s2.Close(); err != nil {
+			t.Fatal(err)
 		}
 		writeAll(t, mem, name, whole)
 	}
@@ -576,5 +575,48 @@ func writeAll(t *testing.T, fs vfs.FS, name string, b []byte) {
 	}
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestCheckedReader reads any range of contents of any size around the page's as it was written, and damage nowhere.
+func TestCheckedReader(t *testing.T) {
+	r := seeded(t)
+	for _, size := range []int{1, pageBytes - 1, pageBytes, pageBytes + 1, 3*pageBytes + 17} {
+		content := make([]byte, size)
+		for i := range content {
+			content[i] = byte(r.Uint32())
+		}
+		s := newSummer()
+		for rest := content; len(rest) > 0; {
+			n := 1 + r.IntN(len(rest))
+			s.write(rest[:n])
+			rest = rest[n:]
+		}
+		sums := s.finish()
+		want := File{Name: "f", Bytes: int64(size + len(sums)), Content: int64(size), Sum: xxh3.Hash(sums)}
+		file := slices.Concat(content, sums)
+		c, err := newCheckedReader(bytes.NewReader(file), want)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 200 {
+			from := r.IntN(size)
+			p := make([]byte, 1+r.IntN(size))
+			n, err := c.ReadAt(p, int64(from))
+			if end := min(from+len(p), size); n != end-from || !bytes.Equal(p[:n], content[from:end]) || (n < len(p)) != (err == io.EOF) {
+				t.Fatalf("%d bytes at %d of %d: %d bytes, %v", len(p), from, size, n, err)
+			}
+		}
+		at := r.IntN(len(file))
+		file[at] ^= 1
+		if c, err = newCheckedReader(bytes.NewReader(file), want); at >= size {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("damage of the checksums gives %v", err)
+			}
+			continue
+		}
+		if _, err := c.ReadAt(make([]byte, 1), int64(at)); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("damage at %d of %d gives %v", at, size, err)
+		}
 	}
 }

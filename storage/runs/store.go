@@ -28,7 +28,6 @@ type StoreOptions struct {
 	Dir         string // holds the run files; created by Open
 	CacheBytes  int64  // of decoded batches; 0: DefaultCacheBytes
 	Compression Compression
-	Verify      bool // compare a file with its checksum when it is first opened
 }
 
 // Store is the run files of a directory, with a cache of their batches. It is safe for concurrent use.
@@ -81,23 +80,6 @@ func Open(opt StoreOptions) (*Store, error) {
 	return &Store{opt: opt, files: map[string]*handle{}, cache: map[batchID]*list.Element{}, lru: list.New()}, nil
 }
 
-// Verify reads every file of a manifest and compares it with its checksum. Errors wrap ErrCorrupt where a file differs.
-func (s *Store) Verify(m *Manifest) error {
-	for i := range m.Segments {
-		seg := &m.Segments[i]
-		for _, f := range []File{seg.RowFile, seg.KeyFile} {
-			in, err := openFile(s.opt.FS, s.opt.Dir, f, nil)
-			if err != nil {
-				return err
-			}
-			if err := errors.Join(in.verify(f), in.f.Close()); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
 // Remove deletes the files of a segment that no manifest and no reader has any more.
 func (s *Store) Remove(seg Segment) error {
 	var err error
@@ -145,11 +127,6 @@ func (s *Store) file(f File, types []vector.Type) (*handle, error) {
 	in, err := openFile(s.opt.FS, s.opt.Dir, f, types)
 	if err != nil {
 		return nil, err
-	}
-	if s.opt.Verify {
-		if err := in.verify(f); err != nil {
-			return nil, errors.Join(err, in.f.Close())
-		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
