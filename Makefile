@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO    ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test lint soak bench fuzz toolchain
+.PHONY: help build demo test tutorial lint soak bench fuzz toolchain
 
 help: ## Print what can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -22,6 +22,15 @@ demo: build ## Run the main job on real flights, statement by statement. ARGS=--
 
 test: toolchain ## Run the fast tests: minutes.
 	$(GO) test ./...
+
+tutorial: build bin/venv/ready ## Run the tutorial notebook against a server of its own. Needs Python 3.11 or newer with venv.
+	bin/venv/bin/python docs/tutorial/run.py bin/tilehouse
+
+bin/venv/ready: docs/tutorial/requirements.txt
+	@python3 -c 'import ensurepip' 2>/dev/null || { echo "Install Python's venv, for example: apt-get install python3-venv"; exit 1; }
+	python3 -m venv bin/venv
+	bin/venv/bin/pip install --quiet --disable-pip-version-check -r docs/tutorial/requirements.txt
+	@touch $@
 
 lint: toolchain ## Run go vet, gofmt and staticcheck.
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w the files above"; exit 1; }
