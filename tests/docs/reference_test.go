@@ -101,10 +101,11 @@ var known = regexp.MustCompile(`^Options: (.*)\.$`)
 func TestOptions(t *testing.T) {
 	s := world(t)
 	for statement, sql := range map[string]string{
-		"CREATE TABLE":   `CREATE TABLE o (k bigint, ts timestamptz NOT NULL) WITH (event_time = 'ts', nonsense = '1')`,
-		"CREATE SOURCE":  `CREATE SOURCE o WITH (connector = 'file', path = 'flights.parquet', nonsense = '1')`,
-		"CREATE VIEW":    `CREATE VIEW o WITH (event_time = 'ts', nonsense = '1') AS SELECT * FROM purchases`,
-		"CREATE FEATURE": `CREATE FEATURE o ON customer WITH (nonsense = '1') AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 1 DAY`,
+		"CREATE TABLE":        `CREATE TABLE o (k bigint, ts timestamptz NOT NULL) WITH (event_time = 'ts', nonsense = '1')`,
+		"CREATE SOURCE":       `CREATE SOURCE o WITH (connector = 'file', path = 'flights.parquet', nonsense = '1')`,
+		"CREATE VIEW":         `CREATE VIEW o WITH (event_time = 'ts', nonsense = '1') AS SELECT * FROM purchases`,
+		"CREATE FEATURE":      `CREATE FEATURE o ON customer WITH (nonsense = '1') AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 1 DAY`,
+		"CREATE FEATURE VIEW": `CREATE FEATURE VIEW o WITH (nonsense = '1') AS SELECT c.spend_n_7d FROM customer c`,
 	} {
 		t.Run(statement, func(t *testing.T) {
 			_, err := s.show(t.Context(), sql)
