@@ -178,6 +178,24 @@ func (s *Server) Ended() bool {
 	}
 }
 
+// PeakMemory is the most memory that the process had resident so far, in bytes, as Linux keeps it; the test is skipped elsewhere.
+func (s *Server) PeakMemory(t testing.TB) int64 {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		t.Skip("peak memory is read from Linux's /proc")
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", s.cmd.Process.Pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var kib int64
+	_, rest, _ := strings.Cut(string(status), "VmHWM:")
+	if _, err := fmt.Sscan(rest, &kib); err != nil {
+		t.Fatalf("VmHWM in %q: %v", status, err)
+	}
+	return kib << 10
+}
+
 // Log is what the server wrote to standard error so far.
 func (s *Server) Log() string { return s.stderr.String() }
 
