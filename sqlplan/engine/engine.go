@@ -26,19 +26,24 @@ const DefaultRole = "tilehouse"
 // Config says where an engine keeps its data and how much it may use. Zero values have defaults.
 type Config struct {
 	Dir         string   // made if it does not exist
+	FS          vfs.FS   // holds all of Dir but DuckDB's databases; default: the operating system's
 	FileRoots   []string // directories that file sources may read under
 	MemoryLimit int64    // bytes for DuckDB, joins and backfills together; default 2 GiB
 	OnlineCache int64    // bytes of decoded values of hot keys; default 64 MiB, at most a sixteenth of MemoryLimit
 	Threads     int      // default: the processors
 	Log         *slog.Logger
 	Clock       func() time.Time
-	NoSettle    bool // for tests: days are settled by Settle only
+	NoSettle    bool  // for tests: days are settled by Settle only
+	MemTable    int64 // for tests: bytes that the log collects before it writes a sorted file; 0: its default
 }
 
 // The least memory limit that an engine starts with, in bytes.
 const minMemory = 128 << 20
 
 func (c *Config) defaults() {
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
 	if c.MemoryLimit == 0 {
 		c.MemoryLimit = 2 << 30
 	}
@@ -88,7 +93,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 			err = errors.Join(err, e.Close())
 		}
 	}()
-	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{Clock: cfg.Clock, Log: cfg.Log, CacheBytes: cfg.MemoryLimit / 16}); err != nil {
+	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{FS: cfg.FS, Clock: cfg.Clock, Log: cfg.Log, CacheBytes: cfg.MemoryLimit / 16, MemTableBytes: cfg.MemTable}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.Dir, err)
 	}
 	if e.catalog, err = schema.OpenRegistry(e.log.DB()); err != nil {
@@ -105,7 +110,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache})
 	e.mat, err = materialize.New(ctx, materialize.Config{
-		Dir: dir, FS: vfs.Default, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
+		Dir: dir, FS: cfg.FS, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
 		Memory: e.joinMemory(), Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle,
 	})
 	return e, err

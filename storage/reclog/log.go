@@ -126,7 +126,7 @@ type Log struct {
 // Open opens or creates the database in dir. Errors: ErrInUse, ErrNewerFormat, what Pebble says of a damaged database.
 func Open(dir string, o Options) (_ *Log, err error) {
 	o.defaults()
-	if err := o.FS.MkdirAll(dir, 0o755); err != nil {
+	if err := makeDir(o.FS, dir); err != nil {
 		return nil, err
 	}
 	lock, err := pebble.LockDirectory(dir, o.FS)
@@ -171,6 +171,38 @@ func Open(dir string, o Options) (_ *Log, err error) {
 	}
 	go l.run()
 	return l, nil
+}
+
+// makeDir makes dir and what lacks above it so that a loss of power leaves them there. The two directories above are synced even
+// where dir exists: it may be of a start that was killed before it had synced them. One that may not be read is of somebody
+// else, who made what is in it.
+func makeDir(fsys vfs.FS, dir string) error {
+	var above []string
+	for at := fsys.PathDir(dir); ; at = fsys.PathDir(at) {
+		above = append(above, at)
+		if at == fsys.PathDir(at) {
+			break
+		}
+		if _, err := fsys.Stat(at); err == nil && len(above) > 1 {
+			break
+		}
+	}
+	if err := fsys.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	for _, at := range above {
+		d, err := fsys.OpenDir(at)
+		if errors.Is(err, fs.ErrPermission) {
+			continue
+		}
+		if err == nil {
+			err = errors.Join(d.Sync(), d.Close())
+		}
+		if err != nil {
+			return fmt.Errorf("sync %s: %w", at, err)
+		}
+	}
+	return nil
 }
 
 func (l *Log) pebbleOptions(cache *pebble.Cache) *pebble.Options {

@@ -66,6 +66,9 @@ func Open(opt StoreOptions) (*Store, error) {
 	if err := opt.FS.MkdirAll(opt.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("runs: %w", err)
 	}
+	if err := syncDir(opt.FS, opt.FS.PathDir(opt.Dir)); err != nil { // or a loss of power would take all files with the directory
+		return nil, err
+	}
 	names, err := opt.FS.List(opt.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("runs: %w", err)

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/tilehouse/tilehouse/server"
@@ -18,11 +19,13 @@ import (
 // Options of a server. Zero values have defaults.
 type Options struct {
 	Dir         string // data directory; default: a new one that ends with the test
+	FS          vfs.FS // of the engine; default: the operating system's
 	FileRoots   []string
 	MemoryLimit int64
 	Threads     int
 	Clock       func() time.Time // default: time.Now
 	NoSettle    bool             // days are settled by Engine.Settle only
+	MemTable    int64            // see engine.Config
 	Log         *slog.Logger     // default: warnings to standard error
 }
 
@@ -46,8 +49,8 @@ func Start(t testing.TB, o Options) *Server {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	ctx := context.Background()
-	eng, err := engine.Open(ctx, engine.Config{Dir: o.Dir, FileRoots: o.FileRoots, MemoryLimit: o.MemoryLimit, Threads: o.Threads,
-		Clock: o.Clock, NoSettle: o.NoSettle, Log: o.Log})
+	eng, err := engine.Open(ctx, engine.Config{Dir: o.Dir, FS: o.FS, FileRoots: o.FileRoots, MemoryLimit: o.MemoryLimit, Threads: o.Threads,
+		Clock: o.Clock, NoSettle: o.NoSettle, MemTable: o.MemTable, Log: o.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
