@@ -36,14 +36,21 @@ type world struct {
 	reader  *reader
 }
 
-func newWorld(t *testing.T, rng *rand.Rand) *world {
-	w := &world{dir: t.TempDir(), definer: &definer{rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), has: map[string]bool{"feat": true}},
+// newModels is a world of which nothing exists yet.
+func newModels(rng *rand.Rand) *world {
+	w := &world{definer: &definer{rng: rand.New(rand.NewPCG(rng.Uint64(), 0)), has: map[string]bool{"feat": true}},
 		reader: &reader{rng: rand.New(rand.NewPCG(rng.Uint64(), 1))}}
 	for i, kind := range []string{"insert", "insert", "insert", "transaction", "copy", "change", "change"} {
 		w.writers = append(w.writers, newWriter(int64(i+1), kind, rand.New(rand.NewPCG(rng.Uint64(), uint64(i)))))
 	}
-	s := servertest.Start(t, w.dir, servertest.Options{})
-	conn := connect(t, s)
+	return w
+}
+
+// define creates what the workers write and read.
+func (w *world) define(t *testing.T, dsn string) {
+	t.Helper()
+	conn := connect(t, dsn)
+	defer conn.Close(context.Background())
 	for _, sql := range []string{
 		"CREATE TABLE ev (id bigint PRIMARY KEY, k bigint NOT NULL, x bigint, f double precision, ts timestamptz NOT NULL) WITH (event_time = 'ts')",
 		"CREATE ENTITY ent (k bigint)",
@@ -56,40 +63,62 @@ func newWorld(t *testing.T, rng *rand.Rand) *world {
 			t.Fatalf("%s: %v", sql, err)
 		}
 	}
-	conn.Close(context.Background())
+}
+
+func newWorld(t *testing.T, rng *rand.Rand) *world {
+	w := newModels(rng)
+	w.dir = t.TempDir()
+	s := servertest.Start(t, w.dir, servertest.Options{})
+	w.define(t, s.DSN())
 	if code, _ := s.Terminate(20 * time.Second); code != 0 {
 		t.Fatalf("the first server ended with code %d:\n%s", code, s.Log())
 	}
 	return w
 }
 
-func connect(t *testing.T, s *servertest.Server) *pgx.Conn {
+func connect(t *testing.T, dsn string) *pgx.Conn {
 	t.Helper()
-	conn, err := pgx.Connect(context.Background(), s.DSN())
+	conn, err := pgx.Connect(context.Background(), dsn)
 	if err != nil {
-		t.Fatalf("%v\n%s", err, s.Log())
+		t.Fatal(err)
 	}
 	return conn
+}
+
+func soak() bool { return os.Getenv("TILEHOUSE_SOAK") == "1" }
+
+// roundsAndSeed are how many rounds a test runs, and the seed, which is printed.
+func roundsAndSeed(t *testing.T, quick int) (rounds int, seed uint64) {
+	rounds, seed = quick, rand.Uint64()
+	if soak() {
+		rounds = soakRounds
+	}
+	if n, err := strconv.Atoi(os.Getenv("TILEHOUSE_CRASH_ROUNDS")); err == nil {
+		rounds = n
+	}
+	if n, err := strconv.ParseUint(os.Getenv("TILEHOUSE_CRASH_SEED"), 10, 64); err == nil {
+		seed = n
+	}
+	t.Logf("TILEHOUSE_CRASH_SEED=%d", seed)
+	return rounds, seed
+}
+
+// report says what a test has shown; make soak prints such lines.
+func report(t *testing.T, line string) {
+	if soak() {
+		fmt.Println("soak: " + line)
+	}
+	t.Log(line)
 }
 
 // A server killed at any moment comes back with every acknowledged row exactly once, with transactions whole or absent, and
 // with derived state equal to one rebuilt from rows.
 func TestKilledServer(t *testing.T) {
-	rounds, seed := quickRounds, rand.Uint64()
-	if os.Getenv("TILEHOUSE_SOAK") == "1" {
-		rounds = soakRounds
-		if n, err := strconv.Atoi(os.Getenv("TILEHOUSE_CRASH_ROUNDS")); err == nil {
-			rounds = n
-		}
-	}
-	if n, err := strconv.ParseUint(os.Getenv("TILEHOUSE_CRASH_SEED"), 10, 64); err == nil {
-		seed = n
-	}
-	t.Logf("seed %d", seed)
+	rounds, seed := roundsAndSeed(t, quickRounds)
 	rng := rand.New(rand.NewPCG(seed, 0))
 	var w *world
 	var slowest time.Duration
-	var transactions, definitions, rows, unknown, early int
+	var rows, unknown, early int
 	for round := range rounds {
 		if round%perDir == 0 {
 			w = newWorld(t, rng)
@@ -106,23 +135,15 @@ func TestKilledServer(t *testing.T) {
 		if s.Ready > startBound {
 			t.Errorf("round %d: ready after %v, more than %v", round, s.Ready, startBound)
 		}
-		n, u := w.check(t, s, round, rng)
+		n, u := w.check(t, s.DSN(), round, rng)
 		rows, unknown = rows+n, unknown+u
 		s.Kill() // also a crash, of an idle server
 		if t.Failed() {
 			t.Fatalf("round %d of seed %d failed; the server wrote:\n%s", round, seed, s.Log())
 		}
 	}
-	for _, wr := range w.writers {
-		transactions += wr.done
-	}
-	definitions = w.definer.done
-	line := fmt.Sprintf("%d kills and %d more while starting: %d rows compared, %d transactions of unknown fate whole or absent, in the last directory %d transactions and %d definitions, slowest start %v",
-		rounds, early, rows, unknown, transactions, definitions, slowest.Round(time.Millisecond))
-	if os.Getenv("TILEHOUSE_SOAK") == "1" {
-		fmt.Println("soak: crash: " + line)
-	}
-	t.Log(line)
+	report(t, fmt.Sprintf("crash: %d kills and %d more while starting: %d rows compared, %d transactions of unknown fate whole or absent, in the last directory %d transactions and %d definitions, slowest start %v",
+		rounds, early, rows, unknown, w.transactions(), w.definer.done, slowest.Round(time.Millisecond)))
 }
 
 // killWhileStarting kills a server at a random moment of its start.
@@ -140,15 +161,29 @@ func killWhileStarting(t *testing.T, dir string, rng *rand.Rand) {
 func (w *world) work(s *servertest.Server, d time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), d+checkBound)
 	defer cancel()
-	var all sync.WaitGroup
-	for _, wr := range w.writers {
-		all.Go(func() { wr.run(ctx, s.DSN()) })
-	}
-	all.Go(func() { w.definer.run(ctx, s.DSN()) })
-	all.Go(func() { w.reader.run(ctx, s.DSN()) })
+	wait := w.begin(ctx, s.DSN())
 	time.Sleep(d)
 	s.Kill()
-	all.Wait()
+	wait()
+}
+
+// begin lets everybody write until ctx ends or the server does; wait returns when all have ended.
+func (w *world) begin(ctx context.Context, dsn string) (wait func()) {
+	var all sync.WaitGroup
+	for _, wr := range w.writers {
+		all.Go(func() { wr.run(ctx, dsn) })
+	}
+	all.Go(func() { w.definer.run(ctx, dsn) })
+	all.Go(func() { w.reader.run(ctx, dsn) })
+	return all.Wait
+}
+
+// transactions counts those acknowledged.
+func (w *world) transactions() (n int) {
+	for _, wr := range w.writers {
+		n += wr.done
+	}
+	return n
 }
 
 // text runs sql and returns its rows as text, a line each.
@@ -177,9 +212,9 @@ func text(t *testing.T, conn *pgx.Conn, sql string) []string {
 
 // check compares a restarted server with the models, and settles those. It returns the rows compared and how many
 // transactions of unknown fate there were.
-func (w *world) check(t *testing.T, s *servertest.Server, round int, rng *rand.Rand) (rows, unknown int) {
+func (w *world) check(t *testing.T, dsn string, round int, rng *rand.Rand) (rows, unknown int) {
 	t.Helper()
-	conn := connect(t, s)
+	conn := connect(t, dsn)
 	defer conn.Close(context.Background())
 	live := map[int64]row{}
 	for _, wr := range w.writers {

@@ -68,7 +68,7 @@ func TestFullDisk(t *testing.T) {
 	s := servertest.Start(t, dir, servertest.Options{})
 	t.Cleanup(func() { s.Kill() })
 	ctx := context.Background()
-	conn := connect(t, s)
+	conn := connect(t, s.DSN())
 	for _, sql := range []string{
 		"CREATE TABLE ev (id bigint PRIMARY KEY, k bigint NOT NULL, x bigint, f double precision, ts timestamptz NOT NULL) WITH (event_time = 'ts')",
 		"CREATE ENTITY ent (k bigint)",
@@ -158,7 +158,7 @@ func TestFullDisk(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = servertest.Start(t, dir, servertest.Options{})
-			conn = connect(t, s)
+			conn = connect(t, s.DSN())
 		} else if err := os.Remove(filler); err != nil {
 			t.Fatal(err)
 		}
