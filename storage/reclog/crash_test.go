@@ -278,6 +278,20 @@ func (f *diskFile) Write(p []byte) (int, error) {
 
 func (f *diskFile) Preallocate(off, n int64) error { return f.d.grow(f.name, off+n) }
 
+// commitSoon commits a row now that there is space again, which the log finds out after a while, as long as nothing else is wrong.
+func commitSoon(t *testing.T, l *Log, key int64) {
+	t.Helper()
+	for began := time.Now(); ; time.Sleep(pollSpace) {
+		_, err := l.Commit(t.Context(), &Txn{Changes: []Change{insert(1, key)}})
+		if err == nil {
+			return
+		}
+		if !errors.Is(err, ErrDiskFull) || time.Since(began) > 10*time.Second {
+			t.Fatalf("there is space again, and yet: %v", err)
+		}
+	}
+}
+
 // The disk fills up under writers at sizes from nothing to spare upwards. Nothing ends the process, commits say ErrDiskFull, reads
 // go on, commits resume when there is space, and what failed left no trace.
 func TestDiskFull(t *testing.T) {
@@ -314,10 +328,7 @@ func TestDiskFull(t *testing.T) {
 		}
 		verify(t, l, 1) // reads go on
 		d.setCap(1 << 40)
-		time.Sleep(3 * pollSpace)
-		if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{insert(1, key)}}); err != nil {
-			t.Fatalf("round %d: there is space again, and yet: %v", round, err)
-		}
+		commitSoon(t, l, key)
 		acked[key] = true
 		for range 2 {
 			rows := contents(t, l, 1)
@@ -395,10 +406,7 @@ func TestNoSpaceAtEveryWrite(t *testing.T) {
 		contents(t, l, 1) // reads go on
 		<-until
 		wg.Wait()
-		time.Sleep(2 * pollSpace)
-		if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{insert(1, -1)}}); err != nil {
-			t.Fatalf("%d: %v", n, err)
-		}
+		commitSoon(t, l, -1)
 		acked[-1] = true
 		got := map[int64]bool{}
 		for _, k := range contents(t, l, 1) {
@@ -514,10 +522,7 @@ func TestStall(t *testing.T) {
 			continue
 		}
 		on.Store(false)
-		time.Sleep(3 * pollSpace)
-		if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{insert(1, 3)}}); err != nil {
-			t.Fatal(err)
-		}
+		commitSoon(t, l, 3)
 		if rows := contents(t, l, 1); len(rows) != 2 || rows[1] != 1 || rows[2] != 3 {
 			t.Fatalf("rows %v", rows)
 		}
