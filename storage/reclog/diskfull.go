@@ -3,6 +3,7 @@ package reclog
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -15,6 +16,14 @@ import (
 const pollSpace = 50 * time.Millisecond
 
 const ballastName = "ballast"
+
+// Pebble's manifest keeps manifestAhead bytes allocated beyond its end. Who waits for space in a write to it holds a lock that the
+// end of a read needs, and so would hold up reads; and what is allocated is written on a full disk, too. An edit has some hundred
+// bytes.
+const (
+	manifestPrefix = "MANIFEST-"
+	manifestAhead  = 256 << 10
+)
 
 // spaceFS hides from Pebble that the disk is full, because Pebble ends the process when a write to its WAL or manifest
 // fails. A write that finds no space first frees the ballast, a file that keeps space allocated for just this, and then
@@ -134,9 +143,19 @@ func (f *spaceFS) wrap(file vfs.File, err error) (vfs.File, error) {
 	return &spaceFile{File: file, fs: f}, nil
 }
 
+// wrapNew wraps a file that is empty.
+func (f *spaceFS) wrapNew(name string, file vfs.File, err error) (vfs.File, error) {
+	if err != nil || !strings.HasPrefix(f.PathBase(name), manifestPrefix) {
+		return f.wrap(file, err)
+	}
+	m := &manifestFile{spaceFile: spaceFile{File: file, fs: f}}
+	m.allocate()
+	return m, nil
+}
+
 func (f *spaceFS) Create(name string, c vfs.DiskWriteCategory) (file vfs.File, err error) {
 	err = f.retry(func() (err error) { file, err = f.FS.Create(name, c); return })
-	return f.wrap(file, err)
+	return f.wrapNew(name, file, err)
 }
 
 func (f *spaceFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (file vfs.File, err error) {
@@ -193,4 +212,32 @@ func (f *spaceFile) Preallocate(off, n int64) error {
 		return err
 	}
 	return nil
+}
+
+// manifestFile is a manifest with space allocated beyond its end. It has one writer.
+type manifestFile struct {
+	spaceFile
+	written, allocated int64
+}
+
+func (f *manifestFile) Write(p []byte) (int, error) {
+	n, err := f.spaceFile.Write(p)
+	f.written += int64(n)
+	f.allocate()
+	return n, err
+}
+
+// allocate takes more space when half of it is used. Without any, commits are refused until the ballast is back.
+func (f *manifestFile) allocate() {
+	if f.allocated-f.written >= manifestAhead/2 {
+		return
+	}
+	to := f.written + manifestAhead
+	switch err := f.File.Preallocate(f.allocated, to-f.allocated); {
+	case isNoSpace(err):
+		f.fs.full.Store(true)
+	case err == nil:
+		f.allocated = to
+	}
+	// Where a file system cannot allocate ahead, nothing is won and nothing lost.
 }

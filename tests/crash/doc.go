@@ -11,6 +11,9 @@
 // ordinary tables is DuckDB's to sync, and its copies of event tables, which are derived from the log, are kept, put back to
 // those of an earlier start, or removed.
 //
+// And a script of every kind of write runs on a disk that gets full at one write of it, at each in turn by make soak: on a disk of
+// bytes, where what is removed makes room, and where somebody else fills it at once.
+//
 // A writer owns its row ids, so its model is exact: the rows of all acknowledged transactions, and at most one transaction
 // whose fate it never learned, which must be there whole or not at all. TILEHOUSE_SOAK=1 runs 200 rounds, or
 // TILEHOUSE_CRASH_ROUNDS of them; TILEHOUSE_CRASH_SEED repeats a run's choices, though not its moments to the microsecond.
