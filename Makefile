@@ -38,7 +38,9 @@ lint: toolchain ## Run go vet, gofmt and staticcheck.
 	$(GO) tool staticcheck ./...
 
 soak: toolchain ## Run the slow tests in full: crashes, peers, large data. About an hour.
-	TILEHOUSE_SOAK=1 $(GO) test -timeout 120m -count=1 -v ./tests/... ./storage/... 2>&1 | tee soak.log | grep -E '^(---|ok|FAIL|PASS|panic)|soak:'
+	@set -o pipefail; TILEHOUSE_SOAK=1 $(GO) test -p 1 -timeout 120m -count=1 -v ./tests/... ./storage/... 2>&1 | tee soak.log | \
+		grep -E '^(ok|FAIL|panic|--- (FAIL|SKIP))'; status=$$?; \
+		echo "What was shown (all output: soak.log):"; grep -oE 'soak: .*' soak.log; exit $$status
 
 bench: build ## Measure against PostgreSQL and DuckDB, side by side.
 	$(GO) run ./tests/bench
