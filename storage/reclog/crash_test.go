@@ -422,6 +422,37 @@ func TestNoSpaceAtEveryWrite(t *testing.T) {
 	}
 }
 
+// A manifest takes edits on a disk that got full after it was made: half of what is allocated beyond its end, at least, and again
+// when there was space in between. The log knows of the full disk before the manifest's space ends.
+func TestManifestKeepsSpace(t *testing.T) {
+	d := newDisk(1 << 30)
+	fs := newSpaceFS(d, "", -1)
+	fs.giveUp.Store(true) // an edit without space is an error here, not a wait
+	f, err := fs.Create(manifestPrefix+"000001", vfs.WriteCategoryUnspecified)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		d.setCap(1<<30 - d.left()) // full
+		fs.full.Store(false)
+		for range manifestAhead / 2 / 100 {
+			if _, err := f.Write(make([]byte, 100)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.setCap(1 << 30)
+		if _, err := f.Write(make([]byte, manifestAhead)); err != nil { // an edit of any size finds space where there is some
+			t.Fatal(err)
+		}
+	}
+	d.setCap(1<<30 - d.left())
+	for !fs.full.Load() {
+		if _, err := f.Write(make([]byte, 100)); err != nil {
+			t.Fatalf("no space, and the log was not told: %v", err)
+		}
+	}
+}
+
 // A sync that fails is fatal; what was acknowledged before survives the process.
 func TestFailedSync(t *testing.T) {
 	for _, seed := range seeds(t) {
