@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/runs"
@@ -25,7 +26,8 @@ func (m *Manager) RunsServe(cat *schema.Catalog, g *Group, position uint64) bool
 	return g.Manifest != nil && position >= g.floor
 }
 
-// ScanAt gives the group's live rows at a position.
+// ScanAt gives the group's live rows at a position, in no order and from several goroutines at once. What emit is given is
+// valid during the call; emit must not use DuckDB.
 func (m *Manager) ScanAt(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, emit func(*event.Rows) error) error {
 	b, err := baseOf(cat, g.Relation)
 	if err != nil {
@@ -154,7 +156,10 @@ func (s *Source) History(ctx context.Context, key []byte) (event.Pieces, error) 
 func (s *Source) openPast(ctx context.Context) error {
 	if s.flags.NoRuns || !s.m.RunsServe(s.cat, s.group, s.position) {
 		all := event.NewRows(s.group.Schema.Layout, 0)
+		var mu sync.Mutex // of all
 		err := s.m.ScanAt(ctx, s.cat, s.group.Schema, s.position, func(r *event.Rows) error {
+			mu.Lock()
+			defer mu.Unlock()
 			for i := range r.N() {
 				all.Append(r, i)
 			}

@@ -16,7 +16,8 @@ import (
 var errMoved = errors.New("the projection is past the position")
 
 // scan gives the live event rows of a group in chunks that are valid during the call, and says at which position they are: the
-// one asked for, or, unless exact is set, the later one that an event table's projection is at.
+// one asked for, or, unless exact is set, the later one that an event table's projection is at. emit is called on DuckDB's
+// threads, several at once, with rows in no order; it must not use DuckDB.
 func (m *Manager) scan(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, exact bool, emit func(*event.Rows) error) (at uint64, err error) {
 	b, err := baseOf(cat, g.Relation)
 	if err != nil {
@@ -59,25 +60,17 @@ func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Gr
 		}
 		at = have
 	}
-	res, err := conn.Query(ctx, eventSQL(cat, g, rows))
+	err = conn.Each(ctx, eventSQL(cat, g, rows), func() func(*vector.Chunk) error {
+		out := event.NewRows(g.Layout, 0)
+		return func(ch *vector.Chunk) error {
+			eventRows(g.Layout, ch, fileIDs, len(b.PrimaryKey), out)
+			return emit(out)
+		}
+	})
 	if err != nil {
 		return 0, err
 	}
-	defer res.Close()
-	out := event.NewRows(g.Layout, 0)
-	for {
-		ch, err := res.Next()
-		if err != nil {
-			return 0, err
-		}
-		if ch == nil {
-			return at, nil
-		}
-		eventRows(g.Layout, ch, fileIDs, len(b.PrimaryKey), out)
-		if err := emit(out); err != nil {
-			return 0, err
-		}
-	}
+	return at, nil
 }
 
 // scanAsOf is scan at a position before the newest of an event table: the log is replayed, because the projection holds

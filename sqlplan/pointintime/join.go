@@ -59,7 +59,8 @@ type Labels struct {
 // LabelSource emits labels in any order. What it emits is copied before emit returns.
 type LabelSource func(ctx context.Context, emit func(*Labels) error) error
 
-// EventSource emits event rows, with keys, in any order; row ids may be missing. They are copied before emit returns.
+// EventSource emits event rows, with keys, in any order and from any number of goroutines; row ids may be missing. They are
+// copied before emit returns.
 type EventSource func(ctx context.Context, emit func(*event.Rows) error) error
 
 // Progress is what a Join has done.

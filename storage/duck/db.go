@@ -108,6 +108,9 @@ func (db *DB) configure(o Options) error {
 		"SET GLOBAL enable_external_access = false",
 		"SET GLOBAL lock_configuration = true",
 	)
+	if err := c.registerEach(); err != nil {
+		return err
+	}
 	for _, s := range stmts {
 		if _, err := c.Exec(background, s); err != nil {
 			return fmt.Errorf("%w (in %q)", err, s)

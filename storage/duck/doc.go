@@ -5,11 +5,15 @@
 //	 └─ Conn ── a session; used by one goroutine at a time
 //	     ├─ Stmt ── a prepared statement: parameter types and result columns without executing
 //	     ├─ Rows ── a streamed result: *vector.Chunk of at most 2,048 rows, reused by the next call
+//	     ├─ Each ── a result given on the threads that compute it, in no order, to as many takers
 //	     └─ Appender ── chunks into a table, in the connection's transaction
 //
 // Invariants:
 //   - A connection runs one thing at a time. While Rows is open (neither read to its end nor closed), everything else on its
 //     connection is refused with SQLSTATE 55006, because DuckDB would silently kill the stream.
+//   - Each is a scalar function that a query applies to its rows. DuckDB calls it on its own threads, so that the decoding of a
+//     file, the copy into vectors and what takes them run side by side; Rows is read by one goroutine, which also does most of
+//     the computing. It is for rows whose order does not matter and whose taker is safe for it.
 //   - A vector handed out obeys package vector: the slots of NULLs, which hold garbage in DuckDB, are zeroed; the keys of a
 //     map, which DuckDB keeps in insertion order, are sorted.
 //   - Every error that DuckDB reports is an *Error; its SQLSTATE is chosen in errors.go and nowhere else.
