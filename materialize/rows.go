@@ -11,14 +11,7 @@ import (
 func eventRows(l event.Layout, ch *vector.Chunk, fileIDs []uint32, pk int, out *event.Rows) {
 	nk := len(l.Keys)
 	out.Key.Reset()
-	var scratch []byte
-	for i := range ch.N {
-		scratch = scratch[:0]
-		for _, k := range ch.Cols[:nk] {
-			scratch = vector.AppendKey(scratch, k, i)
-		}
-		out.Key.AppendBytes(scratch)
-	}
+	vector.AppendKeys(out.Key, ch.Cols[:nk], ch.N)
 	out.TS = ch.Cols[nk].I64[:ch.N]
 	ids := ch.Cols[nk+1].I64[:ch.N]
 	if fileIDs != nil {
@@ -32,6 +25,7 @@ func eventRows(l event.Layout, ch *vector.Chunk, fileIDs []uint32, pk int, out *
 	at := nk + 2
 	if l.Tie {
 		out.Tie.Reset()
+		var scratch []byte
 		for i := range ch.N {
 			scratch = scratch[:0]
 			for _, k := range ch.Cols[at : at+pk] {

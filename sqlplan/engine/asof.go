@@ -140,23 +140,26 @@ func (f *asofFeatures) place(n *pg_query.Node) int {
 // execute drains the left side, merges every join and sets the placeholders to the temporary tables.
 func (p *asofPlan) execute(b *binder, args []*vector.Vector) error {
 	s := b.s
-	left := s.temp("left")
-	cols := make([]string, 0, len(p.columns)+1)
-	for _, c := range p.columns {
-		cols = append(cols, duck.QuoteIdent(c.Name)+" "+c.Type.DuckDB())
+	table := s.temp("left")
+	cols := make([]string, len(p.columns))
+	items := make([]string, len(p.columns), len(p.columns)+1)
+	for i, c := range p.columns {
+		// The table's own names are none that could hide DuckDB's number of a row.
+		cols[i] = fmt.Sprintf("c%d %s", i, c.Type.DuckDB())
+		items[i] = fmt.Sprintf("c%d AS %s", i, duck.QuoteIdent(c.Name))
 	}
-	cols = append(cols, rowNumberColumn+" BIGINT")
-	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", left, strings.Join(cols, ", "))); err != nil {
+	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", table, strings.Join(cols, ", "))); err != nil {
 		return err
 	}
-	sql, err := p.leftSQL(b, "*, row_number() OVER () - 1", "")
+	sql, err := p.leftSQL(b, "*", "")
 	if err != nil {
 		return err
 	}
-	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("INSERT INTO temp.main.%s %s", left, sql), p.leftArgs(args)...); err != nil {
+	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("INSERT INTO temp.main.%s %s", table, sql), p.leftArgs(args)...); err != nil {
 		return err
 	}
-	b.refs[leftPlaceholder] = "temp.main." + left
+	left := fmt.Sprintf("(SELECT %s FROM temp.main.%s)", strings.Join(append(items, "rowid AS "+rowNumberColumn), ", "), table)
+	b.refs[leftPlaceholder] = left
 	for i := range p.joins {
 		table, err := p.merge(b, &p.joins[i], left, args)
 		if err != nil {
@@ -179,7 +182,8 @@ func (p *asofPlan) leftArgs(args []*vector.Vector) []*vector.Vector {
 	return args[:min(n, len(args))]
 }
 
-// merge computes a join's values for every row of the left table and returns the relation that stands for the join.
+// merge computes a join's values for every row of left, a relation with row numbers, and returns the relation that stands for the
+// join.
 func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector.Vector) (string, error) {
 	s := b.s
 	t, err := p.timeSQL(f, p.columns)
@@ -221,7 +225,7 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 			items = append(items, keys[k])
 		}
 		items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ)", t))
-		labels := fmt.Sprintf("SELECT %s FROM temp.main.%s AS %s", strings.Join(items, ", "), left, duck.QuoteIdent(p.leftAlias))
+		labels := fmt.Sprintf("SELECT %s FROM %s AS %s", strings.Join(items, ", "), left, duck.QuoteIdent(p.leftAlias))
 		if err := s.mergeGroup(b.ctx, b.cat, &reads[i], f, labels, position, name); err != nil {
 			return "", err
 		}
@@ -294,9 +298,8 @@ func (s *Session) valuesTable(ctx context.Context, name string, f *asofFeatures,
 	return err
 }
 
-// mergeGroup runs the point-in-time join of one group and appends its rows to a table. The labels are read page by page:
-// those without a key are answered before the last label is read, and a streaming result dies when its connection runs
-// anything else.
+// mergeGroup runs the point-in-time join of one group and appends its rows to a table. Labels and values share the connection,
+// which alone sees its temporary tables: the first value comes after the last label.
 func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupMerge, f *asofFeatures, labels string, position uint64, table string) error {
 	app, err := s.conn.Appender("temp", "main", table)
 	if err != nil {
@@ -317,87 +320,52 @@ func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupM
 	return err
 }
 
-// labelPage is how many labels are read at once: a row group of DuckDB's, so that a page costs no more than its rows.
-const labelPage = 122_880
-
-// labelReader turns (row number, keys…, time), the columns of a query whose row numbers count up from 0, into labels. No
-// result is open while it emits.
+// labelReader turns (row number, keys…, time), the columns of a query, into labels.
 func (s *Session) labelReader(query string, keys int) pointintime.LabelSource {
 	return func(ctx context.Context, emit func(*pointintime.Labels) error) error {
-		page := pointintime.Labels{Key: vector.New(vector.T(vector.Bytes), 2048), T: vector.New(vector.T(vector.TimestampTZ), 2048)}
-		for from := 0; ; from += labelPage {
-			page.Row = page.Row[:0]
-			page.Key.Reset()
-			page.T.Reset()
-			if err := s.readLabels(ctx, fmt.Sprintf("%s WHERE %s BETWEEN %d AND %d", query, rowNumberColumn, from, from+labelPage-1), keys, &page); err != nil {
-				return err
+		return s.conn.Each(ctx, query, func() func(*vector.Chunk) error {
+			l := pointintime.Labels{Key: vector.New(vector.T(vector.Bytes), 0)}
+			return func(ch *vector.Chunk) error {
+				l.Row, l.T = ch.Cols[0].I64, ch.Cols[1+keys]
+				l.Key.Reset()
+				vector.AppendKeys(l.Key, ch.Cols[1:1+keys], ch.N)
+				return emit(&l)
 			}
-			if len(page.Row) == 0 {
-				return nil
-			}
-			if err := emit(&page); err != nil {
-				return err
-			}
-		}
+		})
 	}
 }
 
-// readLabels adds all labels of a query to page.
-func (s *Session) readLabels(ctx context.Context, query string, keys int, page *pointintime.Labels) error {
-	rows, err := s.conn.Query(ctx, query)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	var scratch []byte
-	for {
-		ch, err := rows.Next()
-		if err != nil || ch == nil {
-			return err
-		}
-		page.Row = append(page.Row, ch.Cols[0].I64[:ch.N]...)
-		for i := range ch.N {
-			null := false
-			scratch = scratch[:0]
-			for _, k := range ch.Cols[1 : 1+keys] {
-				null = null || k.IsNull(i)
-				scratch = vector.AppendKey(scratch, k, i)
-			}
-			if null {
-				page.Key.AppendNull()
-			} else {
-				page.Key.AppendBytes(scratch)
-			}
-			page.T.AppendFrom(ch.Cols[1+keys], i)
-		}
-	}
-}
-
-// placeholderSQL is the relation that stands for a join: row number, keys, time and values.
+// placeholderSQL is the relation that stands for a join: row number, keys, time and values. Where the statement names neither
+// the keys nor the time, the values are enough.
 func (p *asofPlan) placeholderSQL(f *asofFeatures, left, t string, keys, tables []string, reads []groupMerge) string {
-	a := duck.QuoteIdent(p.leftAlias)
-	items := []string{a + "." + rowNumberColumn}
-	for i, k := range keys {
-		name := f.keyNames[i]
-		if f.view != nil {
-			name = f.rowColumn(i)
+	from, number := "", ""
+	join := func(relation, alias string) {
+		if n := alias + "." + rowNumberColumn; from == "" {
+			from, number = relation+" AS "+alias, n
+		} else {
+			from += fmt.Sprintf(" JOIN %s AS %s ON %s = %s", relation, alias, n, number)
 		}
-		items = append(items, k+" AS "+duck.QuoteIdent(name))
 	}
-	items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ) AS %s", t, eventTimeName))
-	for i, o := range f.computed() {
-		from := 0
-		for j, r := range reads {
-			if slices.Contains(r.Outputs, i) {
-				from = j
+	var items []string
+	if !f.bare || len(tables) == 0 {
+		join(left, duck.QuoteIdent(p.leftAlias))
+		for i, k := range keys {
+			name := f.keyNames[i]
+			if f.view != nil {
+				name = f.rowColumn(i)
 			}
+			items = append(items, k+" AS "+duck.QuoteIdent(name))
 		}
-		items = append(items, fmt.Sprintf("__v%d.%s", from, duck.QuoteIdent(o.name)))
+		items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ) AS %s", t, eventTimeName))
 	}
-	sql := fmt.Sprintf("SELECT %s FROM temp.main.%s AS %s", strings.Join(items, ", "), left, a)
 	for i, table := range tables {
-		sql += fmt.Sprintf(" JOIN temp.main.%s AS __v%d ON __v%d.%s = %s.%s", table, i, i, rowNumberColumn, a, rowNumberColumn)
+		join("temp.main."+table, fmt.Sprintf("__v%d", i))
 	}
+	for i, o := range f.computed() {
+		at := slices.IndexFunc(reads, func(r groupMerge) bool { return slices.Contains(r.Outputs, i) })
+		items = append(items, fmt.Sprintf("__v%d.%s", at, duck.QuoteIdent(o.name)))
+	}
+	sql := fmt.Sprintf("SELECT %s FROM %s", strings.Join(append(items, number), ", "), from)
 	if f.view != nil {
 		return f.derive(sql)
 	}

@@ -47,6 +47,7 @@ type asofFeatures struct {
 	outputs   []asofOutput
 	adHoc     *boundAggregates // a window that no feature declares; nil: outputs of features
 	read      *readPlan        // of the features' outputs that the statement names
+	bare      bool             // the statement names neither its keys nor its time
 	position  int              // bytes, for errors
 }
 
@@ -312,6 +313,7 @@ func (f *asofFeatures) choose(b *binder, st *parse.SQL, p *asofPlan) error {
 	if err != nil {
 		return err
 	}
+	f.bare = f.view == nil && !all && !named[f.alias] && !named[eventTimeName] && !slices.ContainsFunc(f.keyNames, func(k string) bool { return named[k] })
 	if !all {
 		f.outputs = slices.DeleteFunc(f.outputs, func(o asofOutput) bool { return !named[o.name] })
 	}

@@ -56,7 +56,7 @@ type Labels struct {
 	T   *vector.Vector // I64: the cut, microseconds UTC; NULL: no event counts
 }
 
-// LabelSource emits labels in any order. What it emits is copied before emit returns.
+// LabelSource emits labels in any order and from any number of goroutines. What it emits is copied before emit returns.
 type LabelSource func(ctx context.Context, emit func(*Labels) error) error
 
 // EventSource emits event rows, with keys, in any order and from any number of goroutines; row ids may be missing. They are
@@ -85,8 +85,8 @@ type JoinSpec struct {
 	Events   []EventSource // run at once, a goroutine each
 	Snapshot *runs.Snapshot
 
-	// Sink takes chunks of (row number BIGINT, outputs…), in any order, never two at once. A chunk is valid during the
-	// call. Every label is given exactly once.
+	// Sink takes chunks of (row number BIGINT, outputs…), in any order, never two at once, once all labels are read. A chunk
+	// is valid during the call. Every label is given exactly once.
 	Sink     func(*vector.Chunk) error
 	Progress func(Progress)   // may be nil; never called twice at once
 	Stats    *event.ReadStats // reads of the Snapshot are added to it; may be nil
@@ -118,7 +118,8 @@ type join struct {
 	plan    plan
 	budget  *runs.Budget
 	filter  runs.KeyFilter
-	labels  *runs.Builder
+	labels  *runs.Builder // with key and cut
+	void    *runs.Builder // the other labels
 	events  *runs.Builder
 	cuts    event.Interval // least and greatest cut, both inclusive; only with any
 	anyCut  bool
@@ -149,7 +150,11 @@ func newJoin(spec *JoinSpec) (*join, error) {
 	if spec.Snapshot != nil {
 		parts = spec.Snapshot.Manifest.Partitions
 	}
-	opt := runs.BuilderOptions{Partitions: parts, Budget: j.budget, FS: o.FS, SpillPath: o.SpillPath + ".labels", RowIDs: true}
+	opt := runs.BuilderOptions{Budget: j.budget, FS: o.FS, SpillPath: o.SpillPath + ".void", RowIDs: true}
+	if j.void, err = runs.NewBuilder(event.Layout{}, opt); err != nil {
+		return nil, err
+	}
+	opt.Partitions, opt.SpillPath = parts, o.SpillPath+".labels"
 	if spec.Snapshot == nil {
 		opt.Record = &j.filter
 	}
@@ -158,7 +163,7 @@ func newJoin(spec *JoinSpec) (*join, error) {
 }
 
 func (j *join) close() error {
-	err := j.labels.Close()
+	err := errors.Join(j.labels.Close(), j.void.Close())
 	if j.events != nil {
 		err = errors.Join(err, j.events.Close())
 	}
@@ -181,52 +186,40 @@ func (j *join) readLabels(ctx context.Context) error {
 	g, gctx := errgroup.WithContext(ctx)
 	for _, src := range j.spec.Labels {
 		g.Go(func() error {
-			w := &worker{join: j}
-			w.open()
-			err := src(gctx, func(l *Labels) error {
+			return src(gctx, func(l *Labels) error {
 				if err := gctx.Err(); err != nil {
 					return err
 				}
-				return j.addLabels(w, l)
+				return j.addLabels(l)
 			})
-			if err != nil {
-				return err
-			}
-			return w.flush()
 		})
 	}
 	if err := g.Wait(); err != nil {
 		return err
 	}
-	if err := j.labels.Finish(); err != nil {
+	if err := errors.Join(j.labels.Finish(), j.void.Finish()); err != nil {
 		return err
 	}
 	if j.budget.Used() > j.budget.Limit()/2 {
 		// Else the events would be left with so little that they spill in crumbs.
-		return j.labels.Spill()
+		return errors.Join(j.labels.Spill(), j.void.Spill())
 	}
 	return nil
 }
 
-// addLabels keeps labels with key and cut, and answers the others at once.
-func (j *join) addLabels(w *worker, l *Labels) error {
+// addLabels keeps labels. Those without a key or cut go aside, so that the others' keys stay of one form.
+func (j *join) addLabels(l *Labels) error {
 	n := len(l.Row)
 	if l.Key.N != n || l.T.N != n {
 		return errors.New("pointintime: columns of labels differ in length")
 	}
 	rows := &event.Rows{Key: l.Key, TS: l.T.I64, RowID: l.Row}
 	if l.Key.HasNulls() || l.T.HasNulls() {
-		rows = event.NewRows(event.Layout{}, n)
-		for i := range n {
-			if l.Key.IsNull(i) || l.T.IsNull(i) {
-				if err := w.nothing(l.Row[i], l.T, i); err != nil {
-					return err
-				}
-				continue
+		var void *event.Rows
+		if rows, void = apart(l); void.N() > 0 {
+			if err := j.void.Add(void); err != nil {
+				return err
 			}
-			rows.Key.AppendBytes(l.Key.Bytes(i))
-			rows.TS = append(rows.TS, l.T.I64[i])
-			rows.RowID = append(rows.RowID, l.Row[i])
 		}
 	}
 	if err := j.labels.Add(rows); err != nil {
@@ -245,6 +238,28 @@ func (j *join) addLabels(w *worker, l *Labels) error {
 	j.report()
 	return nil
 }
+
+// apart splits labels into those with key and cut, and those that no event counts for. The latter's keys spread them over
+// partitions, and tell by their length whether there is a cut.
+func apart(l *Labels) (rows, void *event.Rows) {
+	rows, void = event.NewRows(event.Layout{}, len(l.Row)), event.NewRows(event.Layout{}, 0)
+	for i, row := range l.Row {
+		to, key, t := void, []byte{byte(row), byte(row >> 8)}, l.T.I64[i]
+		switch {
+		case l.T.IsNull(i):
+			key, t = key[:undatedLen], 0
+		case !l.Key.IsNull(i):
+			to, key = rows, l.Key.Bytes(i)
+		}
+		to.Key.AppendBytes(key)
+		to.TS = append(to.TS, t)
+		to.RowID = append(to.RowID, row)
+	}
+	return rows, void
+}
+
+// undatedLen is the length of the keys that apart gives to labels without a cut.
+const undatedLen = 1
 
 // report calls the progress callback. The lock is held.
 func (j *join) report() {
@@ -289,23 +304,30 @@ func (j *join) readEvents(ctx context.Context) error {
 	return j.events.Finish()
 }
 
+// work is a partition that a worker computes.
+type work struct {
+	of *runs.Builder // labels or void
+	p  int
+	n  int // rows, of events too
+}
+
 // merge computes the partitions, the largest first so that threads end together.
 func (j *join) merge(ctx context.Context) error {
-	var order []int
-	for p := range j.labels.Partitions() {
-		if j.labels.PartitionRows(p) > 0 {
-			order = append(order, p)
+	var order []work
+	for _, b := range []*runs.Builder{j.labels, j.void} {
+		for p := range b.Partitions() {
+			n := b.PartitionRows(p)
+			if n == 0 {
+				continue
+			}
+			if b == j.labels && j.events != nil {
+				n += j.events.PartitionRows(p)
+			}
+			order = append(order, work{b, p, n})
 		}
 	}
-	weight := func(p int) int {
-		n := j.labels.PartitionRows(p)
-		if j.events != nil {
-			n += j.events.PartitionRows(p)
-		}
-		return n
-	}
-	slices.SortStableFunc(order, func(a, b int) int { return weight(b) - weight(a) })
-	next := make(chan int, len(order))
+	slices.SortStableFunc(order, func(a, b work) int { return b.n - a.n })
+	next := make(chan work, len(order))
 	for _, p := range order {
 		next <- p
 	}
@@ -319,7 +341,7 @@ func (j *join) merge(ctx context.Context) error {
 				if err := gctx.Err(); err != nil {
 					return err
 				}
-				if err := w.partition(p); err != nil {
+				if err := w.compute(p); err != nil {
 					return err
 				}
 			}

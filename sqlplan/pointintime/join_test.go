@@ -7,6 +7,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -369,6 +370,48 @@ func noFiles(t *testing.T, fs vfs.FS) {
 	t.Helper()
 	if names, err := fs.List(""); err != nil || len(names) > 0 {
 		t.Fatalf("files left: %v, %v", names, err)
+	}
+}
+
+// Labels without a key or cut, more than chunks and partitions hold, are answered like the others, and none before all are read:
+// their source may be what the sink writes through.
+func TestJoinVoidLabels(t *testing.T) {
+	r := testSeed(t)
+	partials := testPartials(t)
+	outs, windows := randomOutputs(r, partials)
+	outs = append(outs, Output{1, Window{Length: event.Day, Following: true, Start: event.Forever}})
+	w := newWorld(r, 20, 20_000, 2, windows, false)
+	for i := range w.labels.Row {
+		switch r.IntN(8) {
+		case 0, 1, 2:
+			w.labels.Key.SetNull(i)
+		case 3, 4, 5:
+			w.labels.T.SetNull(i)
+		case 6:
+			w.labels.Key.SetNull(i)
+			w.labels.T.SetNull(i)
+		}
+	}
+	want := w.oracle(t, partials, outs, true, 0)
+	for _, memory := range []int64{1, 64 << 10, 0} {
+		labels, events := w.sources(r, 2)
+		var reading atomic.Int32
+		for i, src := range labels {
+			labels[i] = func(ctx context.Context, emit func(*Labels) error) error {
+				reading.Add(1)
+				defer reading.Add(-1)
+				return src(ctx, emit)
+			}
+		}
+		fs := vfs.NewMem()
+		check(t, JoinSpec{Layout: testLayout, Partials: partials, Outputs: outs, Inclusive: true, Labels: labels, Events: events,
+			Options: Options{Threads: 2, FS: fs, SpillPath: "s", Memory: memory},
+			Progress: func(p Progress) {
+				if p.Done > 0 && reading.Load() > 0 {
+					t.Error("a label was answered while others were read")
+				}
+			}}, want)
+		noFiles(t, fs)
 	}
 }
 

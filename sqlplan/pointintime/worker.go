@@ -72,30 +72,49 @@ func (w *worker) finalize(r int, s functions.State, t int64, ok bool) error {
 	return nil
 }
 
-// nothing answers a label whose key or cut is NULL.
-func (w *worker) nothing(row int64, t *vector.Vector, i int) error {
-	w.out.Cols[0].AppendInt(row)
-	for r, s := range w.empty {
-		if err := w.finalize(r, s, t.I64[i], !t.IsNull(i)); err != nil {
-			return err
-		}
-	}
-	if w.out.N++; w.out.N < chunkRows {
-		return nil
-	}
-	return w.flush()
-}
-
-func (w *worker) partition(p int) error {
-	j := w.join
-	labels, err := w.labels.Sort(j.labels, p, runs.SortOptions{})
+// compute computes a partition.
+func (w *worker) compute(p work) error {
+	labels, err := w.labels.Sort(p.of, p.p, runs.SortOptions{})
 	if err != nil {
 		return err
 	}
-	j.labels.Release(p)
-	if j.events == nil {
+	p.of.Release(p.p)
+	switch {
+	case p.of == w.join.void:
+		return w.nothing(labels)
+	case w.join.events == nil:
 		return w.snapshot(labels)
 	}
+	return w.partition(labels, p.p)
+}
+
+// nothing answers labels that no event counts for.
+func (w *worker) nothing(labels *runs.Sorted) error {
+	for g := range labels.Groups() {
+		w.key = labels.AppendKey(w.key[:0], g)
+		for i := labels.First[g]; i < labels.First[g+1]; i++ {
+			w.out.Cols[0].AppendInt(labels.Rows.RowID[i])
+			for r, s := range w.empty {
+				if err := w.finalize(r, s, labels.Rows.TS[i], len(w.key) != undatedLen); err != nil {
+					return err
+				}
+			}
+			if w.out.N++; w.out.N == chunkRows {
+				if err := w.ctx.Err(); err != nil {
+					return err
+				}
+				if err := w.flush(); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// partition computes the labels of partition p from its streamed events.
+func (w *worker) partition(labels *runs.Sorted, p int) error {
+	j := w.join
 	w.bounds = w.bounds[:0]
 	for g := range labels.Groups() {
 		ts := labels.Rows.TS[labels.First[g]:labels.First[g+1]]
