@@ -5,10 +5,13 @@ import (
 	"github.com/tilehouse/tilehouse/storage/event"
 )
 
-// Bounds of a block. The bytes bound keeps offsets of variable-length columns far from the 2 GiB of Arrow's.
+// Bounds of a block. A partition's first blocks are small and each has room for twice the rows of the one before, so that few
+// rows take little memory and none is moved because its block grows. The bytes bound keeps offsets of variable-length columns
+// far from the 2 GiB of Arrow's.
 const (
-	blockRows  = 8192
-	blockBytes = 8 << 20
+	firstBlockRows = 32
+	blockRows      = 8192
+	blockBytes     = 8 << 20
 )
 
 // block is unsorted rows of one partition, as one writer collected them.
@@ -16,7 +19,13 @@ type block struct {
 	words []uint64       // keys, while all of them are words
 	keys  *vector.Vector // keys, once one was not; then words is empty
 	rows  *event.Rows    // without keys
+	room  int            // rows that it takes
 	bytes int            // estimate of the memory taken
+}
+
+// newBlock is an empty block with room for n rows.
+func newBlock(l event.Layout, rowIDs bool, n int) *block {
+	return &block{words: make([]uint64, 0, n), rows: newRows(l, rowIDs, n), room: n}
 }
 
 func (b *block) n() int { return len(b.rows.TS) }
@@ -31,7 +40,7 @@ func (b *block) toBytes() {
 	if b.keys != nil {
 		return
 	}
-	b.keys = vector.New(vector.T(vector.Bytes), len(b.words)+blockRows/8)
+	b.keys = vector.New(vector.T(vector.Bytes), b.room)
 	var buf [wordKeyLen]byte
 	for _, w := range b.words {
 		b.keys.AppendBytes(appendWord(buf[:0], w))

@@ -93,6 +93,7 @@ type spill struct {
 // writer is the blocks that one goroutine at a time appends to.
 type writer struct {
 	blocks []*block // by partition; nil until first used
+	room   []uint16 // by partition: rows that its last new block takes
 	words  []uint64
 	part   []uint16
 	count  []uint32
@@ -174,7 +175,7 @@ func (b *Builder) take() *writer {
 		b.idle = b.idle[:n-1]
 		return w
 	}
-	return &writer{blocks: make([]*block, b.opt.Partitions), count: make([]uint32, b.opt.Partitions+1)}
+	return &writer{blocks: make([]*block, b.opt.Partitions), room: make([]uint16, b.opt.Partitions), count: make([]uint32, b.opt.Partitions+1)}
 }
 
 // add scatters rows over the writer's blocks and returns the blocks that got full, by partition.
@@ -228,14 +229,14 @@ func (w *writer) add(b *Builder, r *event.Rows) map[int][]*block {
 		for from < to {
 			bl := w.blocks[p]
 			if bl == nil {
-				bl = w.fresh(b)
+				bl = w.fresh(b, p)
 				w.blocks[p] = bl
 			}
-			k := min(to-from, uint32(blockRows-bl.n()))
+			k := min(to-from, uint32(bl.room-bl.n()))
 			bl.add(r, words, sel[from:from+k])
 			from += k
 			grown += bl.measure()
-			if bl.n() >= blockRows || bl.bytes >= blockBytes {
+			if bl.n() >= bl.room || bl.bytes >= blockBytes {
 				if full == nil {
 					full = make(map[int][]*block)
 				}
@@ -252,13 +253,16 @@ func (w *writer) add(b *Builder, r *event.Rows) map[int][]*block {
 	return full
 }
 
-func (w *writer) fresh(b *Builder) *block {
+// fresh is an empty block for rows of partition p.
+func (w *writer) fresh(b *Builder, p int) *block {
 	if n := len(w.spare); n > 0 {
 		bl := w.spare[n-1]
 		w.spare = w.spare[:n-1]
 		return bl
 	}
-	return &block{rows: newRows(b.layout, b.opt.RowIDs)}
+	room := max(firstBlockRows, min(2*int(w.room[p]), blockRows))
+	w.room[p] = uint16(room)
+	return newBlock(b.layout, b.opt.RowIDs, room)
 }
 
 // Spill moves what the builder holds in memory to the spill file, so that others of the same budget have room. Without a

@@ -55,9 +55,9 @@ func appendRows(dst, src *event.Rows, from, to int) {
 	}
 }
 
-// newRows is empty rows of a layout without a key column.
-func newRows(l event.Layout, rowIDs bool) *event.Rows {
-	r := event.NewRows(l, 0)
+// newRows is empty rows of a layout without a key column, with room for n.
+func newRows(l event.Layout, rowIDs bool, n int) *event.Rows {
+	r := event.NewRows(l, n)
 	r.Key = nil
 	if !rowIDs {
 		r.RowID = nil

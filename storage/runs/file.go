@@ -161,7 +161,7 @@ type segmentWriter struct {
 }
 
 func newSegmentWriter(fs vfs.FS, dir string, seg Segment, l event.Layout, partitions int, c Compression) (*segmentWriter, error) {
-	w := &segmentWriter{fs: fs, dir: dir, seg: seg, cur: newRows(l, true), part: -1}
+	w := &segmentWriter{fs: fs, dir: dir, seg: seg, cur: newRows(l, true, 0), part: -1}
 	w.seg.Parts = make([]Part, partitions)
 	w.seg.Rows, w.seg.Keys = 0, 0
 	for _, t := range dirTypes {

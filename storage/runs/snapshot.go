@@ -412,7 +412,7 @@ func (r *Reader) Rows(iv event.Interval) (rows *event.Rows, from, to int, err er
 		}
 	}
 	if r.buf == nil {
-		r.buf = newRows(r.s.Manifest.Layout, true)
+		r.buf = newRows(r.s.Manifest.Layout, true, 0)
 	}
 	switch len(spans) {
 	case 0:

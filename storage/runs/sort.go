@@ -53,6 +53,8 @@ type Sorter struct {
 	pos   []uint32
 	next  []uint32
 	pack  []uint64
+	heads []uint32
+	ends  []uint32
 	pairs []pair
 	perm  []uint32
 	tmpI  []int64
@@ -161,7 +163,7 @@ func fixedWidth(t vector.Type) bool {
 func (s *Sorter) scatter(b *Builder, blocks []*block, n int) {
 	l := b.layout
 	if s.out.Rows == nil {
-		s.out.Rows = newRows(l, b.opt.RowIDs)
+		s.out.Rows = newRows(l, b.opt.RowIDs, 0)
 	}
 	out := s.out.Rows
 	out.TS = resize(out.TS, n)
@@ -336,7 +338,7 @@ func (s *Sorter) order(from, to int, loose bool, all *event.Rows) {
 			pack[i] = (uint64(t)-uint64(lo))<<shift | uint64(i)
 		}
 		if !rise {
-			sortWords(pack)
+			s.sortWords(pack, (uint64(hi)-uint64(lo))<<shift|uint64(n-1))
 		}
 		mask := uint64(1)<<shift - 1
 		for i, x := range pack {
@@ -444,15 +446,59 @@ func permute[T any](v []T, perm []uint32, tmp []T) []T {
 	return tmp
 }
 
-// insertionMax is the longest group that insertion sorts fastest.
-const insertionMax = 24
+// Bounds of sorting by distribution.
+const (
+	insertionMax = 24      // the longest group that insertion sorts fastest
+	maxBuckets   = 1 << 11 // their counts stay in the first-level cache
+)
 
-// sortWords sorts distinct words.
-func sortWords(w []uint64) {
-	if len(w) > insertionMax {
-		slices.Sort(w)
+// sortWords sorts distinct words of which none is greater than hi, by dealing them to buckets by their highest bits, in place:
+// times spread evenly leave a word or two a bucket. Words that crowd into one are sorted by comparing.
+func (s *Sorter) sortWords(w []uint64, hi uint64) {
+	if len(w) <= insertionMax {
+		insertionSort(w)
 		return
 	}
+	buckets := min(1<<bits.Len(uint(len(w)-1)), maxBuckets)
+	shift := max(0, bits.Len64(hi)-bits.Len(uint(buckets-1)))
+	s.heads, s.ends = resize(s.heads, buckets), resize(s.ends, buckets)
+	next, end := s.heads, s.ends
+	clear(end)
+	for _, x := range w {
+		end[x>>shift]++
+	}
+	at := uint32(0)
+	for b, n := range end {
+		next[b] = at
+		at += n
+		end[b] = at
+	}
+	for b := range end {
+		for at := next[b]; at < end[b]; at++ {
+			// A word that belongs elsewhere goes there and the one that it displaces is next, until one comes back here.
+			x := w[at]
+			for to := x >> shift; to != uint64(b); to = x >> shift {
+				place := next[to]
+				next[to] = place + 1
+				x, w[place] = w[place], x
+			}
+			w[at] = x
+		}
+		next[b] = end[b]
+	}
+	from := uint32(0)
+	for _, to := range end {
+		switch n := to - from; {
+		case n > insertionMax:
+			slices.Sort(w[from:to])
+		case n > 1:
+			insertionSort(w[from:to])
+		}
+		from = to
+	}
+}
+
+func insertionSort(w []uint64) {
 	for i := 1; i < len(w); i++ {
 		x := w[i]
 		j := i

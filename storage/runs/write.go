@@ -126,7 +126,7 @@ type dayBuilder struct {
 }
 
 func newDayBuilder(w *segmentWriter, l event.Layout, spec DaysSpec, r *Reader) *dayBuilder {
-	d := &dayBuilder{w: w, r: r, spec: spec, out: newRows(l, true), counts: make([]int64, len(spec.Partials))}
+	d := &dayBuilder{w: w, r: r, spec: spec, out: newRows(l, true, 0), counts: make([]int64, len(spec.Partials))}
 	for i := range spec.Partials {
 		d.states = append(d.states, spec.Partials[i].Agg.New())
 	}
