@@ -209,6 +209,27 @@ func TestEachFails(t *testing.T) {
 	usable()
 }
 
+// Each is a statement like others of a transaction block.
+func TestEachInTransaction(t *testing.T) {
+	c := connect(t, open(t, Options{Threads: 2}))
+	exec(t, c, "BEGIN")
+	exec(t, c, "CREATE TEMP TABLE t AS SELECT i FROM range(100000) r(i)")
+	var sum atomic.Int64
+	must(t, c.Each(t.Context(), "SELECT i FROM t WHERE i < 50000", func() func(*vector.Chunk) error {
+		return func(ch *vector.Chunk) error {
+			sum.Add(int64(ch.N))
+			return nil
+		}
+	}))
+	if n := exec(t, c, "INSERT INTO t SELECT -1 FROM range(7)"); n != 7 || sum.Load() != 50_000 {
+		t.Errorf("%d rows, then %d", sum.Load(), n)
+	}
+	exec(t, c, "COMMIT")
+	if got := texts(t, c, "SELECT count(*) FROM t"); got[0] != "100007" {
+		t.Errorf("after the commit: %v", got)
+	}
+}
+
 // A context that ends ends Each, which calls no taker after it has returned.
 func TestEachCancel(t *testing.T) {
 	c := connect(t, open(t, Options{Threads: 4}))
