@@ -61,7 +61,7 @@ func (w *world) open() {
 	w.db, err = duck.Open("", duck.Options{TempDir: filepath.Join(w.dir, "spill", "duckdb"), ReadRoots: []string{w.files},
 		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(w.dir, "projections.duckdb")) + " AS proj", CreatePositions}})
 	must(w.t, err)
-	w.tiles = tiles.Open(w.log.DB(), tiles.Options{})
+	w.tiles = tiles.Open(w.log.DB(), tiles.Options{BuildFiles: tiles.BuildFiles{FS: vfs.Default, Dir: filepath.Join(w.dir, "spill"), Writer: w.log.TableWriter()}})
 	roots, err := NewRoots([]string{w.files})
 	must(w.t, err)
 	clock := w.clock

@@ -108,7 +108,8 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache})
+	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache,
+		BuildFiles: tiles.BuildFiles{FS: vfs.Default, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
 	e.mat, err = materialize.New(ctx, materialize.Config{
 		Dir: dir, FS: cfg.FS, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
 		Memory: e.joinMemory(), Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle,

@@ -110,10 +110,29 @@ const Forever = math.MinInt64
 const Day = 86_400_000_000
 
 // DayOf is the number of the UTC day that holds ts (days since 1970-01-01, rounded down).
-func DayOf(ts int64) int64 {
-	d := ts / Day
-	if ts%Day < 0 {
-		d--
+func DayOf(ts int64) int64 { return Days(Day).Of(ts) }
+
+// Days is a division of time into stretches of equal length, in microseconds, counted from 1970-01-01: what daily states are
+// kept for. 0 stands for Day, which is what a server uses; tests use others, because no value depends on it.
+type Days int64
+
+// Length is the microseconds of a day.
+func (d Days) Length() int64 {
+	if d == 0 {
+		return Day
 	}
-	return d
+	return int64(d)
 }
+
+// Of is the number of the day that holds ts, rounded down.
+func (d Days) Of(ts int64) int64 {
+	n := d.Length()
+	q := ts / n
+	if ts%n < 0 {
+		q--
+	}
+	return q
+}
+
+// Start is the first microsecond of a day. For the first day of int64 it wraps: differences from it are right all the same.
+func (d Days) Start(day int64) int64 { return day * d.Length() }

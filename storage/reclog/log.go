@@ -16,6 +16,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/sstable"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
@@ -222,7 +223,7 @@ func (l *Log) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 	}
 	for i := range po.Levels {
 		po.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
-		po.Levels[i].BlockSize = 16 << 10
+		po.Levels[i].BlockSize = 4 << 10 // a lookup reads and decompresses a block for the few KiB of a key's record
 	}
 	return po
 }
@@ -290,6 +291,13 @@ func (l *Log) getUint(key []byte) (uint64, error) {
 // setUint sets a counter. A batch fails to take a key only when it is indexed or closed, and ours are neither.
 func setUint(b *pebble.Batch, key []byte, x uint64) {
 	_ = b.Set(key, binary.AppendUvarint(nil, x), nil)
+}
+
+// TableWriter is how sstables are written that DB is to ingest.
+func (l *Log) TableWriter() sstable.WriterOptions {
+	o := l.pebbleOptions(nil)
+	o.EnsureDefaults()
+	return o.MakeWriterOptions(6, l.db.TableFormat())
 }
 
 // DB is the database, shared with the catalog and the tiles. Their own writes must not touch this package's keyspaces.

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -168,18 +170,19 @@ func (t *txn) applyKey(f *folder, m *groupMeta, key []byte, ins, del span) (rows
 	}
 	had := rec != nil
 	if !had {
-		rec = &record{days: newTable(len(g.Partials), 0, 0)}
+		rec = &record{days: newDays(g, 0, 0)}
 	}
-	now := rec // replaced, not changed, where the record changes
+	now, days := rec, t.s.o.Days // replaced, not changed, where the record changes
 	for !ins.empty() || !del.empty() {
-		day := int64(1) << 40
+		day := int64(math.MaxInt64)
 		if !ins.empty() {
-			day = event.DayOf(ins.TS[ins.from])
+			day = days.Of(ins.TS[ins.from])
 		}
 		if !del.empty() {
-			day = min(day, event.DayOf(del.TS[del.from]))
+			day = min(day, days.Of(del.TS[del.from]))
 		}
-		di, dd := ins.before(dayStart(day)+event.Day, day), del.before(dayStart(day)+event.Day, day)
+		start := days.Start(day)
+		di, dd := ins.before(start+days.Length(), start), del.before(start+days.Length(), start)
 		ins.from, del.from = di.to, dd.to
 		at, known := now.days.find(day)
 		if !known && day < m.horizon {
@@ -191,54 +194,70 @@ func (t *txn) applyKey(f *folder, m *groupMeta, key []byte, ins, del span) (rows
 			}
 			continue
 		}
-		w := &tree{t: t, f: f, key: key, day: day}
-		root, err := w.change(0, 0, di, dd)
-		if err != nil {
+		if now, err = t.applyDay(f, m, key, now, day, at, known, di, dd); err != nil {
 			return 0, 0, err
 		}
 		rows += int64(di.to-di.from) - int64(dd.to-dd.from)
-		settled := known && now.days.meta[at] == 1
-		if !known && root != nil {
-			settled = day <= m.publishing
-			if err := t.set1(appendDayKey(nil, g.Prefix, day, key)); err != nil {
-				return 0, 0, err
-			}
-		}
-		if known && root == nil {
-			if err := t.batch.Delete(appendDayKey(nil, g.Prefix, day, key), nil); err != nil {
-				return 0, 0, err
-			}
-		}
-		if known && root != nil && !settled || !known && root == nil {
-			continue // the record says of an unsettled day only that it has rows
-		}
-		days := newTable(len(g.Partials), now.days.n()+1, len(now.days.data)+256)
-		days.copyFrom(now.days, 0, at)
-		if root != nil {
-			var old *table
-			if known {
-				old = now.days
-			}
-			if settled {
-				days.open(day, 1)
-				if err := f.update(days, old, at, di, dd, root); err != nil {
-					return 0, 0, fmt.Errorf("%w: %w", ErrCorrupt, err)
-				}
-			} else {
-				days.open(day, 0)
-				days.empty()
-			}
-		}
-		if known {
-			at++
-		}
-		days.copyFrom(now.days, at, now.days.n())
-		now = &record{days: days, life: now.life}
 	}
 	if now == rec {
 		return rows, 0, nil
 	}
 	return t.setRecord(g, key, now, rows, had)
+}
+
+// applyDay changes one day of a key, which the record has at entry at, or would have, and returns the record as it is then.
+func (t *txn) applyDay(f *folder, m *groupMeta, key []byte, now *record, day int64, at int, known bool, ins, del span) (*record, error) {
+	g, entry := f.g, -1
+	if known {
+		entry = at
+	}
+	w, err := t.tree(f, key, day, now, entry)
+	if err != nil {
+		return nil, err
+	}
+	root, err := w.change(0, 0, ins, del)
+	if err != nil || !known && root == nil {
+		return now, err
+	}
+	settled := known && now.days.meta[at] == 1 || !known && day <= m.publishing
+	pack, err := w.place(root, settled)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case !known:
+		err = t.set1(appendDayKey(nil, g.Prefix, day, key))
+	case root == nil:
+		err = t.batch.Delete(appendDayKey(nil, g.Prefix, day, key), nil)
+	case !settled:
+		return now, nil // the record says of an unsettled day only that it has rows
+	}
+	if err != nil {
+		return nil, err
+	}
+	next := newDays(g, now.days.n()+1, len(now.days.data)+256)
+	next.copyFrom(now.days, 0, at)
+	switch {
+	case root == nil:
+	case settled:
+		var old *table
+		if known {
+			old = now.days
+		}
+		next.open(day, 1)
+		if err := f.update(next, old, at, ins, del, root); err != nil {
+			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+		}
+		next.push(pack)
+	default:
+		next.open(day, 0)
+		next.empty()
+	}
+	if known {
+		at++
+	}
+	next.copyFrom(now.days, at, now.days.n())
+	return &record{days: next, life: now.life}, nil
 }
 
 // setRecord writes a key's record, or deletes it where it says nothing any more.
@@ -259,44 +278,96 @@ func (t *txn) setRecord(g *Group, key []byte, r *record, rows int64, had bool) (
 // set1 writes an index key, which has no value and is never cached.
 func (t *txn) set1(key []byte) error { return t.batch.Set(key, nil, nil) }
 
-// fold adds late rows of pruned days to the lifetime state, and takes deleted ones out.
+// fold adds late rows of pruned days to the lifetime states, and takes deleted ones out.
 func (t *txn) fold(f *folder, r *record, key []byte, ins, del span) (*record, error) {
-	l := &life{min: 1<<63 - 1, max: -1 << 63, states: newTable(len(f.states), 1, 256)}
-	var old *table
-	if r.life != nil {
-		l.min, l.max, l.broken, old = r.life.min, r.life.max, r.life.broken, r.life.states
-	} else if ins.empty() {
-		return nil, fmt.Errorf("%w: row %d at %d, of a pruned day", ErrNoRow, del.RowID[del.from], del.TS[del.from])
-	}
-	if !ins.empty() {
-		l.min, l.max = min(l.min, ins.TS[ins.from]), max(l.max, ins.TS[ins.to-1])
-	}
-	lost := l.broken
-	l.states.open(0, 0)
-	for p := 0; p < len(f.states) && !lost; p++ {
-		f.states[p].Reset()
-		if old != nil {
-			if err := f.merge(p, old.state(0, p)); err != nil {
-				return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	life := r.life
+	for !ins.empty() || !del.empty() {
+		era := int64(math.MaxInt64)
+		if !ins.empty() {
+			era = f.g.era(ins.TS[ins.from])
+		}
+		if !del.empty() {
+			era = min(era, f.g.era(del.TS[del.from]))
+		}
+		ei, ed := ins.era(f.g, era), del.era(f.g, era)
+		ins.from, del.from = ei.to, ed.to
+		var old *table
+		at, had := 0, false
+		if life != nil {
+			at, had = life.states.find(era)
+			old = life.states
+		}
+		bounds := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
+		if !ei.empty() {
+			bounds = event.Interval{Lo: ei.TS[ei.from], Hi: ei.TS[ei.to-1]}
+		}
+		if !had && ei.empty() {
+			return nil, fmt.Errorf("%w: row %d at %d, of a pruned day", ErrNoRow, ed.RowID[ed.from], ed.TS[ed.from])
+		}
+		next, err := life.put(f, era, bounds, func(to *table) (whole bool, err error) {
+			for p := range f.states {
+				f.states[p].Reset()
+				if had {
+					if err := f.merge(p, old.state(at, p)); err != nil {
+						return false, fmt.Errorf("%w: %w", ErrCorrupt, err)
+					}
+				}
+				if !f.retract(p, ed.batchRows, ed.from, ed.to) {
+					return false, t.set1(appendBrokenKey(nil, f.g.Prefix, key))
+				}
+				f.add(p, ei.batchRows, ei.from, ei.to)
+				f.push(to, p)
 			}
+			return true, nil
+		})
+		if err != nil {
+			return nil, err
 		}
-		lost = !f.retract(p, del.batchRows, del.from, del.to)
-		f.add(p, ins.batchRows, ins.from, ins.to)
-		f.push(l.states, p)
+		life = next
 	}
-	if lost {
-		if !l.broken {
-			t.rebuild = append(t.rebuild, rebuildKey{f.g, bytes.Clone(key)})
-		}
-		l.broken, l.states = true, brokenStates(len(f.states))
-	}
-	return &record{days: r.days, life: l}, nil
+	return &record{days: r.days, life: life}, nil
 }
 
-// brokenStates is the entry of a lifetime state that is of no use: states of no rows, which take no space and always decode.
-func brokenStates(partials int) *table {
-	t := newTable(partials, 1, 0)
-	t.open(0, 0)
-	t.empty()
-	return t
+// era is the part of s in an era, where s begins there or later.
+func (s span) era(g *Group, era int64) span {
+	if s.empty() {
+		return s
+	}
+	n := sort.Search(s.to-s.from, func(i int) bool { return g.era(s.TS[s.from+i]) > era })
+	return span{s.batchRows, s.from, s.from + n}
+}
+
+// put replaces the states of an era, whose rows' event times now also span bounds, ends included. fill pushes the states, one a
+// partial; where it is not whole, or the state was broken before, the state is broken. l may be nil.
+func (l *life) put(f *folder, era int64, bounds event.Interval, fill func(to *table) (whole bool, err error)) (*life, error) {
+	if l == nil {
+		l = &life{states: newTable(len(f.states), 0, 0)}
+	}
+	at, had := l.states.find(era)
+	after := at
+	one := newTable(len(f.states), 1, 256)
+	one.open(era, 0)
+	whole := true
+	if had {
+		after++
+		bounds.Lo, bounds.Hi = min(bounds.Lo, l.min[at]), max(bounds.Hi, l.max[at])
+		whole = l.states.meta[at] == 0
+	}
+	if whole {
+		var err error
+		if whole, err = fill(one); err != nil {
+			return nil, err
+		}
+	}
+	if !whole { // states of no rows take no space and always decode
+		one = newTable(len(f.states), 1, 0)
+		one.open(era, 1)
+		one.empty()
+	}
+	next := &life{states: newTable(len(f.states), l.states.n()+1, len(l.states.data)+len(one.data)),
+		min: slices.Concat(l.min[:at], []int64{bounds.Lo}, l.min[after:]), max: slices.Concat(l.max[:at], []int64{bounds.Hi}, l.max[after:])}
+	next.states.copyFrom(l.states, 0, at)
+	next.states.copyFrom(one, 0, 1)
+	next.states.copyFrom(l.states, after, l.states.n())
+	return next, nil
 }

@@ -71,6 +71,7 @@ func benchStore(b *testing.B, o Options, keys int64) (*Store, *Group) {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = db.Close() })
+	o.BuildFiles = BuildFiles{FS: vfs.Default, Dir: b.TempDir()}
 	s, g := Open(db, o), benchGroup(b)
 	build, err := s.Build(g, day0-1)
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync/atomic"
 
@@ -19,8 +20,9 @@ import (
 // chunkBytes is how much encoded data a Builder holds before it ingests it.
 const chunkBytes = 32 << 20
 
-// BuildFiles says where Builders write their sstables. They are moved into the database, so FS must be the database's and Dir an
-// existing directory on its volume.
+// BuildFiles says where Builders write their sstables. They are moved into the database, so Dir must be a directory on its
+// volume. FS may be another than the database's as long as it is the same disk's. A file is synced before it is moved; what a crash leaves
+// in Dir is nobody's.
 type BuildFiles struct {
 	FS     vfs.FS
 	Dir    string
@@ -31,7 +33,7 @@ type BuildFiles struct {
 type Builder struct {
 	s     *Store
 	g     *Group
-	files *BuildFiles
+	files BuildFiles
 	f     *folder
 	meta  groupMeta
 	rows  int64
@@ -48,12 +50,15 @@ type pair struct{ key, val []byte }
 // Build starts a bulk load, after dropping whatever the prefix has: what an abandoned Builder left, for one. Days up to
 // settledThrough, inclusive, are entered as settled, and rows out of retention are pruned at once; NotSettled: none are.
 func (s *Store) Build(g *Group, settledThrough int64) (*Builder, error) {
+	if s.o.BuildFiles.FS == nil {
+		return nil, errors.New("tiles: no place for the files of a build")
+	}
 	if err := s.Drop(g.Prefix); err != nil {
 		return nil, err
 	}
 	settledThrough = min(max(settledThrough, noDay), 1<<31-2)
 	return &Builder{s: s, g: g, files: s.o.BuildFiles, f: newFolder(g),
-		meta: groupMeta{settled: settledThrough, publishing: settledThrough, horizon: g.horizonOf(settledThrough)}}, nil
+		meta: groupMeta{settled: settledThrough, publishing: settledThrough, horizon: s.horizonOf(g, settledThrough)}}, nil
 }
 
 // SetPosition says at which position the rows are; the default is 0. It is recorded by Finish.
@@ -87,22 +92,23 @@ func (b *Builder) AddKey(key []byte, rows *event.Rows, from, to int) error {
 }
 
 func (b *Builder) add(key []byte, rows *batchRows, from, to int) error {
+	days := b.s.o.Days
+	most := math.MaxInt64/days.Length() - 1 // days whose ends are times
 	for i := from; i < to; i++ {
-		if d := event.DayOf(rows.TS[i]); d <= -106_751_990 || d >= 106_751_990 {
+		if d := days.Of(rows.TS[i]); d <= -most || d >= most {
 			return fmt.Errorf("%w: %d", ErrRange, rows.TS[i])
 		}
 		if i > from && event.Compare(rows.Rows, i-1, rows.Rows, i) >= 0 {
 			return fmt.Errorf("tiles: rows of key %x are not in order", key)
 		}
 	}
-	rec, err := b.s.plant(b.f, &b.meta, rows, from, to, func(day int64, level int, bucket int64, n *node) error {
-		k := appendNodeKey(nil, b.g.Prefix, key, day, level, bucket)
-		if level == 0 {
-			b.rows += n.count()
-			b.put(2, appendDayKey(nil, b.g.Prefix, day, key), nil)
-		}
-		b.buf = appendNode(b.buf[:0], n, bucketStart(day, level, bucket))
-		b.put(1, k, b.buf)
+	rec, err := b.s.plant(b.f, &b.meta, rows, from, to, func(day, rows int64) error {
+		b.rows += rows
+		b.put(2, appendDayKey(nil, b.g.Prefix, day, key), nil)
+		return nil
+	}, func(day int64, level int, bucket int64, n *node) error {
+		b.buf = appendNode(b.buf[:0], n, b.s.bucketStart(day, level, bucket))
+		b.put(1, appendNodeKey(nil, b.g.Prefix, key, day, level, bucket), b.buf)
 		return nil
 	})
 	if err != nil || rec == nil {
@@ -114,30 +120,54 @@ func (b *Builder) add(key []byte, rows *batchRows, from, to int) error {
 	return nil
 }
 
-// plant makes the record and the trees of a key of which there is nothing yet; nil where no row is kept.
-func (s *Store) plant(f *folder, m *groupMeta, rows *batchRows, from, to int, out sink) (*record, error) {
-	rec := &record{days: newTable(len(f.states), 8, 256)}
-	pruned := from
-	for pruned < to && event.DayOf(rows.TS[pruned]) < m.horizon {
-		pruned++
+// plant makes the record and the trees of a key of which there is nothing yet; nil where no row is kept. Days that have a tree go
+// to index, with their rows, and nodes that the record does not hold to out.
+func (s *Store) plant(f *folder, m *groupMeta, rows *batchRows, from, to int, index func(day, rows int64) error, out sink) (*record, error) {
+	days := s.o.Days
+	rec := &record{days: newDays(f.g, 8, 256)}
+	pruned := span{rows, from, from}
+	for pruned.to < to && days.Of(rows.TS[pruned.to]) < m.horizon {
+		pruned.to++
 	}
-	if pruned > from && f.g.Lifetime {
-		rec.life = &life{min: rows.TS[from], max: rows.TS[pruned-1], states: newTable(len(f.states), 1, 256)}
-		rec.life.states.open(0, 0)
-		f.fold(rec.life.states, rows, from, pruned)
-	}
-	for i := pruned; i < to; {
-		day := event.DayOf(rows.TS[i])
-		end := i + 1
-		for end < to && event.DayOf(rows.TS[end]) == day {
-			end++
-		}
-		if _, err := s.grow(f, rows, i, end, day, 0, 0, out); err != nil {
+	for from = pruned.to; f.g.Lifetime && !pruned.empty(); {
+		era := f.g.era(rows.TS[pruned.from])
+		own := pruned.era(f.g, era)
+		pruned.from = own.to
+		var err error
+		rec.life, err = rec.life.put(f, era, event.Interval{Lo: rows.TS[own.from], Hi: rows.TS[own.to-1]}, func(to *table) (bool, error) {
+			f.fold(to, rows, own.from, own.to)
+			return true, nil
+		})
+		if err != nil {
 			return nil, err
 		}
-		if day <= m.settled {
+	}
+	for i := from; i < to; {
+		day := days.Of(rows.TS[i])
+		end := i + 1
+		for end < to && days.Of(rows.TS[end]) == day {
+			end++
+		}
+		settled := day <= m.settled
+		var pack []byte
+		_, err := s.grow(f, rows, i, end, day, 0, 0, func(day int64, level int, bucket int64, n *node) error {
+			if level == 0 && settled {
+				if pack = s.inline(n, days.Start(day)); pack != nil {
+					return nil
+				}
+			}
+			return out(day, level, bucket, n)
+		})
+		if err != nil {
+			return nil, err
+		}
+		if err := index(day, int64(end-i)); err != nil {
+			return nil, err
+		}
+		if settled {
 			rec.days.open(day, 1)
 			f.fold(rec.days, rows, i, end)
+			rec.days.push(pack)
 		} else {
 			rec.days.open(day, 0)
 			rec.days.empty()
@@ -157,20 +187,6 @@ func (b *Builder) put(kind int, key, val []byte) {
 
 // flush writes what is held, an sstable for each kind of key.
 func (b *Builder) flush() error {
-	if b.files == nil {
-		batch := b.s.db.NewBatchWithSize(b.bytes)
-		defer batch.Close()
-		for k := range b.kinds {
-			for _, p := range b.kinds[k] {
-				if err := batch.Set(p.key, p.val, nil); err != nil {
-					return err
-				}
-			}
-			b.kinds[k] = nil
-		}
-		b.bytes = 0
-		return batch.Commit(pebble.NoSync)
-	}
 	var paths []string
 	for k := range b.kinds {
 		if len(b.kinds[k]) == 0 {
@@ -247,8 +263,8 @@ func (b *Builder) Finish() error {
 	})
 }
 
-// Rebuild replaces all that the group has of one key by rows from ≤ i < to, sorted: the answer to NeedRebuild. The rows are all
-// of the key's at the group's position, which the caller holds still. It commits, unsynced.
+// Rebuild replaces all that the group has of one key by rows from ≤ i < to, sorted: what a key that Broken lists waits for. The
+// rows are all of the key's at the group's position, which the caller holds still. It commits, unsynced.
 func (s *Store) Rebuild(g *Group, key []byte, rows *event.Rows, from, to int) error {
 	f := newFolder(g)
 	err := s.update(pebble.NoSync, func(t *txn) error {
@@ -263,26 +279,32 @@ func (s *Store) Rebuild(g *Group, key []byte, rows *event.Rows, from, to int) er
 		var grown, keys int64
 		if old != nil {
 			keys--
-			for _, day := range old.days.ids {
-				w := &tree{t: t, f: f, key: key, day: day}
+			for i, day := range old.days.ids {
+				w, err := t.tree(f, key, day, old, i)
+				if err != nil {
+					return err
+				}
 				root, err := w.need(0, 0)
 				if err != nil {
 					return err
 				}
 				grown -= root.count()
-				if err := errors.Join(w.harvest(0, 0, nil), t.batch.Delete(appendDayKey(nil, g.Prefix, day, key), nil)); err != nil {
+				if err := w.harvest(0, 0, nil); err != nil {
+					return err
+				}
+				if _, err := w.place(nil, true); err != nil {
+					return err
+				}
+				if err := t.batch.Delete(appendDayKey(nil, g.Prefix, day, key), nil); err != nil {
 					return err
 				}
 			}
 		}
-		rec, err := s.plant(f, m, f.rows(rows), from, to, func(day int64, level int, bucket int64, n *node) error {
-			if level == 0 {
-				grown += n.count()
-				if err := t.set1(appendDayKey(nil, g.Prefix, day, key)); err != nil {
-					return err
-				}
-			}
-			return t.set(appendNodeKey(nil, g.Prefix, key, day, level, bucket), n, bucketStart(day, level, bucket))
+		rec, err := s.plant(f, m, f.rows(rows), from, to, func(day, rows int64) error {
+			grown += rows
+			return t.set1(appendDayKey(nil, g.Prefix, day, key))
+		}, func(day int64, level int, bucket int64, n *node) error {
+			return t.set(appendNodeKey(nil, g.Prefix, key, day, level, bucket), n, s.bucketStart(day, level, bucket))
 		})
 		if err != nil {
 			return err
@@ -293,7 +315,7 @@ func (s *Store) Rebuild(g *Group, key []byte, rows *event.Rows, from, to int) er
 		} else if old != nil {
 			err = t.del(appendRecordKey(nil, g.Prefix, key))
 		}
-		if err != nil {
+		if err = errors.Join(err, t.batch.Delete(appendBrokenKey(nil, g.Prefix, key), nil)); err != nil {
 			return err
 		}
 		return t.count(g, 0, grown, keys)
@@ -302,4 +324,18 @@ func (s *Store) Rebuild(g *Group, key []byte, rows *event.Rows, from, to int) er
 		return fmt.Errorf("tiles: rebuilding key %x of group %d: %w", key, g.Prefix, err)
 	}
 	return nil
+}
+
+// Broken lists at most limit entity keys whose lifetime state waits for Rebuild, ascending: a row was deleted that it held and that
+// an aggregate cannot take back. Until then LIFETIME reads of such a key fail with ErrNotRetained.
+func (s *Store) Broken(g *Group, limit int) (keys [][]byte, err error) {
+	lo, hi := kindBounds(g.Prefix, kindBroken)
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
+	if err != nil {
+		return nil, fmt.Errorf("tiles: keys to rebuild: %w", err)
+	}
+	for ok := it.First(); ok && len(keys) < limit; ok = it.Next() {
+		keys = append(keys, bytes.Clone(it.Key()[keyHead:]))
+	}
+	return keys, it.Close()
 }

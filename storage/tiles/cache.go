@@ -9,9 +9,14 @@ import (
 const (
 	cacheShards = 64
 	entryCost   = 160 // bytes of an entry besides its key and value
+
+	// A full shard takes in a value that it missed before, not long ago, and every admitEvery-th of the others, so that reads of
+	// very many keys do not wash the hot ones out, nor pay for entries that nobody meets again.
+	missesKept = 1024
+	admitEvery = 256
 )
 
-// cache is a bounded cache of decoded values by their Pebble key, in shards evicted by CLOCK. doc.go has the argument why a
+// cache is a bounded cache of values by their Pebble key, in shards evicted by CLOCK. doc.go has the argument why a
 // view of any version may share it. A nil value records that the key is absent.
 type cache struct {
 	seed   maphash.Seed
@@ -21,10 +26,12 @@ type cache struct {
 type shard struct {
 	mu    sync.Mutex
 	m     map[string]*entry
-	ring  []*entry
-	hand  int
+	hand  *entry // in the ring of entries, the next to be looked at when room is needed; nil: there are none
 	used  int64
 	limit int64
+	// misses are marks of keys that were missed last, by hash; missed counts them.
+	misses [missesKept]uint16
+	missed uint32
 	// touched is the version of the newest commit, finished or not, that writes to a key of the shard.
 	touched uint64
 }
@@ -34,8 +41,9 @@ type entry struct {
 	val   any
 	size  int64
 	since uint64 // the value holds at every version from since on
-	slot  int
-	used  bool
+	used  bool   // since the hand passed it
+
+	next, prev *entry
 }
 
 func newCache(limit int64) *cache {
@@ -51,16 +59,28 @@ func (c *cache) shard(key []byte) *shard {
 	return &c.shards[maphash.Bytes(c.seed, key)%cacheShards]
 }
 
-// get returns the value that a view of version sees, where the cache has it.
-func (c *cache) get(key []byte, version uint64) (val any, ok bool) {
-	s := c.shard(key)
+// get returns the value that a view of version sees, where the cache has it; otherwise whether it is worth offering.
+func (c *cache) get(key []byte, version uint64) (val any, ok, wanted bool) {
+	h := maphash.Bytes(c.seed, key)
+	s := &c.shards[h%cacheShards]
 	s.mu.Lock()
 	e := s.m[string(key)]
 	if e != nil && e.since <= version {
 		e.used, val, ok = true, e.val, true
+	} else {
+		wanted = s.miss(h)
 	}
 	s.mu.Unlock()
-	return val, ok
+	return val, ok, wanted
+}
+
+// miss notes that the key of hash h is not there, and reports whether its value is to be entered.
+func (s *shard) miss(h uint64) bool {
+	slot, mark := &s.misses[(h>>16)%missesKept], uint16(h>>48)|1
+	s.missed++
+	again := *slot == mark
+	*slot = mark
+	return again || s.used < s.limit-s.limit/8 || s.missed%admitEvery == 0
 }
 
 // offer enters a value that a view of version read, unless a commit after that version writes to the shard.
@@ -116,27 +136,34 @@ func (s *shard) put(key []byte, val any, size int64, since uint64) {
 		return
 	}
 	for s.used+size > s.limit {
-		e := s.ring[s.hand]
+		e := s.hand
+		s.hand = e.next
 		if e.used {
 			e.used = false
-			s.hand = (s.hand + 1) % len(s.ring)
 			continue
 		}
 		s.remove(e)
 	}
-	e := &entry{key: string(key), val: val, size: size, since: since, slot: len(s.ring)}
-	s.m[e.key], s.ring = e, append(s.ring, e)
+	e := &entry{key: string(key), val: val, size: size, since: since}
+	if s.hand == nil {
+		e.next, e.prev = e, e
+		s.hand = e
+	} else { // behind the hand, which comes to it last
+		e.next, e.prev = s.hand, s.hand.prev
+		e.next.prev, e.prev.next = e, e
+	}
+	s.m[e.key] = e
 	s.used += size
 }
 
 func (s *shard) remove(e *entry) {
-	last := len(s.ring) - 1
-	s.ring[e.slot] = s.ring[last]
-	s.ring[e.slot].slot = e.slot
-	s.ring[last], s.ring = nil, s.ring[:last]
-	if s.hand >= last {
-		s.hand = 0
+	switch {
+	case e.next == e:
+		s.hand = nil
+	case s.hand == e:
+		s.hand = e.next
 	}
+	e.next.prev, e.prev.next = e.prev, e.next
 	s.used -= e.size
 	delete(s.m, e.key)
 }

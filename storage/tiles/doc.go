@@ -1,17 +1,18 @@
 // Package tiles is the online store: what a feature group knows of each entity key at the newest position, in Pebble, laid out
 // so that a window cut at any microsecond is read in a few point reads.
 //
-//	key record ──► settled days: a state per day and partial ─┐
-//	    │          lifetime: a state of everything pruned     ├──► event.Pieces
-//	    └─ days ─► tree of a day: inner node ─► … ─► row pack ┘
+//	key record ──► settled days: a state per day and partial,  ─┐
+//	    │            and the row pack of a day of few rows      │
+//	    │          lifetime: states of everything pruned        ├──► event.Pieces
+//	    └─ days ─► tree of a day: inner node ─► … ─► row pack ──┘
 //
 //	[Lo ─ tail day's tree ─┼─ settled days, from the record ─┼─ head day's tree ─ Hi)
 //
 // # Reads
 //
 // A lookup reads the key record, and the trees of the days that an end of the interval cuts. With at most PackRows rows a day and all
-// whole days settled, windows of 7 and 30 days read four values: record, head day, two tail days. A whole day that is not settled
-// yet costs one more. In a day of more rows, an end costs one more read for every level below the root that it passes: at most
+// whole days settled, windows of 7 and 30 days read four values: record, head day, two tail days; with few rows a day two, because
+// the record holds the packs of settled days of up to 256 bytes. A whole day that is not settled yet costs one more. In a day of more rows, an end costs one more read for every level below the root that it passes: at most
 // seven, and with rows spread evenly over a day two below a million rows. Days without rows cost nothing: the record lists the days.
 // The group record (what is retained) is read once a Reader.
 //
@@ -26,19 +27,26 @@
 //
 //   - An inner node's states and row counts are those of its children's rows; a settled day's are those of its tree. Each is changed
 //     in the batch that changes the rows: added to; taken from where the aggregate has an inverse; else computed from the child.
+//   - The root of a day's tree is in the record, if the day is settled and the root a pack of at most 256 bytes, else a value of its
+//     own. So a row of a day that is not settled rewrites its pack alone, and a late one the record, whose states it changes anyway.
 //   - A state has one encoding (functions.State), so values do not depend on the order of arrival; the shape of a tree may.
 //   - The record names exactly the days that have a root; the index of days has exactly the (day, key) of the records.
 //   - A row is in one place: in the tree of its day if that is retained or still named by the record; else in the lifetime
-//     state (Lifetime groups), or nowhere.
-//   - A key's pruned day moves from its tree to the lifetime state in one commit, so a read at any snapshot counts each row once.
+//     state of its era (Lifetime groups), or nowhere. Eras are what the beginnings of LIFETIME reads divide time into, so that each
+//     such read has the whole of some states and nothing of the others.
+//   - A key's pruned day moves from its tree to the lifetime states in one commit, so a read at any snapshot counts each row once.
 //   - The horizon of the group record rises before rows below it go. Reads below it fail with ErrNotRetained; in a Lifetime group,
-//     those that hold some but not all of the event times that the lifetime state spans.
+//     those that hold some but not all of the event times that a lifetime state spans.
+//   - A lifetime state from which a row was deleted that an aggregate cannot take back is broken: reads of it fail with
+//     ErrNotRetained, and its key is in an index, written by the same commit, until Rebuild.
 //
 // # Commits and the cache
 //
 // Writers take turns: one transaction is in flight from the first Apply of a batch to its done. Version n of the store is the
 // database after n transactions, and version counts up in done, after the commit. A View reads version v first and takes a Pebble
-// snapshot second, so the snapshot holds all transactions up to v, and maybe one more. Decoded values are immutable. A cache entry
+// snapshot second, so the snapshot holds all transactions up to v, and maybe one more. The cache has records and small packs as they
+// are written, and Readers decode them into memory that they keep: that is faster than to collect the garbage of decoded ones, and
+// more fit in. Other values are decoded. All of them are immutable. A full cache takes in what was missed before, not long ago. An entry
 // (key, value, since) means: the value is what the key has at every version from since to now, the transaction in flight included.
 //
 //  1. Before a commit can be seen, Apply takes every key it writes out of the cache, and sets the shard's touched to its version.
@@ -58,6 +66,7 @@
 //	'K' entity key                                            key record
 //	'N' entity key, day (int32, sign flipped), level (byte), bucket (uint64)   node: row pack or inner node
 //	'D' day (int32, sign flipped), entity key                 nothing: the index of days
+//	'B' entity key                                            nothing: the index of keys that wait for Rebuild
 //	'M'                                                       group record
 //	'P'                                                       position record
 //
@@ -65,7 +74,8 @@
 //
 // # Values
 //
-// The first byte is a tag and version. "uv" is an unsigned varint, "zz" a zigzag varint.
+// The first byte is a tag and version: 01 and 04 are of version 1, the others of version 2. A group whose position record is of
+// version 1 is not read but built again. "uv" is an unsigned varint, "zz" a zigzag varint.
 //
 //	row pack     01, rows uv, event times: uv from the bucket's start, then uv differences; row ids: zz differences; ties, if the
 //	             layout has them: uv bytes shared with the last, uv more bytes, these; a column each
@@ -73,17 +83,18 @@
 //	             0 zz values · 1 zz differences · 2 fixed width, little-endian (float64; int128 low, high) · 3 floats as zz of 100·x
 //	             4 dictionary: byte n, n × (uv length, bytes), an index byte a row · 5 uv length, bytes · 6 uv elements a row, then the
 //	             children as columns · 7 all NULL
-//	table        entries uv; an entry each: id (zz the first, uv differences after), meta uv; uv lengths of the states, an entry after
-//	             the other, in order of the partials; the states. Length 0 is the state of no rows
-//	inner node   02, table: id the child's bucket number (offset in the day >> its shift), meta its rows
-//	key record   03, flags (1 has a lifetime, 2 it is broken); the lifetime: least and greatest event time zz, table of one entry; table of
-//	             days: id the day, meta 1 if it is settled (else its states are empty)
+//	table        entries uv; an entry each: id (zz the first, uv differences after), meta uv; of each string uv its length and one more, or
+//	             0 where it is the one before it in its entry; the strings, entry after entry. They are the states in order of the
+//	             partials, empty for no rows, and what stands below
+//	inner node   12, table: id the child's bucket number (offset in the day >> its shift), meta its rows
+//	key record   13, table of eras: id the era's number, meta 1 if its state is broken (and empty); of each era zz least and greatest event
+//	             time; table of days: id the day, meta 1 if it is settled (else all is empty), after the states the day's row pack, empty
+//	             where the root of its tree is a value of its own
 //	group record 04, newest settled day zz, day up to which publication began zz, first retained day zz; −2³¹: none
-//	position     05, position uv, rows in packs zz, keys zz
+//	position     15, position uv, rows in packs zz, keys zz
 //
 // # What it does not do
 //
 // It does not read at older positions, fold states, or know windows. It keeps no log: a lost or doubted group is built again. It does
-// not remember which keys wait for Rebuild: after a crash between a commit and NeedRebuild, their LIFETIME reads fail with
-// ErrNotRetained, and are answered from runs, until the next build.
+// not call for Rebuild: who commits looks at Broken.
 package tiles

@@ -10,6 +10,7 @@ const (
 	kindRecord   = 'K' // entity key → key record
 	kindNode     = 'N' // entity key, day, level, bucket → row pack or inner node
 	kindDay      = 'D' // day, entity key → nothing: the index of days
+	kindBroken   = 'B' // entity key → nothing: the index of keys that wait for Rebuild
 	kindMeta     = 'M' // → group record
 	kindPosition = 'P' // → position record
 )
@@ -41,6 +42,10 @@ func appendNodeKey(dst []byte, prefix uint32, key []byte, day int64, level int, 
 
 func appendDayKey(dst []byte, prefix uint32, day int64, key []byte) []byte {
 	return append(appendDay(appendHead(dst, prefix, kindDay), day), key...)
+}
+
+func appendBrokenKey(dst []byte, prefix uint32, key []byte) []byte {
+	return append(appendHead(dst, prefix, kindBroken), key...)
 }
 
 // splitDayKey is the inverse of appendDayKey. key aliases k.

@@ -169,10 +169,10 @@ const day0 = 20_000 // 2024-10-04
 
 func TestModel(t *testing.T) {
 	for _, o := range []Options{
-		{PackRows: 8}, {PackRows: 8, NoPacks: true}, {PackRows: 8, NoLevels: true}, {}, {PackRows: 3, CacheBytes: -1}, {PackRows: 8, CacheBytes: 200 << 10},
+		{PackRows: 8}, {PackRows: 8, NoPacks: true}, {PackRows: 8, NoLevels: true}, {}, {NoInline: true}, {PackRows: 3, CacheBytes: -1}, {PackRows: 8, CacheBytes: 200 << 10},
 	} {
 		for _, lifetime := range []bool{false, true} {
-			t.Run(fmt.Sprintf("pack%d-nopacks%v-nolevels%v-cache%d-life%v", o.PackRows, o.NoPacks, o.NoLevels, o.CacheBytes, lifetime), func(t *testing.T) {
+			t.Run(fmt.Sprintf("pack%d-nopacks%v-noinline%v-nolevels%v-cache%d-life%v", o.PackRows, o.NoPacks, o.NoInline, o.NoLevels, o.CacheBytes, lifetime), func(t *testing.T) {
 				seed := rand.Uint64()
 				t.Logf("seed %d", seed)
 				runModel(t, rand.New(rand.NewPCG(seed, 1)), o, lifetime)
@@ -201,10 +201,12 @@ type model struct {
 
 func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
 	m := &model{t: t, r: r, fs: vfs.NewMem(), o: o, nextID: 1, horizon: noDay, lost: map[string]bool{}, pruned: map[string][2]int64{}}
-	m.o.NeedRebuild = func(_ *Group, key []byte) { m.lost[string(key)] = true }
 	m.db = openDB(t, m.fs)
 	m.s = Open(m.db, m.o)
 	m.g = testGroup(t, 7, 4*event.Day+1, lifetime)
+	if lifetime && r.IntN(3) > 0 {
+		m.g.Eras = []int64{(day0-8)*event.Day + r.Int64N(event.Day), (day0 - 3) * event.Day, (day0+2)*event.Day + r.Int64N(event.Day)}
+	}
 	now := int64(day0)
 	for range 250 {
 		switch k := r.IntN(40); {
@@ -330,12 +332,24 @@ func (m *model) commit(now int64) {
 		m.rows, m.pruned = before, prunedBefore
 	}
 	done(commit)
+	m.listBroken()
 	if commit && m.g.Lifetime {
 		for k := range lost {
 			if !m.lost[k] {
 				m.t.Fatalf("a row of key %x was deleted from its lifetime state, and nobody was told", k)
 			}
 		}
+	}
+}
+
+func (m *model) listBroken() {
+	keys, err := m.s.Broken(m.g, 1<<30)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	clear(m.lost)
+	for _, k := range keys {
+		m.lost[string(k)] = true
 	}
 }
 
@@ -375,7 +389,9 @@ func (m *model) rebuild() {
 		if err := m.s.Rebuild(m.g, []byte(k), rows, 0, rows.N()); err != nil {
 			m.t.Fatal(err)
 		}
-		delete(m.lost, k)
+	}
+	if m.listBroken(); len(m.lost) > 0 {
+		m.t.Fatalf("rebuilt keys still wait: %v", m.lost)
 	}
 }
 
@@ -390,6 +406,9 @@ func (m *model) read(now int64) {
 	switch m.r.IntN(6) {
 	case 0:
 		iv.Lo = event.Forever
+		if n := len(m.g.Eras); n > 0 && m.r.IntN(2) == 0 {
+			iv.Lo = m.g.Eras[m.r.IntN(n)]
+		}
 	case 1:
 		iv.Hi = 1<<63 - 1
 	case 2, 3:
@@ -414,7 +433,7 @@ func (m *model) read(now int64) {
 		if m.g.Lifetime && !m.lost[string(key)] && event.DayOf(iv.Lo) >= m.horizon && iv.Lo > event.Forever {
 			m.t.Fatalf("%v: %v", iv, err)
 		}
-		if m.g.Lifetime && iv.Lo == event.Forever && iv.Hi > m.horizon*event.Day && !m.lost[string(key)] && cut {
+		if m.g.Lifetime && (iv.Lo == event.Forever || slices.Contains(m.g.Eras, iv.Lo)) && iv.Hi > m.horizon*event.Day && !m.lost[string(key)] && cut {
 			m.t.Fatalf("%v: %v", iv, err)
 		}
 		if !m.g.Lifetime && event.DayOf(iv.Lo) >= m.horizon {
@@ -494,9 +513,15 @@ func (m *model) checkNodes() {
 		if err != nil {
 			return false, err
 		}
-		for _, d := range rec.days.ids {
-			w := &tree{t: t, f: f, key: k, day: d}
-			if err := w.harvest(0, 0, newRows(&m.g.Layout, 0)); err != nil {
+		for i, d := range rec.days.ids {
+			w, err := t.tree(f, k, d, rec, i)
+			if err == nil {
+				err = w.harvest(0, 0, newRows(&m.g.Layout, 0))
+			}
+			if err == nil {
+				_, err = w.place(nil, true)
+			}
+			if err != nil {
 				return false, err
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -12,10 +13,11 @@ import (
 // First bytes of values, with their version. doc.go has the layouts.
 const (
 	tagPack   = 0x01
-	tagInner  = 0x02
-	tagRecord = 0x03
 	tagMeta   = 0x04
-	tagPos    = 0x05
+	tagInner  = 0x12
+	tagRecord = 0x13
+	tagPos    = 0x15 // its version is the group's
+	tagPosOld = 0x05 // of groups whose records hold no packs; they are built again
 )
 
 // Modes of a column of a pack.
@@ -29,6 +31,9 @@ const (
 	colNested = 6 // lengths, then the children
 	colNone   = 7 // all NULL
 )
+
+// inlineBytes is the largest row pack that a key record holds.
+const inlineBytes = 256
 
 const (
 	maxDict     = 255     // distinct values of a dictionary column
@@ -246,6 +251,16 @@ type decoder struct {
 }
 
 func (d *decoder) uvarint() uint64 {
+	if len(d.b) > 0 && d.b[0] < 0x80 {
+		u := uint64(d.b[0])
+		d.b = d.b[1:]
+		return u
+	}
+	return d.long()
+}
+
+// long is uvarint of more than one byte.
+func (d *decoder) long() uint64 {
 	u, n := binary.Uvarint(d.b)
 	if n <= 0 {
 		d.bad, d.b = true, nil
@@ -284,16 +299,22 @@ func (d *decoder) count() int {
 	return int(u)
 }
 
-// decodePack decodes a pack of the bucket that starts at start. Nothing aliases b.
-func decodePack(l *event.Layout, start int64, b []byte) (*event.Rows, error) {
+// decodePack decodes a pack of the bucket that starts at start into the memory of into, if that is not nil: rows of the same
+// layout. Nothing aliases b.
+func decodePack(l *event.Layout, start int64, b []byte, into *event.Rows) (*event.Rows, error) {
 	d := &decoder{b: b}
 	if d.byte() != tagPack {
 		return nil, fmt.Errorf("%w: not a row pack", ErrCorrupt)
 	}
 	n := d.count()
-	r := &event.Rows{Key: vector.New(vector.T(vector.Bytes), 0)}
-	ints := make([]int64, 2*n)
-	r.TS, r.RowID = ints[:n:n], ints[n:]
+	r := into
+	if r == nil {
+		r = &event.Rows{Key: vector.New(vector.T(vector.Bytes), 0), Cols: make([]*vector.Vector, len(l.Columns))}
+		ints := make([]int64, 2*n)
+		r.TS, r.RowID = ints[:n:n], ints[n:]
+	} else {
+		r.TS, r.RowID = slices.Grow(r.TS[:0], n)[:n], slices.Grow(r.RowID[:0], n)[:n]
+	}
 	last := start
 	for i := range r.TS {
 		last += int64(d.uvarint())
@@ -305,7 +326,10 @@ func decodePack(l *event.Layout, start int64, b []byte) (*event.Rows, error) {
 		r.RowID[i] = id
 	}
 	if l.Tie {
-		r.Tie = vector.New(vector.T(vector.Bytes), n)
+		if r.Tie == nil {
+			r.Tie = vector.New(vector.T(vector.Bytes), n)
+		}
+		r.Tie.Reset()
 		for range n {
 			shared, rest := d.uvarint(), d.uvarint()
 			tail := d.take(rest)
@@ -321,9 +345,8 @@ func decodePack(l *event.Layout, start int64, b []byte) (*event.Rows, error) {
 			r.Tie.N++
 		}
 	}
-	r.Cols = make([]*vector.Vector, len(l.Columns))
 	for i, t := range l.Columns {
-		v, err := d.column(t, n)
+		v, err := d.column(t, n, r.Cols[i])
 		if err != nil {
 			return nil, err
 		}
@@ -335,13 +358,17 @@ func decodePack(l *event.Layout, start int64, b []byte) (*event.Rows, error) {
 	return r, nil
 }
 
-func (d *decoder) column(t vector.Type, n int) (*vector.Vector, error) {
+// column decodes n values of type t into the memory of v, which is of that type, or nil.
+func (d *decoder) column(t vector.Type, n int, v *vector.Vector) (*vector.Vector, error) {
 	fault := func(what string) (*vector.Vector, error) {
 		return nil, fmt.Errorf("%w: %s column of a row pack: %s", ErrCorrupt, t, what)
 	}
 	head := d.byte()
 	mode := head &^ 0x80
-	v := &vector.Vector{Type: t, N: n}
+	if v == nil {
+		v = &vector.Vector{Type: t}
+	}
+	v.N, v.Valid, v.Child = n, nil, nil
 	if head&0x80 != 0 {
 		bits := d.take(uint64(n+7) / 8)
 		v.Valid = make([]uint64, (n+63)/64)
@@ -353,7 +380,7 @@ func (d *decoder) column(t vector.Type, n int) (*vector.Vector, error) {
 	// A pack's own rows are bounded by its bytes (count); elements of nested columns are bounded by maxElements before this.
 	switch {
 	case buf == vector.BufI64 && (mode == colVarint || mode == colDelta):
-		v.I64 = make([]int64, n)
+		v.I64 = slices.Grow(v.I64[:0], n)[:n]
 		var last int64
 		for i := range v.I64 {
 			x := d.varint()
@@ -364,7 +391,7 @@ func (d *decoder) column(t vector.Type, n int) (*vector.Vector, error) {
 			v.I64[i] = x
 		}
 	case buf == vector.BufF64 && mode == colScaled:
-		v.F64 = make([]float64, n)
+		v.F64 = slices.Grow(v.F64[:0], n)[:n]
 		for i := range v.F64 {
 			v.F64[i] = float64(d.varint()) / floatScale
 		}
@@ -373,12 +400,12 @@ func (d *decoder) column(t vector.Type, n int) (*vector.Vector, error) {
 		if d.bad {
 			break
 		}
-		v.F64 = make([]float64, n)
+		v.F64 = slices.Grow(v.F64[:0], n)[:n]
 		for i := range v.F64 {
 			v.F64[i] = math.Float64frombits(binary.LittleEndian.Uint64(raw[i*8:]))
 		}
 	case buf == vector.BufI128 && mode == colVarint:
-		v.I128 = make([]vector.Int128, n)
+		v.I128 = slices.Grow(v.I128[:0], n)[:n]
 		for i := range v.I128 {
 			v.I128[i] = vector.Int128FromInt64(d.varint())
 		}
@@ -387,13 +414,12 @@ func (d *decoder) column(t vector.Type, n int) (*vector.Vector, error) {
 		if d.bad {
 			break
 		}
-		v.I128 = make([]vector.Int128, n)
+		v.I128 = slices.Grow(v.I128[:0], n)[:n]
 		for i := range v.I128 {
 			v.I128[i] = vector.Int128FromParts(int64(binary.LittleEndian.Uint64(raw[i*16+8:])), binary.LittleEndian.Uint64(raw[i*16:]))
 		}
 	case buf == vector.BufBytes && mode == colPlain:
-		v.Off = append(make([]uint32, 0, n+1), 0)
-		v.Data = make([]byte, 0, min(len(d.b), 16*n))
+		v.Off, v.Data = append(slices.Grow(v.Off[:0], n+1), 0), slices.Grow(v.Data[:0], min(len(d.b), 16*n))
 		for range n {
 			v.Data = append(v.Data, d.take(d.uvarint())...)
 			v.Off = append(v.Off, uint32(len(v.Data)))
@@ -403,7 +429,7 @@ func (d *decoder) column(t vector.Type, n int) (*vector.Vector, error) {
 		for i := range words {
 			words[i] = d.take(d.uvarint())
 		}
-		v.Off = append(make([]uint32, 0, n+1), 0)
+		v.Off, v.Data = append(slices.Grow(v.Off[:0], n+1), 0), v.Data[:0]
 		for _, x := range d.take(uint64(n)) {
 			if int(x) >= len(words) {
 				return fault("index")
@@ -412,7 +438,7 @@ func (d *decoder) column(t vector.Type, n int) (*vector.Vector, error) {
 			v.Off = append(v.Off, uint32(len(v.Data)))
 		}
 	case buf == vector.BufNested && mode == colNested:
-		v.Off = append(make([]uint32, 0, n+1), 0)
+		v.Off = append(slices.Grow(v.Off[:0], n+1), 0)
 		var sum uint64
 		for range n {
 			sum += min(d.uvarint(), maxElements+1)
@@ -425,7 +451,7 @@ func (d *decoder) column(t vector.Type, n int) (*vector.Vector, error) {
 			if e.Buffer() != vector.BufNone && sum > uint64(len(d.b)) {
 				return fault("elements")
 			}
-			c, err := d.column(e, int(sum))
+			c, err := d.column(e, int(sum), nil)
 			if err != nil {
 				return nil, err
 			}

@@ -27,7 +27,7 @@ func (s *Store) RetainedFrom(g *Group) (day int64, ok bool, err error) {
 }
 
 func (s *Store) metaOf(r pebble.Reader, g *Group) (groupMeta, error) {
-	m, err := as[groupMeta](s.get(r, g, appendHead(nil, g.Prefix, kindMeta), 0, 0, false, nil))
+	m, err := as[groupMeta](s.value(r, g, appendHead(nil, g.Prefix, kindMeta), 0, 0, false))
 	if m == nil {
 		return groupMeta{settled: noDay, publishing: noDay, horizon: noDay}, err
 	}
@@ -135,17 +135,27 @@ func (t *txn) settle(f *folder, key []byte, day int64) error {
 	if !ok || r.days.meta[at] == 1 {
 		return nil // deleted, or settled since the pass began
 	}
-	w := &tree{t: t, f: f, key: key, day: day}
+	w, err := t.tree(f, key, day, r, at)
+	if err != nil {
+		return err
+	}
 	root, err := w.need(0, 0)
 	if err != nil {
 		return err
 	}
-	days := newTable(len(f.states), r.days.n(), len(r.days.data)+256)
+	pack := t.s.inline(root, w.start)
+	if pack != nil {
+		if err := t.del(w.nodeKey(0, 0)); err != nil {
+			return err
+		}
+	}
+	days := newDays(f.g, r.days.n(), len(r.days.data)+256)
 	days.copyFrom(r.days, 0, at)
 	days.open(day, 1)
 	if err := f.nodeStates(days, root); err != nil {
 		return fmt.Errorf("%w: %w", ErrCorrupt, err)
 	}
+	days.push(pack)
 	days.copyFrom(r.days, at+1, r.days.n())
 	return t.set(appendRecordKey(nil, f.g.Prefix, key), &record{days: days, life: r.life}, 0)
 }
@@ -160,7 +170,7 @@ func (s *Store) Prune(ctx context.Context, g *Group) error {
 		if err != nil {
 			return err
 		}
-		horizon = max(g.horizonOf(m.settled), m.horizon)
+		horizon = max(s.horizonOf(g, m.settled), m.horizon)
 		if horizon == m.horizon {
 			return nil
 		}
@@ -190,14 +200,17 @@ func (t *txn) prune(f *folder, key []byte, day int64) error {
 	if !ok {
 		return nil
 	}
-	w := &tree{t: t, f: f, key: key, day: day}
+	w, err := t.tree(f, key, day, r, at)
+	if err != nil {
+		return err
+	}
 	root, err := w.need(0, 0)
 	if err != nil {
 		return err
 	}
-	now := &record{life: r.life, days: newTable(len(f.states), r.days.n(), len(r.days.data))}
+	now := &record{life: r.life, days: newDays(g, r.days.n(), len(r.days.data))}
 	if g.Lifetime {
-		if now.life, err = f.age(r, at, day, root); err != nil {
+		if now.life, err = w.age(r, at, root); err != nil {
 			return err
 		}
 	}
@@ -205,6 +218,9 @@ func (t *txn) prune(f *folder, key []byte, day int64) error {
 	now.days.copyFrom(r.days, at+1, r.days.n())
 	rows := root.count()
 	if err := w.harvest(0, 0, nil); err != nil {
+		return err
+	}
+	if _, err := w.place(nil, true); err != nil {
 		return err
 	}
 	if err := t.batch.Delete(appendDayKey(nil, g.Prefix, day, key), nil); err != nil {
@@ -217,42 +233,85 @@ func (t *txn) prune(f *folder, key []byte, day int64) error {
 	return t.count(g, 0, -rows, keys)
 }
 
-// age is the lifetime state of r after the day at entry at joined it.
-func (f *folder) age(r *record, at int, day int64, root *node) (*life, error) {
-	first, last := dayStart(day), dayStart(day)+(event.Day-1)
+// age is the lifetime states of r after the day at entry at joined them.
+func (w *tree) age(r *record, at int, root *node) (*life, error) {
+	f, g := w.f, w.f.g
+	first, last := w.start, w.start+(w.t.s.o.Days.Length()-1)
 	if root.kids == nil {
 		first, last = root.rows.TS[0], root.rows.TS[root.rows.N()-1]
 	}
-	l := &life{min: first, max: last, states: newTable(len(f.states), 1, 256)}
-	if r.life != nil {
-		l.min, l.max, l.broken = min(l.min, r.life.min), max(l.max, r.life.max), r.life.broken
+	life := r.life
+	if g.era(first) != g.era(last) { // once in the life of a key and a beginning: by rows
+		rows := newRows(&g.Layout, int(root.count()))
+		if err := w.gather(root, 0, rows); err != nil {
+			return nil, err
+		}
+		all := f.rows(rows)
+		for left := (span{all, 0, all.N()}); !left.empty(); {
+			era := g.era(left.TS[left.from])
+			own := left.era(g, era)
+			left.from = own.to
+			var err error
+			if life, err = life.join(f, era, event.Interval{Lo: own.TS[own.from], Hi: own.TS[own.to-1]}, func(p int) error {
+				f.add(p, own.batchRows, own.from, own.to)
+				return nil
+			}); err != nil {
+				return nil, err
+			}
+		}
+		return life, nil
 	}
-	if l.broken {
-		l.states = brokenStates(len(f.states))
-		return l, nil
-	}
-	l.states.open(0, 0)
 	var all *batchRows
 	if root.kids == nil {
 		all = f.rows(root.rows)
 	}
-	for p := range f.states {
-		f.states[p].Reset()
-		var err error
-		if r.life != nil {
-			err = f.merge(p, r.life.states.state(0, p))
+	return life.join(f, g.era(first), event.Interval{Lo: first, Hi: last}, func(p int) error {
+		if r.days.meta[at] == 1 {
+			return f.merge(p, r.days.state(at, p))
 		}
-		if err == nil {
-			if r.days.meta[at] == 1 {
-				err = f.merge(p, r.days.state(at, p))
-			} else {
-				err = f.mergeNode(p, root, all)
+		return f.mergeNode(p, root, all)
+	})
+}
+
+// join adds to the states of an era what add adds to state p of the folder.
+func (l *life) join(f *folder, era int64, bounds event.Interval, add func(p int) error) (*life, error) {
+	return l.put(f, era, bounds, func(to *table) (bool, error) {
+		var old *table
+		at, had := 0, false
+		if l != nil {
+			at, had = l.states.find(era)
+			old = l.states
+		}
+		for p := range f.states {
+			f.states[p].Reset()
+			if had {
+				if err := f.merge(p, old.state(at, p)); err != nil {
+					return false, fmt.Errorf("%w: %w", ErrCorrupt, err)
+				}
 			}
+			if err := add(p); err != nil {
+				return false, fmt.Errorf("%w: %w", ErrCorrupt, err)
+			}
+			f.push(to, p)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-		}
-		f.push(l.states, p)
+		return true, nil
+	})
+}
+
+// gather appends the rows below n, a node of a level, to dst.
+func (w *tree) gather(n *node, level int, dst *event.Rows) error {
+	if n.kids == nil {
+		appendRows(dst, n.rows, 0, n.rows.N())
+		return nil
 	}
-	return l, nil
+	for _, child := range n.kids.ids {
+		c, err := w.need(level+1, child)
+		if err != nil {
+			return err
+		}
+		if err := w.gather(c, level+1, dst); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -1,8 +1,10 @@
 package tiles
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"sort"
 	"sync"
 	"sync/atomic"
 
@@ -36,14 +38,13 @@ type Options struct {
 	CacheBytes int64 // decoded values held for hot keys; 0: DefaultCacheBytes; negative: none
 	PackRows   int   // rows of a row pack, at most, unless they share a microsecond; 0: DefaultPackRows
 
-	// NeedRebuild is called after a commit that deleted, from rows already folded into a key's lifetime state, one that a
-	// partial cannot take back. LIFETIME reads of the key fail with ErrNotRetained until Rebuild. May be nil.
-	NeedRebuild func(g *Group, key []byte)
+	// Days is how time is divided for settled days; 0: UTC days, which is what a server has. At most six days long.
+	Days event.Days
 
-	// BuildFiles is where Build writes the sstables it ingests; nil: it writes large unsynced batches instead.
-	BuildFiles *BuildFiles
+	BuildFiles BuildFiles // where Build writes the sstables that it ingests; without, Build fails
 
 	NoPacks  bool // for tests: every pack is a single microsecond
+	NoInline bool // for tests: key records hold no row packs
 	NoLevels bool // for tests: a day is one pack, whatever its size
 }
 
@@ -57,17 +58,25 @@ type Group struct {
 	Layout   event.Layout
 	Partials []event.Partial
 	Retain   int64 // µs that a lookup may reach back: longest window + delay + hop; Unlimited, or any negative: all
-	Lifetime bool  // rows that are pruned are folded into a cumulative state of their key
+	Lifetime bool  // rows that are pruned are folded into cumulative states of their key
+	// Eras are event times, ascending, at which LIFETIME reads begin: rows on either side are folded into states of their own.
+	Eras []int64
+}
+
+// era is the number of the era that holds ts.
+func (g *Group) era(ts int64) int64 {
+	return int64(sort.Search(len(g.Eras), func(i int) bool { return g.Eras[i] > ts }))
 }
 
 // horizonOf is the first day whose rows are retained when settled is the newest settled day.
-func (g *Group) horizonOf(settled int64) int64 {
+func (s *Store) horizonOf(g *Group, settled int64) int64 {
 	if g.Retain < 0 || settled == noDay {
 		return noDay
 	}
-	days := (g.Retain + (event.Day - 1)) / event.Day
+	length := s.o.Days.Length()
+	days := (g.Retain + (length - 1)) / length
 	if g.Retain > 1<<62 {
-		days = g.Retain / event.Day
+		days = g.Retain / length
 	}
 	return max(settled-days-2, noDay)
 }
@@ -81,6 +90,8 @@ type Store struct {
 
 	// version counts finished commits of this store. What a commit wrote is visible in Pebble before it is counted.
 	version atomic.Uint64
+
+	readers sync.Pool // of *Reader
 
 	writer sync.Mutex // held from the first Apply of a batch to its done
 	mu     sync.Mutex // guards cur
@@ -98,16 +109,25 @@ func Open(db *pebble.DB, o Options) *Store {
 	return &Store{db: db, o: o, cache: newCache(max(o.CacheBytes, 0))}
 }
 
-// get reads the value at key, decoded, nil where there is none. The value is shared: callers must not change it. r is the
-// database or a snapshot of it that holds every commit up to version.
-func (s *Store) get(r pebble.Reader, g *Group, key []byte, start int64, version uint64, cached bool, stats *event.ReadStats) (any, error) {
+// raw is a value as it is written: what the cache holds of records and small packs. They are decoded where they are read, into
+// memory that is there, which costs less than the memory of decoded ones would.
+type raw []byte
+
+func compact(b []byte) bool { return b[0] == tagRecord || b[0] == tagPack && len(b) <= inlineBytes }
+
+// get reads the value at key: decoded, or raw, or nil where there is none. The value is shared: callers must not change it; a raw
+// one may lie in *buf, which get may grow, until the next call with it. r is the database or a snapshot of it that holds every
+// commit up to version.
+func (s *Store) get(r pebble.Reader, g *Group, key []byte, start int64, version uint64, cached bool, stats *event.ReadStats, buf *[]byte) (any, error) {
 	if cached {
-		if v, ok := s.cache.get(key, version); ok {
+		v, ok, wanted := s.cache.get(key, version)
+		if ok {
 			if stats != nil {
 				stats.CacheHits++
 			}
 			return v, nil
 		}
+		cached = wanted
 	}
 	var v any
 	var size int64
@@ -118,7 +138,15 @@ func (s *Store) get(r pebble.Reader, g *Group, key []byte, start int64, version 
 			stats.PointReads++
 			stats.Bytes += int64(len(b))
 		}
-		v, size, err = decodeValue(g, start, b)
+		switch {
+		case len(b) > 0 && compact(b) && cached:
+			v, size = raw(bytes.Clone(b)), int64(len(b))
+		case len(b) > 0 && compact(b):
+			*buf = append((*buf)[:0], b...)
+			v = raw(*buf)
+		default:
+			v, size, err = decodeValue(g, start, b)
+		}
 		if e := closer.Close(); err == nil {
 			err = e
 		}
@@ -136,6 +164,18 @@ func (s *Store) get(r pebble.Reader, g *Group, key []byte, start int64, version 
 		s.cache.offer(key, v, size, version)
 	}
 	return v, nil
+}
+
+// value is get, decoded into memory of its own.
+func (s *Store) value(r pebble.Reader, g *Group, key []byte, start int64, version uint64, cached bool) (any, error) {
+	var buf []byte
+	v, err := s.get(r, g, key, start, version, cached, nil, &buf)
+	if b, ok := v.(raw); ok {
+		if v, _, err = decodeValue(g, start, b); err != nil {
+			return nil, fmt.Errorf("tiles: group %d, key %x: %w", g.Prefix, key, err)
+		}
+	}
+	return v, err
 }
 
 // node is a value of a day's tree: rows of a pack, or states of children.
@@ -162,7 +202,7 @@ func decodeValue(g *Group, start int64, b []byte) (any, int64, error) {
 	}
 	switch b[0] {
 	case tagPack:
-		r, err := decodePack(&g.Layout, start, b)
+		r, err := decodePack(&g.Layout, start, b, nil)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -170,7 +210,8 @@ func decodeValue(g *Group, start int64, b []byte) (any, int64, error) {
 		return n, n.memBytes(), nil
 	case tagInner:
 		d := &decoder{b: append([]byte(nil), b[1:]...)}
-		t, err := d.table(len(g.Partials))
+		t := &table{}
+		err := d.table(t, len(g.Partials))
 		if err == nil && len(d.b) > 0 {
 			err = fmt.Errorf("%w: length of an inner node", ErrCorrupt)
 		}
@@ -180,14 +221,13 @@ func decodeValue(g *Group, start int64, b []byte) (any, int64, error) {
 		n := &node{kids: t}
 		return n, n.memBytes(), nil
 	case tagRecord:
-		r, err := decodeRecord(len(g.Partials), append([]byte(nil), b...))
-		if err != nil {
-			return nil, 0, err
-		}
-		return r, r.memBytes(), nil
+		r := &record{}
+		return r, 0, r.decode(len(g.Partials), b)
 	case tagMeta:
 		m, err := decodeMeta(b)
 		return m, 64, err
+	case tagPosOld:
+		return nil, 0, nil // there is no group of this format
 	case tagPos:
 		p, err := decodePosition(b)
 		return p, 64, err
@@ -209,15 +249,8 @@ func (n *node) memBytes() int64 {
 	return size
 }
 
-func (r *record) memBytes() int64 {
-	size := r.days.memBytes() + 64
-	if r.life != nil {
-		size += r.life.states.memBytes() + 64
-	}
-	return size
-}
-
-// Position is the newest position applied to the group in r, and false where the group is not there.
+// Position is the newest position applied to the group in r, and false where the group is not there, or in a format that this
+// version does not read: it is then built again.
 func (s *Store) Position(r pebble.Reader, g *Group) (uint64, bool, error) {
 	p, err := s.position(r, g)
 	if err != nil || p == nil {
@@ -227,7 +260,7 @@ func (s *Store) Position(r pebble.Reader, g *Group) (uint64, bool, error) {
 }
 
 func (s *Store) position(r pebble.Reader, g *Group) (*position, error) {
-	v, err := s.get(r, g, appendHead(nil, g.Prefix, kindPosition), 0, 0, false, nil)
+	v, err := s.value(r, g, appendHead(nil, g.Prefix, kindPosition), 0, 0, false)
 	if err != nil || v == nil {
 		return nil, err
 	}

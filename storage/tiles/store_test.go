@@ -3,6 +3,7 @@ package tiles
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math"
@@ -71,7 +72,7 @@ func TestPackRoundTrip(t *testing.T) {
 			}
 		}
 		b := appendPack(nil, start, rows)
-		got, err := decodePack(&l, start, b)
+		got, err := decodePack(&l, start, b, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -105,12 +106,12 @@ func TestPackRoundTrip(t *testing.T) {
 		}
 		for range 20 {
 			bad := bytes.Clone(b[:r.IntN(len(b)+1)])
-			if _, err := decodePack(&l, start, bad); err == nil && len(bad) < len(b) && len(l.Columns) > 0 && l.Columns[0].Kind != vector.Null {
+			if _, err := decodePack(&l, start, bad, nil); err == nil && len(bad) < len(b) && len(l.Columns) > 0 && l.Columns[0].Kind != vector.Null {
 				t.Fatalf("%d of %d bytes decode", len(bad), len(b))
 			}
 			bad = bytes.Clone(b)
 			bad[r.IntN(len(bad))] ^= byte(1 << r.IntN(8))
-			_, _ = decodePack(&l, start, bad)
+			_, _ = decodePack(&l, start, bad, nil)
 		}
 	}
 }
@@ -120,15 +121,23 @@ func TestTamperedTables(t *testing.T) {
 	r := rand.New(rand.NewPCG(rand.Uint64(), 1))
 	g := testGroup(t, 1, Unlimited, true)
 	tab := newTable(len(g.Partials), 4, 64)
+	days := newDays(g, 4, 64)
 	for d := range int64(30) {
 		tab.open(day0+d*d, d%2)
+		days.open(day0+d*d, d%2)
 		for p := range g.Partials {
-			tab.data = append(tab.data, make([]byte, p)...)
-			tab.close()
+			tab.push(make([]byte, p&^1)) // of two that are equal one is written
+			days.push(make([]byte, p&^1))
 		}
+		days.push(make([]byte, d))
 	}
-	l := &life{min: -5, max: 1 << 60, states: brokenStates(len(g.Partials))}
-	for _, b := range [][]byte{appendRecord(nil, &record{days: tab}), appendRecord(nil, &record{days: tab, life: l}), appendTable([]byte{tagInner}, tab),
+	eras := newTable(len(g.Partials), 2, 0)
+	for era := range int64(2) {
+		eras.open(era, 1-era)
+		eras.empty()
+	}
+	l := &life{min: []int64{-5, 7}, max: []int64{6, 1 << 60}, states: eras}
+	for _, b := range [][]byte{appendRecord(nil, &record{days: days}), appendRecord(nil, &record{days: days, life: l}), appendTable([]byte{tagInner}, tab),
 		appendMeta(nil, &groupMeta{1, 2, 3}), appendPosition(nil, &position{1, 2, 3})} {
 		if _, _, err := decodeValue(g, 0, b); err != nil {
 			t.Fatal(err)
@@ -160,7 +169,7 @@ func apply(t testing.TB, s *Store, g *Group, pos uint64, del, ins *event.Rows) {
 	done(true)
 }
 
-// Lookups of 7 and 30 days read at most four values, and one more a level in days of bursts.
+// Lookups of 7 and 30 days read at most four values, and one more a level in days of bursts; two where settled days have few rows.
 func TestReadBound(t *testing.T) {
 	db := openDB(t, vfs.NewMem())
 	defer db.Close()
@@ -178,7 +187,8 @@ func TestReadBound(t *testing.T) {
 		}
 		apply(t, s, g, 1, nil, ins)
 	}
-	normal, hot := keyOf(1), keyOf(2)
+	normal, hot, sparse := keyOf(1), keyOf(2), keyOf(3)
+	load(func(int64) int64 { return 3 }, sparse)
 	load(func(int64) int64 { return 200 }, normal)
 	load(func(d int64) int64 {
 		if d == day0-30 || d == day0-7 || d == day0 {
@@ -191,9 +201,9 @@ func TestReadBound(t *testing.T) {
 	}
 	now := int64(day0)*event.Day + 50_123_456_789
 	for _, c := range []struct {
-		key   []byte
-		bound int64
-	}{{normal, 4}, {hot, 4 + 3*2}} {
+		key          []byte
+		least, bound int64
+	}{{sparse, 2, 2}, {normal, 4, 4}, {hot, 4, 4 + 3*2}} {
 		stats := &event.ReadStats{}
 		v := s.View()
 		p := v.Reader(g, stats).Key(c.key)
@@ -202,7 +212,7 @@ func TestReadBound(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if stats.PointReads > c.bound || stats.PointReads < 4 {
+		if stats.PointReads > c.bound || stats.PointReads < c.least {
 			t.Errorf("key %x: %d reads, bound %d", c.key, stats.PointReads, c.bound)
 		}
 		t.Logf("key %x: %+v", c.key, *stats)
@@ -324,16 +334,13 @@ func TestBuild(t *testing.T) {
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
 	for _, lifetime := range []bool{false, true} {
-		for _, ingest := range []bool{false, true} {
+		for range 2 {
 			r := rand.New(rand.NewPCG(seed, 1))
 			fs := vfs.NewMem()
 			db := openDB(t, fs)
-			o := Options{PackRows: 16}
-			if ingest {
-				if err := fs.MkdirAll("load", 0o755); err != nil {
-					t.Fatal(err)
-				}
-				o.BuildFiles = &BuildFiles{FS: fs, Dir: "load"}
+			o := Options{PackRows: 16, BuildFiles: BuildFiles{FS: fs, Dir: "load"}}
+			if err := fs.MkdirAll("load", 0o755); err != nil {
+				t.Fatal(err)
 			}
 			s := Open(db, o)
 			g, h := testGroup(t, 1, 5*event.Day, lifetime), testGroup(t, 2, 5*event.Day, lifetime)
@@ -397,7 +404,7 @@ func TestBuild(t *testing.T) {
 				}
 			}
 			v.Close()
-			if names, err := fs.List("load"); ingest && (err != nil || len(names) > 0) {
+			if names, err := fs.List("load"); err != nil || len(names) > 0 {
 				t.Fatalf("left behind: %v %v", names, err)
 			}
 			if err := s.Drop(g.Prefix); err != nil {
@@ -453,5 +460,64 @@ func TestApplyErrors(t *testing.T) {
 	}
 	if st, err := s.Stats(g); err != nil || st.Rows != 3 || st.Keys != 1 {
 		t.Fatalf("%+v %v", st, err)
+	}
+}
+
+// Groups that an older version wrote are not there, so that they are built again.
+func TestOlderFormat(t *testing.T) {
+	db := openDB(t, vfs.NewMem())
+	defer db.Close()
+	s := Open(db, Options{})
+	g := testGroup(t, 1, Unlimited, false)
+	if err := db.Set(appendHead(nil, g.Prefix, kindPosition), []byte{tagPosOld, 7, 2, 2}, pebble.Sync); err != nil {
+		t.Fatal(err)
+	}
+	if pos, ok, err := s.Position(db, g); ok || err != nil {
+		t.Fatalf("position %d %v %v", pos, ok, err)
+	}
+}
+
+// Reads of very many keys leave what is read again and again in the cache, and what becomes hot gets there: of twice as many bytes
+// as are hot, among twenty reads of other keys for each of a hot one.
+func TestCacheKeepsHot(t *testing.T) {
+	const hot, cold, size = 1000, 200_000, 100
+	c := newCache(2 * hot * (size + entryCost + 8))
+	read := func(k uint64) bool {
+		key := binary.BigEndian.AppendUint64(nil, k)
+		_, ok, wanted := c.get(key, 1)
+		if wanted {
+			c.offer(key, raw("x"), size, 1)
+		}
+		return ok
+	}
+	share := func(from uint64) float64 {
+		hits := 0
+		for k := range uint64(hot) {
+			if read(from + k) {
+				hits++
+			}
+		}
+		return float64(hits) / hot
+	}
+	mixed := func(from uint64, rounds int) {
+		for i := range rounds {
+			for k := range uint64(hot) {
+				read(from + k)
+				for j := range uint64(20) {
+					read(1<<40 + (uint64(i)*hot*20+k*20+j)%cold)
+				}
+			}
+		}
+	}
+	for _, from := range []uint64{0, 1 << 30} { // the hot keys change
+		mixed(from, 12)
+		if got := share(from); got < 0.7 {
+			t.Errorf("hot keys from %d: %.2f of the reads hit", from, got)
+		}
+	}
+	for i := range c.shards {
+		if s := &c.shards[i]; s.used > s.limit {
+			t.Errorf("shard %d holds %d bytes of %d", i, s.used, s.limit)
+		}
 	}
 }

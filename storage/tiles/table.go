@@ -1,31 +1,43 @@
 package tiles
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"sort"
 )
 
-// table is encoded partial states by an ascending id: the children of an inner node by bucket, the days of a key record by
-// day. It is immutable once built. State p of entry i is data[off[i*p]:off[i*p+1]]; an empty one is that of no rows.
+// table is byte strings by an ascending id, a fixed number an entry: the partial states of an inner node's children, by bucket;
+// those of a key's folded rows, by era; those of a key's days, by day, each with a row pack after them. It is immutable once
+// built. An empty state is that of no rows.
 type table struct {
-	partials int
-	ids      []int64
-	meta     []int64 // inner node: rows of the child; key record: 1 where the day is settled
-	off      []uint32
-	data     []byte
+	width int // strings an entry
+	ids   []int64
+	meta  []int64 // inner node: rows of the child; days: 1 where the day is settled; eras: 1 where the state is broken
+	// String p of entry i is data[off[k]:off[k+1]], k = i·width + p, where off[k+1] has no mark. With the mark repeated it is the
+	// string before it, which takes no space of its own: sum and avg of one column are one, and least and greatest of one row.
+	off  []uint32
+	data []byte
 }
 
-func newTable(partials, n, bytes int) *table {
-	return &table{partials: partials, ids: make([]int64, 0, n), meta: make([]int64, 0, n),
-		off: append(make([]uint32, 0, n*partials+1), 0), data: make([]byte, 0, bytes)}
+// repeated marks the end of a string that is equal to the one before it in its entry.
+const repeated = 1 << 31
+
+func newTable(width, n, bytes int) *table {
+	return &table{width: width, ids: make([]int64, 0, n), meta: make([]int64, 0, n),
+		off: append(make([]uint32, 0, n*width+1), 0), data: make([]byte, 0, bytes)}
 }
 
 func (t *table) n() int { return len(t.ids) }
 
+// state is string p of entry i.
 func (t *table) state(i, p int) []byte {
-	k := i*t.partials + p
-	return t.data[t.off[k]:t.off[k+1]]
+	k := i*t.width + p
+	for t.off[k+1] >= repeated {
+		k--
+	}
+	return t.data[t.off[k]&^repeated : t.off[k+1]]
 }
 
 // search is the first entry with an id of at least id.
@@ -41,12 +53,27 @@ func (t *table) find(id int64) (int, bool) {
 // open starts an entry; its states follow by push, in order of the partials.
 func (t *table) open(id, meta int64) { t.ids, t.meta = append(t.ids, id), append(t.meta, meta) }
 
-// close ends the state whose bytes were appended to data since the last one.
-func (t *table) close() { t.off = append(t.off, uint32(len(t.data))) }
+// close ends the string whose bytes were appended to data since the last one.
+func (t *table) close() {
+	k := len(t.off) - 1
+	from := t.off[k] &^ repeated
+	if at := len(t.ids) - 1; k > at*t.width && int(from) < len(t.data) && bytes.Equal(t.data[from:], t.state(at, k-1-at*t.width)) {
+		t.data = t.data[:from]
+		t.off = append(t.off, from|repeated)
+		return
+	}
+	t.off = append(t.off, uint32(len(t.data)))
+}
 
-// empty gives the open entry the states of no rows.
+// push gives the open entry its next string.
+func (t *table) push(b []byte) {
+	t.data = append(t.data, b...)
+	t.close()
+}
+
+// empty gives the open entry empty strings.
 func (t *table) empty() {
-	for range t.partials {
+	for range t.width {
 		t.close()
 	}
 }
@@ -57,11 +84,11 @@ func (t *table) copyFrom(s *table, from, to int) {
 		return
 	}
 	t.ids, t.meta = append(t.ids, s.ids[from:to]...), append(t.meta, s.meta[from:to]...)
-	a, b := from*s.partials, to*s.partials
-	base := uint32(len(t.data)) - s.off[a]
-	t.data = append(t.data, s.data[s.off[a]:s.off[b]]...)
+	a, b := from*s.width, to*s.width
+	base := uint32(len(t.data)) - s.off[a]&^repeated
+	t.data = append(t.data, s.data[s.off[a]&^repeated:s.off[b]&^repeated]...)
 	for _, o := range s.off[a+1 : b+1] {
-		t.off = append(t.off, o+base)
+		t.off = append(t.off, o+base) // the mark is above every sum
 	}
 }
 
@@ -82,101 +109,125 @@ func appendTable(dst []byte, t *table) []byte {
 		dst = binary.AppendUvarint(dst, uint64(t.meta[i]))
 	}
 	for k := 1; k < len(t.off); k++ {
-		dst = binary.AppendUvarint(dst, uint64(t.off[k]-t.off[k-1]))
+		if t.off[k] >= repeated {
+			dst = append(dst, 0)
+			continue
+		}
+		dst = binary.AppendUvarint(dst, uint64(t.off[k]-t.off[k-1]&^repeated)+1)
 	}
 	return append(dst, t.data...)
 }
 
-// table decodes what appendTable wrote. data aliases the decoder's bytes.
-func (d *decoder) table(partials int) (*table, error) {
+// table decodes what appendTable wrote into t, whose memory it uses again. data aliases the decoder's bytes.
+func (d *decoder) table(t *table, width int) error {
 	n := d.count()
-	if n*partials > len(d.b) {
-		return nil, fmt.Errorf("%w: length of a table of states", ErrCorrupt)
+	if n*width > len(d.b) {
+		return fmt.Errorf("%w: length of a table of states", ErrCorrupt)
 	}
-	ints := make([]int64, 2*n)
-	t := &table{partials: partials, ids: ints[:n:n], meta: ints[n:], off: make([]uint32, n*partials+1)}
+	t.width, t.ids, t.meta = width, slices.Grow(t.ids[:0], n)[:n], slices.Grow(t.meta[:0], n)[:n]
+	t.off = slices.Grow(t.off[:0], n*width+1)[:n*width+1]
+	last := int64(0)
 	for i := range n {
-		if i == 0 {
-			t.ids[0] = d.varint()
-		} else if t.ids[i] = t.ids[i-1] + int64(d.uvarint()); t.ids[i] <= t.ids[i-1] {
-			return nil, fmt.Errorf("%w: order of a table of states", ErrCorrupt)
+		id := d.varint()
+		if i > 0 {
+			if id = last + int64(zigzag(id)); id <= last {
+				return fmt.Errorf("%w: order of a table of states", ErrCorrupt)
+			}
 		}
-		t.meta[i] = int64(d.uvarint())
+		last, t.ids[i], t.meta[i] = id, id, int64(d.uvarint())
 	}
-	var sum uint64
+	t.off[0] = 0
+	sum, first := uint64(0), 1 // the next entry's first string
 	for k := 1; k < len(t.off); k++ {
-		sum += min(d.uvarint(), 1<<32)
-		if sum > uint64(len(d.b)) {
-			return nil, fmt.Errorf("%w: states of a table", ErrCorrupt)
+		u := d.uvarint()
+		begins := k == first
+		if begins {
+			first += width
+		}
+		if u == 0 {
+			if begins {
+				return fmt.Errorf("%w: an entry of a table begins with a repetition", ErrCorrupt)
+			}
+			t.off[k] = uint32(sum) | repeated
+			continue
+		}
+		if sum += u - 1; u > 1<<31 || sum > uint64(len(d.b)) {
+			return fmt.Errorf("%w: states of a table", ErrCorrupt)
 		}
 		t.off[k] = uint32(sum)
 	}
+	if sum >= repeated {
+		return fmt.Errorf("%w: size of a table", ErrCorrupt)
+	}
 	t.data = d.take(sum)
 	if d.bad {
-		return nil, fmt.Errorf("%w: table of states", ErrCorrupt)
+		return fmt.Errorf("%w: table of states", ErrCorrupt)
 	}
-	return t, nil
+	return nil
 }
 
 // record is what a group knows of one key: its days, and what was folded away before them. Immutable once built.
 type record struct {
-	days *table // the days that have rows, ascending; meta 1: settled, with states
-	life *life  // nil: no row was folded
+	// days are those that have rows. The last string of an entry is the day's row pack where the record holds it, else empty.
+	days *table
+	life *life // nil: no row was folded
 }
 
-// life is the cumulative state of the rows of days that were pruned.
+// life is the cumulative states of the rows of days that were pruned, an entry an era that has rows.
 type life struct {
-	min, max int64 // bounds of the event times folded, inclusive; a deletion leaves them as they are
-	broken   bool  // a row without inverse was deleted: the states are of no use until the key is rebuilt
 	states   *table
+	min, max []int64 // bounds of the event times folded, inclusive, by entry; a deletion leaves them as they are
 }
 
-const (
-	flagLife   = 1
-	flagBroken = 2
-)
+// newDays is an empty table of days for n entries.
+func newDays(g *Group, n, bytes int) *table { return newTable(len(g.Partials)+1, n, bytes) }
+
+// pack is the row pack that the record holds of the day at entry i, nil where there is none.
+func (r *record) pack(i int) []byte { return r.days.state(i, r.days.width-1) }
 
 func appendRecord(dst []byte, r *record) []byte {
 	dst = append(dst, tagRecord)
 	if r.life == nil {
 		dst = append(dst, 0)
 	} else {
-		flags := byte(flagLife)
-		if r.life.broken {
-			flags |= flagBroken
-		}
-		dst = append(dst, flags)
-		dst = binary.AppendUvarint(dst, zigzag(r.life.min))
-		dst = binary.AppendUvarint(dst, zigzag(r.life.max))
 		dst = appendTable(dst, r.life.states)
+		for i := range r.life.states.n() {
+			dst = binary.AppendUvarint(dst, zigzag(r.life.min[i]))
+			dst = binary.AppendUvarint(dst, zigzag(r.life.max[i]))
+		}
 	}
 	return appendTable(dst, r.days)
 }
 
-// decodeRecord decodes a key record; its states alias b.
-func decodeRecord(partials int, b []byte) (*record, error) {
+// decode decodes a key record into r, whose memory it uses again; its states alias b.
+func (r *record) decode(partials int, b []byte) error {
 	d := &decoder{b: b}
 	if d.byte() != tagRecord {
-		return nil, fmt.Errorf("%w: not a key record", ErrCorrupt)
+		return fmt.Errorf("%w: not a key record", ErrCorrupt)
 	}
-	r := &record{}
-	var err error
-	if flags := d.byte(); flags&flagLife != 0 {
-		r.life = &life{broken: flags&flagBroken != 0, min: d.varint(), max: d.varint()}
-		if r.life.states, err = d.table(partials); err != nil {
-			return nil, err
-		}
-		if r.life.states.n() != 1 {
-			return nil, fmt.Errorf("%w: lifetime state", ErrCorrupt)
-		}
+	r.life = nil
+	if r.days == nil {
+		r.days = &table{}
 	}
-	if r.days, err = d.table(partials); err != nil {
-		return nil, err
+	if len(d.b) > 0 && d.b[0] == 0 {
+		d.b = d.b[1:] // nothing was folded
+	} else {
+		l := &life{states: &table{}}
+		if err := d.table(l.states, partials); err != nil {
+			return err
+		}
+		for range l.states.n() {
+			l.min, l.max = append(l.min, d.varint()), append(l.max, d.varint())
+		}
+		r.life = l
+	}
+	if err := d.table(r.days, partials+1); err != nil {
+		return err
 	}
 	if len(d.b) > 0 {
-		return nil, fmt.Errorf("%w: length of a key record", ErrCorrupt)
+		return fmt.Errorf("%w: length of a key record", ErrCorrupt)
 	}
-	return r, nil
+	return nil
 }
 
 // groupMeta is the group record.

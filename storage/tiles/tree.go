@@ -10,22 +10,16 @@ import (
 
 // shifts are the widths of buckets by level, as powers of two of microseconds; level 0 is the day. A child's bucket number is
 // the offset in the day >> its level's shift.
-var shifts = [...]int{37, 31, 26, 21, 16, 11, 6, 0}
+var shifts = [...]int{39, 31, 26, 21, 16, 11, 6, 0}
 
 const lastLevel = len(shifts) - 1
 
-// Level 0 is the day: neither constant would compile otherwise.
-const (
-	_ = uint(1<<37 - event.Day)
-	_ = uint(event.Day - 1<<36)
-)
-
-// dayStart is the first microsecond of a day. For the first day of int64 it wraps: differences from it are right all the same.
-func dayStart(day int64) int64 { return day * event.Day }
+// A day is within the one bucket of level 0: this would not compile otherwise.
+const _ = uint(1<<39 - event.Day)
 
 // bucketStart is the first microsecond of a bucket.
-func bucketStart(day int64, level int, bucket int64) int64 {
-	return dayStart(day) + bucket<<shifts[level]
+func (s *Store) bucketStart(day int64, level int, bucket int64) int64 {
+	return s.o.Days.Start(day) + bucket<<shifts[level]
 }
 
 // packRows is how many rows a pack at level may hold.
@@ -49,7 +43,7 @@ type sink func(day int64, level int, bucket int64, n *node) error
 // grow builds the tree of sorted rows from ≤ i < to, all in the bucket, and gives its nodes to out, children first. It returns
 // the bucket's node.
 func (s *Store) grow(f *folder, r *batchRows, from, to int, day int64, level int, bucket int64, out sink) (*node, error) {
-	n := &node{}
+	n, start := &node{}, s.o.Days.Start(day)
 	if to-from <= s.packRows(level) {
 		n.rows = newRows(&f.g.Layout, to-from)
 		appendRows(n.rows, r.Rows, from, to)
@@ -57,8 +51,8 @@ func (s *Store) grow(f *folder, r *batchRows, from, to int, day int64, level int
 	}
 	n.kids = newTable(len(f.states), 8, 256)
 	for from < to {
-		child := (r.TS[from] - dayStart(day)) >> shifts[level+1]
-		end := from + sort.Search(to-from, func(i int) bool { return (r.TS[from+i]-dayStart(day))>>shifts[level+1] > child })
+		child := (r.TS[from] - start) >> shifts[level+1]
+		end := from + sort.Search(to-from, func(i int) bool { return (r.TS[from+i]-start)>>shifts[level+1] > child })
 		if _, err := s.grow(f, r, from, end, day, level+1, child, out); err != nil {
 			return nil, err
 		}
@@ -69,12 +63,62 @@ func (s *Store) grow(f *folder, r *batchRows, from, to int, day int64, level int
 	return n, out(day, level, bucket, n)
 }
 
-// tree is the tree of one key and day within a transaction.
+// tree is the tree of one key and day within a transaction. Its root is a value of its own, or a pack that the key record holds;
+// place decides which, after a change.
 type tree struct {
-	t   *txn
-	f   *folder
-	key []byte
-	day int64
+	t     *txn
+	f     *folder
+	key   []byte
+	day   int64
+	start int64 // of the day
+	root  *node // the root that the record holds; nil: it is a value of its own, or is not there
+	own   bool  // the root is a value of its own
+}
+
+// tree opens the tree of a day. The record has the day at entry at; below 0: it has not.
+func (t *txn) tree(f *folder, key []byte, day int64, r *record, at int) (*tree, error) {
+	w := &tree{t: t, f: f, key: key, day: day, start: t.s.o.Days.Start(day)}
+	if at < 0 {
+		return w, nil
+	}
+	b := r.pack(at)
+	if w.own = len(b) == 0; w.own {
+		return w, nil
+	}
+	rows, err := decodePack(&f.g.Layout, w.start, b, nil)
+	if err != nil {
+		return nil, err
+	}
+	w.root = &node{rows: rows}
+	return w, nil
+}
+
+// place writes what became of the tree, whose root is now n (nil: no row is left), and returns the pack that the record is to
+// hold, nil for none. A settled day's small pack goes there: a lookup then reads it with the states. The pack of a day that
+// still changes does not, so that a row does not cost the whole record.
+func (w *tree) place(n *node, settled bool) (pack []byte, err error) {
+	if settled && n != nil {
+		pack = w.t.s.inline(n, w.start)
+	}
+	key := w.nodeKey(0, 0)
+	switch {
+	case n != nil && pack == nil:
+		return nil, w.t.set(key, n, w.start)
+	case w.own:
+		return pack, w.t.del(key)
+	}
+	return pack, nil
+}
+
+// inline is the encoding of a root that the record may hold, nil for one that it may not.
+func (s *Store) inline(n *node, start int64) []byte {
+	if n.kids != nil || n.count() > inlineBytes || s.o.NoInline {
+		return nil
+	}
+	if b := appendPack(nil, start, n.rows); len(b) <= inlineBytes {
+		return b
+	}
+	return nil
 }
 
 func (w *tree) nodeKey(level int, bucket int64) []byte {
@@ -82,7 +126,10 @@ func (w *tree) nodeKey(level int, bucket int64) []byte {
 }
 
 func (w *tree) load(level int, bucket int64) (*node, error) {
-	return as[node](w.t.get(w.f.g, w.nodeKey(level, bucket), bucketStart(w.day, level, bucket)))
+	if level == 0 && w.root != nil {
+		return w.root, nil
+	}
+	return as[node](w.t.get(w.f.g, w.nodeKey(level, bucket), w.t.s.bucketStart(w.day, level, bucket)))
 }
 
 // need is load of a node that a parent names.
@@ -94,12 +141,24 @@ func (w *tree) need(level int, bucket int64) (*node, error) {
 	return n, err
 }
 
+// save writes a node; the root waits for place.
 func (w *tree) save(_ int64, level int, bucket int64, n *node) error {
-	return w.t.set(w.nodeKey(level, bucket), n, bucketStart(w.day, level, bucket))
+	if level == 0 {
+		return nil
+	}
+	return w.t.set(w.nodeKey(level, bucket), n, w.t.s.bucketStart(w.day, level, bucket))
+}
+
+// drop deletes a node; the root waits for place.
+func (w *tree) drop(level int, bucket int64) error {
+	if level == 0 {
+		return nil
+	}
+	return w.t.del(w.nodeKey(level, bucket))
 }
 
 // change adds the rows ins and takes away the rows del, both sorted, of a bucket. It returns the bucket's node, nil where no row
-// is left.
+// is left. The caller gives the root to place.
 func (w *tree) change(level int, bucket int64, ins, del span) (*node, error) {
 	n, err := w.load(level, bucket)
 	if err != nil {
@@ -113,13 +172,13 @@ func (w *tree) change(level int, bucket int64, ins, del span) (*node, error) {
 	for !ins.empty() || !del.empty() {
 		child := int64(math.MaxInt64)
 		if !ins.empty() {
-			child = (ins.TS[ins.from] - dayStart(w.day)) >> shifts[level+1]
+			child = (ins.TS[ins.from] - w.start) >> shifts[level+1]
 		}
 		if !del.empty() {
-			child = min(child, (del.TS[del.from]-dayStart(w.day))>>shifts[level+1])
+			child = min(child, (del.TS[del.from]-w.start)>>shifts[level+1])
 		}
-		end := bucketStart(w.day, level+1, child+1)
-		ci, cd := ins.before(end, w.day), del.before(end, w.day)
+		end := w.t.s.bucketStart(w.day, level+1, child+1)
+		ci, cd := ins.before(end, w.start), del.before(end, w.start)
 		ins.from, del.from = ci.to, cd.to
 		at, had := old.find(child)
 		kids.copyFrom(old, done, at)
@@ -152,23 +211,22 @@ func (w *tree) change(level int, bucket int64, ins, del span) (*node, error) {
 		}
 	}
 	if rows.N() == 0 {
-		return nil, w.t.del(w.nodeKey(level, bucket))
+		return nil, w.drop(level, bucket)
 	}
 	n = &node{rows: rows}
 	return n, w.save(w.day, level, bucket, n)
 }
 
-// before is the part of s before end, a time in or just after the day.
-func (s span) before(end int64, day int64) span {
+// before is the part of s before end, a time in or just after the day that begins at start.
+func (s span) before(end, start int64) span {
 	if s.empty() {
 		return s
 	}
-	start := dayStart(day)
 	n := sort.Search(s.to-s.from, func(i int) bool { return s.TS[s.from+i]-start >= end-start })
 	return span{s.batchRows, s.from, s.from + n}
 }
 
-// harvest moves the rows of a bucket to dst and deletes its nodes.
+// harvest moves the rows of a bucket to dst and deletes its nodes; the root waits for place.
 func (w *tree) harvest(level int, bucket int64, dst *event.Rows) error {
 	n, err := w.need(level, bucket)
 	if err != nil {
@@ -185,7 +243,7 @@ func (w *tree) harvest(level int, bucket int64, dst *event.Rows) error {
 			}
 		}
 	}
-	return w.t.del(w.nodeKey(level, bucket))
+	return w.drop(level, bucket)
 }
 
 // changePack is change of a bucket that is a pack, or empty.
@@ -238,7 +296,7 @@ func (w *tree) changePack(n *node, level int, bucket int64, ins, del span) (*nod
 		if n == nil {
 			return nil, nil
 		}
-		return nil, w.t.del(w.nodeKey(level, bucket))
+		return nil, w.drop(level, bucket)
 	case rows.N() > w.t.s.packRows(level):
 		return w.t.s.grow(w.f, w.f.rows(rows), 0, rows.N(), w.day, level, bucket, w.save)
 	}

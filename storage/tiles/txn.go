@@ -19,19 +19,14 @@ type txn struct {
 	batch   *pebble.Batch
 	version uint64            // that the store will have when the batch is done
 	overlay map[string]change // what the batch wrote, decoded
-	rebuild []rebuildKey
 	over    bool
 	scratch []byte
 }
 
 type change struct {
-	val  any // nil: deleted
-	size int64
-}
-
-type rebuildKey struct {
-	g   *Group
-	key []byte
+	val    any // nil: deleted
+	cached any // what the cache gets
+	size   int64
 }
 
 // begin joins the transaction of b, or waits for the one in flight and starts another.
@@ -64,16 +59,11 @@ func (t *txn) finish(committed bool) {
 	s.mu.Unlock()
 	if committed {
 		for k, c := range t.overlay {
-			s.cache.written([]byte(k), c.val, c.size, t.version)
+			s.cache.written([]byte(k), c.cached, c.size, t.version)
 		}
 	}
 	s.version.Store(t.version)
 	s.writer.Unlock()
-	if committed && s.o.NeedRebuild != nil {
-		for _, r := range t.rebuild {
-			s.o.NeedRebuild(r.g, r.key)
-		}
-	}
 }
 
 // get reads a value as the batch sees it.
@@ -81,7 +71,7 @@ func (t *txn) get(g *Group, key []byte, start int64) (any, error) {
 	if c, ok := t.overlay[string(key)]; ok {
 		return c.val, nil
 	}
-	return t.s.get(t.s.db, g, key, start, t.version-1, true, nil)
+	return t.s.value(t.s.db, g, key, start, t.version-1, true)
 }
 
 func (t *txn) record(g *Group, key []byte) (*record, error) {
@@ -115,10 +105,9 @@ func (t *txn) set(key []byte, val any, start int64) error {
 	t.scratch = t.scratch[:0]
 	switch v := val.(type) {
 	case *node:
-		size = v.memBytes()
 		t.scratch = appendNode(t.scratch, v, start)
-	case *record:
 		size = v.memBytes()
+	case *record:
 		t.scratch = appendRecord(t.scratch, v)
 	case *groupMeta:
 		t.scratch, size = appendMeta(t.scratch, v), 64
@@ -127,7 +116,11 @@ func (t *txn) set(key []byte, val any, start int64) error {
 	default:
 		panic(fmt.Sprintf("tiles: no encoding of %T", val))
 	}
-	t.note(key, change{val: val, size: size})
+	c := change{val: val, cached: val, size: size}
+	if compact(t.scratch) {
+		c.cached, c.size = raw(bytes.Clone(t.scratch)), int64(len(t.scratch))
+	}
+	t.note(key, c)
 	return t.batch.Set(key, t.scratch, nil)
 }
 
