@@ -1,6 +1,8 @@
 package pointintime
 
 import (
+	"sync"
+
 	"github.com/tilehouse/tilehouse/functions"
 	"github.com/tilehouse/tilehouse/storage/event"
 )
@@ -16,7 +18,9 @@ type Want struct {
 // those of p and of bad encodings (functions.ErrBadState); the states are then undefined. Counting what pieces cost is
 // the store's business, which knows what it read.
 func Assemble(p event.Pieces, partials []event.Partial, wants []Want) error {
-	f := folder{partials: partials}
+	f := folders.Get().(*folder)
+	defer f.release()
+	f.partials = partials
 	for i := range wants {
 		iv := wants[i].Interval
 		if iv.Lo >= iv.Hi || seen(wants[:i], iv) {
@@ -28,7 +32,7 @@ func Assemble(p event.Pieces, partials []event.Partial, wants []Want) error {
 				f.wants = append(f.wants, &wants[j])
 			}
 		}
-		if err := p.Cover(iv, &f); err != nil {
+		if err := p.Cover(iv, f); err != nil {
 			return err
 		}
 	}
@@ -48,6 +52,17 @@ func seen(wants []Want, iv event.Interval) bool {
 type folder struct {
 	partials []event.Partial
 	wants    []*Want
+	in       functions.Input // of the rows at hand, for one partial after the other
+}
+
+// folders keeps the memory of folders, of which a lookup would otherwise make one a key.
+var folders = sync.Pool{New: func() any { return &folder{} }}
+
+func (f *folder) release() {
+	clear(f.wants[:cap(f.wants)])
+	clear(f.in.Args[:cap(f.in.Args)])
+	*f = folder{wants: f.wants[:0], in: functions.Input{Args: f.in.Args[:0]}}
+	folders.Put(f)
 }
 
 func (f *folder) State(_ event.PieceKind, _ event.Interval, encoded func(int) []byte) error {
@@ -64,7 +79,11 @@ func (f *folder) State(_ event.PieceKind, _ event.Interval, encoded func(int) []
 func (f *folder) Rows(_ event.PieceKind, _ event.Interval, r *event.Rows, from, to int) error {
 	for _, w := range f.wants {
 		p := &f.partials[w.Partial]
-		addRows(w.State, p.Input(r), filterOf(p, r), from, to)
+		f.in.TS, f.in.Tie, f.in.Args = r.TS, r.Tie, f.in.Args[:0]
+		for _, c := range p.Args {
+			f.in.Args = append(f.in.Args, r.Cols[c])
+		}
+		addRows(w.State, &f.in, filterOf(p, r), from, to)
 	}
 	return nil
 }
