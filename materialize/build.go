@@ -3,10 +3,12 @@ package materialize
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
@@ -26,19 +28,43 @@ type Request struct {
 	Again bool
 }
 
-// retain is how much history of row packs the outputs need, in microseconds, and whether one has no lower bound.
-func retain(outputs []schema.Output) (micros int64, lifetime bool) {
+// online is what the tiles of a group must keep for outputs: how much history of row packs, in microseconds, whether one has no
+// lower bound, and the event times, ascending, at which such ones begin.
+func online(outputs []schema.Output) (retain int64, lifetime bool, eras []int64) {
 	for _, o := range outputs {
 		switch w := o.Window; {
 		case w.Following:
 		case w.Lifetime:
 			lifetime = true
-			micros = max(micros, w.Delay)
+			retain = max(retain, w.Delay)
+			if w.Start != event.Forever {
+				eras = append(eras, w.Start)
+			}
 		default:
-			micros = max(micros, w.Length+w.Delay+w.Hop)
+			retain = max(retain, w.Length+w.Delay+w.Hop)
 		}
 	}
-	return micros, lifetime
+	slices.Sort(eras)
+	return retain, lifetime, slices.Compact(eras)
+}
+
+// serves reports whether the tiles of a group keep what outputs need.
+func serves(g *schema.Group, outputs []schema.Output) bool {
+	retain, lifetime, eras := online(outputs)
+	for _, e := range eras {
+		if !slices.Contains(g.Eras, e) {
+			return false
+		}
+	}
+	return g.Online && g.Retain >= retain && (g.Lifetime || !lifetime)
+}
+
+// keep makes the tiles of a group to be built keep what outputs need, besides what it keeps already.
+func keep(g *schema.Group, outputs []schema.Output) {
+	retain, lifetime, eras := online(outputs)
+	eras = append(eras, g.Eras...)
+	slices.Sort(eras)
+	g.Online, g.Retain, g.Lifetime, g.Eras = true, max(g.Retain, retain), g.Lifetime || lifetime, slices.Compact(eras)
 }
 
 // Materialize publishes a feature: over a group that holds its partials already, which takes no time, or over a new one,
@@ -56,9 +82,8 @@ func (m *Manager) Materialize(ctx context.Context, req Request) error {
 		}
 		f.ID = uint32(id)
 	}
-	micros, lifetime := retain(f.Outputs)
 	if g := cat.GroupFor(f.Relation, req.Keys, req.Fingerprints); g != nil && !req.Again &&
-		(!f.Online || g.Online && g.Retain >= micros && (g.Lifetime || !lifetime)) {
+		(!f.Online || serves(g, f.Outputs)) {
 		f.Group = g.ID
 		return m.cfg.Catalog.Update(ctx, func(c *schema.Catalog) error { return req.Put(c, f) })
 	}
@@ -74,7 +99,7 @@ func (m *Manager) Materialize(ctx context.Context, req Request) error {
 	}
 	def := req.Group(uint32(id), old)
 	if f.Online {
-		def.Online, def.Retain, def.Lifetime = true, max(def.Retain, micros), def.Lifetime || lifetime
+		keep(def, f.Outputs)
 	}
 	f.Group = def.ID
 	job := m.jobs.begin(f.Name, f.Relation, def.ID)

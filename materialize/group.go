@@ -49,7 +49,7 @@ func Compile(g *schema.Group) (*Group, error) {
 		out.marks.raise(newestTime(out.Manifest))
 	}
 	if g.Online {
-		out.Tiles = &tiles.Group{Prefix: g.ID, Layout: g.Layout, Partials: out.Partials, Retain: g.Retain, Lifetime: g.Lifetime}
+		out.Tiles = &tiles.Group{Prefix: g.ID, Layout: g.Layout, Partials: out.Partials, Retain: g.Retain, Lifetime: g.Lifetime, Eras: g.Eras}
 	}
 	return out, nil
 }

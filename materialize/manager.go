@@ -35,7 +35,8 @@ type Config struct {
 	Threads  int
 	Logger   *slog.Logger
 	Clock    func() time.Time
-	NoSettle bool // for tests: days are settled when a test says so
+	NoSettle bool       // for tests: days are settled when a test says so
+	Days     event.Days // what daily states are of, those of Tiles too; 0: UTC days. Tests have others
 	// PortionRows is how many rows a build reads between two checkpoints; 0: DefaultPortionRows.
 	PortionRows int64
 }
@@ -70,7 +71,7 @@ type Manager struct {
 // told of them, and the settling of days and the rebuilding of what is missing begin. The order of locks is build, apply,
 // the catalog's, the tiles' writer.
 func New(ctx context.Context, cfg Config) (*Manager, error) {
-	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs"), CacheBytes: min(runs.DefaultCacheBytes, max(cfg.Memory/2, 1<<20))})
+	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs"), CacheBytes: min(runs.DefaultCacheBytes, max(cfg.Memory/2, 1<<20)), Days: cfg.Days})
 	if err != nil {
 		return nil, err
 	}

@@ -84,7 +84,7 @@ func (o *overlay) add(ctx context.Context, b *runs.Builder, position uint64, dea
 	}
 	days := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
 	if rows != nil {
-		days = wholeDays(rows.Span)
+		days = o.m.wholeDays(rows.Span)
 	}
 	alone := len(gone) == 0
 	for _, s := range before.Segments {
@@ -93,7 +93,7 @@ func (o *overlay) add(ctx context.Context, b *runs.Builder, position uint64, dea
 		}
 	}
 	for _, ds := range gone {
-		days.Lo, days.Hi = min(days.Lo, ds[0]*event.Day), max(days.Hi, (ds[len(ds)-1]+1)*event.Day)
+		days.Lo, days.Hi = min(days.Lo, o.m.cfg.Days.Start(ds[0])), max(days.Hi, o.m.cfg.Days.Start(ds[len(ds)-1]+1))
 	}
 	// An entry segment speaks for everything that the runs have, so that any neighbours can be merged later.
 	for _, s := range before.Segments {
@@ -150,7 +150,7 @@ func (o *overlay) fold(ctx context.Context, dead func(uint64) bool) (*runs.Segme
 	var rows int64
 	days := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
 	for _, s := range o.man.Segments {
-		iv := wholeDays(s.Span)
+		iv := o.m.wholeDays(s.Span)
 		days.Lo, days.Hi, rows = min(days.Lo, iv.Lo), max(days.Hi, iv.Hi), rows+s.Rows
 	}
 	if rows == 0 {
@@ -205,7 +205,7 @@ func (o *overlay) gather(ctx context.Context, fresh *runs.Segment, position uint
 			return err
 		}
 		for _, d := range days {
-			rows, from, to, err := all.Rows(event.Interval{Lo: d * event.Day, Hi: (d + 1) * event.Day})
+			rows, from, to, err := all.Rows(event.Interval{Lo: o.m.cfg.Days.Start(d), Hi: o.m.cfg.Days.Start(d + 1)})
 			if err != nil {
 				return err
 			}
@@ -218,7 +218,7 @@ func (o *overlay) gather(ctx context.Context, fresh *runs.Segment, position uint
 			}
 			if from == to {
 				empty[string(key)] = append(empty[string(key)], d)
-				appendNobody(chunk, key, d*event.Day)
+				appendNobody(chunk, key, o.m.cfg.Days.Start(d))
 			}
 		}
 		return nil
@@ -240,7 +240,7 @@ func (o *overlay) gather(ctx context.Context, fresh *runs.Segment, position uint
 			}
 			var days []int64
 			for i := from; i < to; i++ {
-				if d := event.DayOf(rows.TS[i]); len(days) == 0 || days[len(days)-1] != d {
+				if d := o.m.cfg.Days.Of(rows.TS[i]); len(days) == 0 || days[len(days)-1] != d {
 					days = append(days, d)
 				}
 			}
@@ -301,8 +301,9 @@ func appendNobody(dst *event.Rows, key []byte, ts int64) {
 }
 
 // wholeDays is the days that an interval touches.
-func wholeDays(iv event.Interval) event.Interval {
-	return event.Interval{Lo: event.DayOf(iv.Lo) * event.Day, Hi: (event.DayOf(iv.Hi-1) + 1) * event.Day}
+func (m *Manager) wholeDays(iv event.Interval) event.Interval {
+	days := m.cfg.Days
+	return event.Interval{Lo: days.Start(days.Of(iv.Lo)), Hi: days.Start(days.Of(iv.Hi-1) + 1)}
 }
 
 // compact merges segments of similar size, so that their number grows with the logarithm of the rows.

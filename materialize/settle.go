@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
 // ErrTooManyRows is the error of a read of old rows that do not fit the memory limit.
@@ -72,13 +73,18 @@ func (m *Manager) keepSettling(ctx context.Context) {
 
 // Settle publishes the days that ended: those before the newest event time less the lateness. Their states enter the online
 // store; and the tail enters the runs, with an entry for each of its days, of a group whose day ended or whose tail has grown
-// past maxTailRows. It may be interrupted and run again.
+// past maxTailRows. Then broken lifetime states are made anew. It may be interrupted and run again.
 func (m *Manager) Settle(ctx context.Context) error {
 	m.build.Lock()
 	defer m.build.Unlock()
 	var errs []error
 	for _, g := range *m.live.Load() {
 		if err := m.settle(ctx, g); err != nil && !errors.Is(err, errGroupGone) {
+			errs = append(errs, err)
+		}
+	}
+	for _, g := range *m.live.Load() {
+		if err := m.mend(ctx, g); err != nil && !errors.Is(err, errGroupGone) {
 			errs = append(errs, err)
 		}
 	}
@@ -117,4 +123,56 @@ func newestOr(g *Group) int64 {
 		return event.Forever
 	}
 	return newestTime(g.Manifest)
+}
+
+// mendBatch is how many keys are looked for at once that wait to be rebuilt.
+const mendBatch = 64
+
+// mend rebuilds the tiles of keys whose lifetime state lost a row that it could not give back. Until it gets to a key, reads of the
+// state are answered from the runs.
+func (m *Manager) mend(ctx context.Context, g *Group) error {
+	cat := m.cfg.Catalog.Current()
+	if g.Tiles == nil || !g.Tiles.Lifetime || !m.RunsServe(cat, g, m.cfg.Log.Position()) {
+		return nil // without runs the group is being built anew
+	}
+	for {
+		keys, err := m.cfg.Tiles.Broken(g.Tiles, mendBatch)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		if _, err := m.Snapshot(ctx, cat, g, m.cfg.Log.Position()); err != nil { // reads most of the tail, while others commit
+			return err
+		}
+		for _, key := range keys {
+			if err := errors.Join(ctx.Err(), m.mendKey(ctx, cat, g, key)); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// mendKey rebuilds the tiles of a key. Nobody commits meanwhile, so that the tiles, and the runs with their tail, are at one
+// position; between keys others may.
+func (m *Manager) mendKey(ctx context.Context, cat *schema.Catalog, g *Group, key []byte) error {
+	m.apply.Lock()
+	defer m.apply.Unlock()
+	if (*m.live.Load())[g.Schema.ID] != g {
+		return errGroupGone
+	}
+	snap, err := m.Snapshot(ctx, cat, g, m.cfg.Log.Position())
+	if err != nil {
+		return err
+	}
+	r, err := snap.Reader(nil)
+	if err != nil {
+		return err
+	}
+	if err := r.Seek(key); err != nil {
+		return err
+	}
+	rows, from, to, err := r.Rows(event.Interval{Lo: event.Forever, Hi: maxTime})
+	if err != nil {
+		return err
+	}
+	return m.cfg.Tiles.Rebuild(g.Tiles, key, rows, from, to)
 }

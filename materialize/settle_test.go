@@ -7,6 +7,7 @@ import (
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tiles"
 )
 
 func (w *world) only() *Group {
@@ -96,4 +97,78 @@ func TestViewWithTies(t *testing.T) {
 			w.check(rows, md.rng, 1, 40, func(v int64) int64 { return v + 1 })
 		}
 	}
+}
+
+// TestLifetimeOnline reads LIFETIME windows of two beginnings from the tiles alone, also after rows that a lifetime state held and
+// that min cannot take back were deleted, and the key's tiles were rebuilt in the background.
+func TestLifetimeOnline(t *testing.T) {
+	md := newModel(t)
+	w := newWorld(t)
+	w.table()
+	start := day0 + 2*event.Day + md.rng.Int64N(event.Day)
+	outputs := func(req Request, windows ...schema.Window) Request {
+		req.Feature.Outputs = nil
+		for _, win := range windows {
+			req.Feature.Outputs = append(req.Feature.Outputs, schema.Output{Name: "n", Window: win})
+		}
+		return req
+	}
+	short := schema.Window{Length: event.Day, Start: event.Forever}
+	w.commit(md, 400, 5, 0)
+	must(t, w.m.Materialize(t.Context(), outputs(w.request(1, tableID, "v", true), short, schema.Window{Lifetime: true, Start: event.Forever})))
+	first := w.only()
+	must(t, w.m.Materialize(t.Context(), outputs(w.request(2, tableID, "v", true), schema.Window{Lifetime: true, Start: start})))
+	if w.only() == first {
+		t.Fatal("a LIFETIME window with a beginning of its own is served by a group that does not divide its states there")
+	}
+	must(t, w.m.Materialize(t.Context(), outputs(w.request(3, tableID, "v", true), short, schema.Window{Lifetime: true, Start: start})))
+	group := w.only().Schema.ID
+
+	check := func(when string, mended bool) {
+		t.Helper()
+		g := w.only()
+		if g.Schema.ID != group {
+			t.Fatalf("%s: a group was built for windows that were known", when)
+		}
+		view := w.m.View(w.reg.Current())
+		defer view.Close()
+		refused := 0
+		for key := range int64(21) {
+			for _, lo := range []int64{event.Forever, start} {
+				iv := event.Interval{Lo: lo, Hi: day0 + 20*event.Day}
+				src, f := view.Source(g, nil, Flags{}, &event.ReadStats{}), newFold(g.Partials)
+				err := src.online.Key(keyOf(key)).Cover(iv, f)
+				if tiles.IsNotRetained(err) && !mended {
+					refused++
+					f = newFold(g.Partials)
+					var p event.Pieces
+					p, err = src.History(t.Context(), keyOf(key))
+					must(t, err)
+					err = p.Cover(iv, f)
+				}
+				must(t, err)
+				if got, exp := f.String(), want(md.rows, view.position, key, iv, same); got != exp {
+					t.Fatalf("%s: key %d from %d: got%s, want%s", when, key, lo, got, exp)
+				}
+			}
+		}
+		if broken, err := w.tiles.Broken(g.Tiles, 100); err != nil || mended && len(broken) > 0 || !mended && (len(broken) == 0 || refused == 0) {
+			t.Fatalf("%s: %d keys wait to be rebuilt, %d reads refused: %v", when, len(broken), refused, err)
+		}
+	}
+	w.commit(md, 200, 12, 0)
+	must(t, w.m.Settle(t.Context()))
+	if from, ok, err := w.tiles.RetainedFrom(w.only().Tiles); err != nil || !ok || from*event.Day <= start {
+		t.Fatalf("days before %d are pruned, %v: not the one of the beginning: %v", from, ok, err)
+	}
+	check("pruned", true)
+	w.commit(md, 20, 12, 60) // late rows, and deletions from pruned days
+	check("deleted", false)
+	w.reopen(nil)
+	w.waitFor("the tail is read", func() bool { return w.only().marks.newest.Load() > day0 })
+	must(t, w.m.Settle(t.Context()))
+	check("mended after a restart", true)
+	w.commit(md, 30, 14, 60)
+	must(t, w.m.Settle(t.Context()))
+	check("mended", true)
 }

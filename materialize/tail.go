@@ -315,7 +315,7 @@ func (m *Manager) daysOf(ctx context.Context, cat *schema.Catalog, b *schema.Rel
 		}
 		for i := range rows.N() {
 			k := string(rows.Key.Bytes(i))
-			days[k] = append(days[k], event.DayOf(rows.TS[i]))
+			days[k] = append(days[k], m.cfg.Days.Of(rows.TS[i]))
 		}
 		return nil
 	}

@@ -64,5 +64,5 @@ func (m *Manager) settledBy(g *Group, newest int64) int64 {
 	if r := m.cfg.Catalog.Current().Relations[g.Schema.Relation]; r != nil {
 		lateness = r.Lateness
 	}
-	return event.DayOf(newest-lateness) - 1
+	return m.cfg.Days.Of(newest-lateness) - 1
 }

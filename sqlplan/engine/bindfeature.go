@@ -246,7 +246,7 @@ func (b *boundAggregates) group(id uint32, old *schema.Group) *schema.Group {
 		}
 	}
 	if old != nil {
-		g.Online, g.Retain, g.Lifetime = old.Online, old.Retain, old.Lifetime
+		g.Online, g.Retain, g.Lifetime, g.Eras = old.Online, old.Retain, old.Lifetime, old.Eras
 		add(old.Columns, old.Partials)
 	}
 	add(b.columns, b.partials)

@@ -15,6 +15,7 @@ import (
 	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tiles"
@@ -33,8 +34,9 @@ type Config struct {
 	Threads     int      // default: the processors
 	Log         *slog.Logger
 	Clock       func() time.Time
-	NoSettle    bool  // for tests: days are settled by Settle only
-	MemTable    int64 // for tests: bytes that the log collects before it writes a sorted file; 0: its default
+	NoSettle    bool       // for tests: days are settled by Settle only
+	MemTable    int64      // for tests: bytes that the log collects before it writes a sorted file; 0: its default
+	Days        event.Days // for tests: what daily states are of; 0: UTC days. No value depends on it
 }
 
 // The least memory limit that an engine starts with, in bytes.
@@ -108,11 +110,11 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache,
-		BuildFiles: tiles.BuildFiles{FS: vfs.Default, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
+	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache, Days: cfg.Days,
+		BuildFiles: tiles.BuildFiles{FS: cfg.FS, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
 	e.mat, err = materialize.New(ctx, materialize.Config{
 		Dir: dir, FS: cfg.FS, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
-		Memory: e.joinMemory(), Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle,
+		Memory: e.joinMemory(), Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
 	})
 	return e, err
 }

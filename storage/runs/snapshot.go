@@ -193,6 +193,8 @@ func (r *Reader) Weight(iv event.Interval) (rows, days int64) {
 	return rows + int64(r.tailHi-r.tailLo), days
 }
 
+func (r *Reader) calendar() event.Days { return r.s.Store.opt.Days }
+
 // dirtyDays are the days of the key that entries must not be used for, ascending.
 func (r *Reader) dirtyDays() []int64 {
 	if r.marked {
@@ -203,7 +205,7 @@ func (r *Reader) dirtyDays() []int64 {
 		r.dirty = r.s.Dirty(r.key, r.dirty)
 	}
 	for i := r.tailLo; i < r.tailHi; i++ {
-		if d := event.DayOf(r.s.Tail.Rows.TS[i]); len(r.dirty) == 0 || r.dirty[len(r.dirty)-1] != d {
+		if d := r.calendar().Of(r.s.Tail.Rows.TS[i]); len(r.dirty) == 0 || r.dirty[len(r.dirty)-1] != d {
 			r.dirty = append(r.dirty, d)
 		}
 	}
@@ -221,20 +223,21 @@ func (r *Reader) served(iv event.Interval) []event.Interval {
 			continue
 		}
 		// The ends of coverage are midnights, so rounding inwards stays in range.
-		if d := event.DayOf(lo); d*event.Day != lo {
-			lo = (d + 1) * event.Day
+		days := r.calendar()
+		if d := days.Of(lo); days.Start(d) != lo {
+			lo = days.Start(d + 1)
 		}
-		hi = event.DayOf(hi) * event.Day
+		hi = days.Start(days.Of(hi))
 		if lo >= hi {
 			continue
 		}
 		dirty := r.dirtyDays()
-		i, _ := slices.BinarySearch(dirty, event.DayOf(lo))
-		for ; i < len(dirty) && dirty[i]*event.Day < hi; i++ {
-			if d := dirty[i] * event.Day; d > lo {
+		i, _ := slices.BinarySearch(dirty, days.Of(lo))
+		for ; i < len(dirty) && days.Start(dirty[i]) < hi; i++ {
+			if d := days.Start(dirty[i]); d > lo {
 				out = append(out, event.Interval{Lo: lo, Hi: d})
 			}
-			lo = (dirty[i] + 1) * event.Day
+			lo = days.Start(dirty[i] + 1)
 		}
 		if lo < hi {
 			out = append(out, event.Interval{Lo: lo, Hi: hi})
@@ -374,7 +377,7 @@ func (r *Reader) coverDays(iv event.Interval, v event.Visitor) error {
 	}
 	for _, e = range entries {
 		r.stats.States += int64(len(e.rows.Cols))
-		span := event.Interval{Lo: e.ts, Hi: e.ts + event.Day}
+		span := event.Interval{Lo: e.ts, Hi: e.ts + r.calendar().Length()}
 		if err := v.State(event.PiecePartial, span, encoded); err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/event"
 )
 
 // MaxSegments bounds the segments of a manifest that is read, and with them the open files and cursors of a read.
@@ -28,6 +29,7 @@ type StoreOptions struct {
 	Dir         string // holds the run files; created by Open
 	CacheBytes  int64  // of decoded batches; 0: DefaultCacheBytes
 	Compression Compression
+	Days        event.Days // what daily partials are of; 0: UTC days. All stores of a directory have the same
 }
 
 // Store is the run files of a directory, with a cache of their batches. It is safe for concurrent use.

@@ -79,7 +79,7 @@ type DaysSpec struct {
 // the states of one day.
 func (s *Store) BuildDays(ctx context.Context, snap *Snapshot, spec DaysSpec) (Segment, error) {
 	m := snap.Manifest
-	if spec.Span.Lo%event.Day != 0 || spec.Span.Hi%event.Day != 0 || spec.Span.Lo >= spec.Span.Hi {
+	if length := s.opt.Days.Length(); spec.Span.Lo%length != 0 || spec.Span.Hi%length != 0 || spec.Span.Lo >= spec.Span.Hi {
 		return Segment{}, errors.New("runs: the span of daily partials is not aligned to days")
 	}
 	if len(spec.Partials) != m.Partials {
@@ -142,7 +142,7 @@ func (d *dayBuilder) key(key []byte) error {
 	if d.r.s.Dirty != nil {
 		d.dirty = d.r.s.Dirty(key, d.dirty)
 	}
-	lo, hi := event.DayOf(d.spec.Span.Lo), event.DayOf(d.spec.Span.Hi)
+	lo, hi := d.r.calendar().Of(d.spec.Span.Lo), d.r.calendar().Of(d.spec.Span.Hi)
 	d.dirty = slices.DeleteFunc(d.dirty, func(day int64) bool { return day < lo || day >= hi })
 	if d.spec.OnlyDirty && len(d.dirty) == 0 {
 		return nil
@@ -185,14 +185,14 @@ func (d *dayBuilder) key(key []byte) error {
 // rows folds rows, which come in order of time.
 func (d *dayBuilder) rows(r *event.Rows, from, to int) error {
 	for from < to {
-		day := event.DayOf(r.TS[from])
+		day := d.r.calendar().Of(r.TS[from])
 		if !d.open || day != d.day {
 			if err := d.endDay(); err != nil {
 				return err
 			}
 			d.day, d.open = day, true
 		}
-		_, end := timeRange(r.TS, from, to, event.Interval{Lo: r.TS[from], Hi: (day + 1) * event.Day})
+		_, end := timeRange(r.TS, from, to, event.Interval{Lo: r.TS[from], Hi: d.r.calendar().Start(day + 1)})
 		for i := range d.spec.Partials {
 			p := &d.spec.Partials[i]
 			in := p.Input(r)
@@ -258,7 +258,7 @@ func (d *dayBuilder) empties(before int64) error {
 const maxPendingEntries = 64
 
 func (d *dayBuilder) entry(day int64) error {
-	d.out.TS = append(d.out.TS, day*event.Day)
+	d.out.TS = append(d.out.TS, d.r.calendar().Start(day))
 	d.out.RowID = append(d.out.RowID, 0)
 	if len(d.out.TS) < maxPendingEntries {
 		return nil

@@ -96,6 +96,7 @@ type Group struct {
 	Online   bool            `json:"online"`
 	Retain   int64           `json:"retain"` // microseconds of row packs: the longest window plus delay; 0 with Lifetime only
 	Lifetime bool            `json:"lifetime"`
+	Eras     []int64         `json:"eras,omitempty"`     // event times at which LIFETIME windows begin, ascending, microseconds
 	Ready    bool            `json:"ready"`              // published: readers use it, the committer keeps its tiles
 	Position uint64          `json:"position"`           // of its runs
 	Manifest json.RawMessage `json:"manifest,omitempty"` // JSON of runs.Manifest

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/tilehouse/tilehouse/storage/event"
 )
 
 // Whoever reads a value gets the oracle's: lookups at a set read time, ASOF joins, EXPLAIN FEATURE and reads as of older
@@ -221,4 +223,39 @@ func (w *world) everywhere(points int) {
 	all()
 	w.restart()
 	all()
+}
+
+// TestDayLengths keeps daily states of hours and of several days instead of UTC days: the same rows have the oracle's values by
+// every path, whatever the length. The same seed makes the same world for each.
+func TestDayLengths(t *testing.T) {
+	r := newRand(t)
+	rounds, steps, reads := 1, 9, 5
+	if soak() {
+		rounds, steps, reads = 6, 60, 40
+	}
+	total := 0
+	for range rounds {
+		seed := r.Uint64()
+		for _, length := range []int64{hour, 6 * hour, day, 3 * day, 5*hour + 7} {
+			w := newWorld(t, rand.New(rand.NewPCG(seed, 3)), worldOptions{pk: true, base: time.Date(2024, 2, 1, 0, 0, 0, 0, time.UTC).UnixMicro(),
+				noSettle: true, days: event.Days(length)})
+			w.insert(60)
+			w.create("a", "d", "h", "st", "p", "label")
+			for range steps {
+				w.step()
+				w.settle()
+				for range reads {
+					w.read()
+				}
+			}
+			w.everywhere(3)
+			total += w.values
+			w.srv.Stop()
+		}
+	}
+	if soak() {
+		t.Logf("soak: %d values with days of 1 hour to 3 days, equal to the oracle's", total)
+		return
+	}
+	t.Logf("%d values", total)
 }

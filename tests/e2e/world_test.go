@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/tests/harness"
 	"github.com/tilehouse/tilehouse/tests/oracle"
 )
@@ -63,13 +64,14 @@ type worldOptions struct {
 	pk       bool
 	base     int64
 	noSettle bool
+	days     event.Days
 }
 
 // newWorldAt is a world without a relation, whose server may read the files under roots.
 func newWorldAt(t *testing.T, r *rand.Rand, o worldOptions, roots ...string) *world {
 	w := &world{t: t, r: r, pk: o.pk, base: o.base, clock: &atomic.Int64{}, nextID: 1, columns: map[string]*oracle.Feature{}}
 	w.clock.Store(time.Date(2031, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro())
-	w.opt = harness.Options{Dir: t.TempDir(), FileRoots: roots, NoSettle: o.noSettle, Clock: func() time.Time { return time.UnixMicro(w.clock.Load()) }}
+	w.opt = harness.Options{Dir: t.TempDir(), FileRoots: roots, NoSettle: o.noSettle, Days: o.days, Clock: func() time.Time { return time.UnixMicro(w.clock.Load()) }}
 	w.start()
 	return w
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/server"
 	"github.com/tilehouse/tilehouse/sqlplan/engine"
+	"github.com/tilehouse/tilehouse/storage/event"
 )
 
 // Options of a server. Zero values have defaults.
@@ -26,6 +27,7 @@ type Options struct {
 	Clock       func() time.Time // default: time.Now
 	NoSettle    bool             // days are settled by Engine.Settle only
 	MemTable    int64            // see engine.Config
+	Days        event.Days       // what daily states are of; default: UTC days
 	Log         *slog.Logger     // default: warnings to standard error
 }
 
@@ -50,7 +52,7 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	ctx := context.Background()
 	eng, err := engine.Open(ctx, engine.Config{Dir: o.Dir, FS: o.FS, FileRoots: o.FileRoots, MemoryLimit: o.MemoryLimit, Threads: o.Threads,
-		Clock: o.Clock, NoSettle: o.NoSettle, MemTable: o.MemTable, Log: o.Log})
+		Clock: o.Clock, NoSettle: o.NoSettle, Days: o.Days, MemTable: o.MemTable, Log: o.Log})
 	if err != nil {
 		t.Fatal(err)
 	}
