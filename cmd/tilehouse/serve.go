@@ -65,7 +65,7 @@ func (c *serveConfig) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate `file` (PEM)")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "private key `file` (PEM)")
 	fs.Var(&c.memory, "memory-limit", "memory for queries, joins and backfills together, such as 512MB")
-	fs.Var(&c.cache, "online-cache", "memory for decoded values of hot keys; 0: 64MiB, at most a sixteenth of the memory limit")
+	fs.Var(&c.cache, "online-cache", "memory for values of hot keys; 0: 64MiB, at most a sixteenth of the memory limit")
 	fs.IntVar(&c.threads, "threads", runtime.GOMAXPROCS(0), "threads of queries and joins")
 	fs.IntVar(&c.maxConnections, "max-connections", 200, "connections at most")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")

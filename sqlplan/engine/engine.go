@@ -30,7 +30,7 @@ type Config struct {
 	FS          vfs.FS   // holds all of Dir but DuckDB's databases; default: the operating system's
 	FileRoots   []string // directories that file sources may read under
 	MemoryLimit int64    // bytes for DuckDB, joins and backfills together; default 2 GiB
-	OnlineCache int64    // bytes of decoded values of hot keys; default 64 MiB, at most a sixteenth of MemoryLimit
+	OnlineCache int64    // bytes of values of hot keys; default 64 MiB, at most a sixteenth of MemoryLimit
 	Threads     int      // default: the processors
 	Log         *slog.Logger
 	Clock       func() time.Time

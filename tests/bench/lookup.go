@@ -135,11 +135,12 @@ func lookups(ctx context.Context, e *environment, t *table) (err error) {
 	if err != nil {
 		return err
 	}
-	// An eighth of the server's memory limit is Pebble's cache, and 128 MiB the least limit. What is left of a fifth of the data
-	// is for decoded values.
+	// A sixteenth of the server's memory limit is Pebble's cache, and 128 MiB the least limit. What is left of a fifth of the data
+	// is for the values of hot keys.
 	const memory = 128 << 20
-	cache := max(1<<20, tiles/cacheFactor-memory/8)
-	factor := float64(tiles) / float64(cache+memory/8)
+	const blocks = memory / 16
+	cache := max(1<<20, tiles/cacheFactor-blocks)
+	factor := float64(tiles) / float64(cache+blocks)
 	buffers := max(128<<10, table/cacheFactor)
 	name := fmt.Sprintf("data %.1f × the cache", factor)
 	_, err = m.measure(ctx, e, t, name, []string{"--memory-limit", fmt.Sprintf("%dMiB", memory>>20), "--online-cache", fmt.Sprintf("%dKiB", cache>>10)},
