@@ -277,7 +277,7 @@ func (s *floatState) Finalize(out *vector.Vector) error {
 
 // exactSumSQL is the SQL of the states above: (n, s), (n, hi, lo) or, a row for each chunk, (n, c, s). A bucket column of
 // the same name as the keys may stand between the keys and n.
-func exactSumSQL(t vector.Type, in PartialInput, x string, buckets []string, notNull ...string) (sql string, columns int) {
+func exactSumSQL(d Dialect, t vector.Type, in PartialInput, x string, buckets []string, notNull ...string) (sql string, columns int) {
 	names := keyNames(in)
 	var more []string
 	cols := []string{x + " AS a0"}
@@ -287,15 +287,15 @@ func exactSumSQL(t vector.Type, in PartialInput, x string, buckets []string, not
 	}
 	columns = len(buckets) + 2
 	if t.Buffer() == vector.BufF64 {
-		cols[0] = "CAST(" + x + " AS DOUBLE) AS a0"
-		from := digits(base(in, cols, notNull...), names)
-		return "SELECT " + names + "system.main.count(*) AS n, c, " + chunkSum + " AS s FROM " + from + groupBy(in, append(more, "c")...), columns + 1
+		cols[0] = d.cast(x, vector.T(vector.Float64)) + " AS a0"
+		from := digits(d, base(d, in, cols, notNull...), names)
+		return "SELECT " + names + d.fn("count") + "(*) AS n, c, " + chunkSum(d) + " AS s FROM " + from + groupBy(in, append(more, "c")...), columns + 1
 	}
-	sums, from := integerSum(t, base(in, cols, notNull...), names)
+	sums, from := integerSum(d, t, base(d, in, cols, notNull...), names)
 	if wideDecimal(t) {
 		columns++
 	}
-	return "SELECT " + names + "system.main.count(*) AS n, " + sums + " FROM " + from + groupBy(in, more...), columns
+	return "SELECT " + names + d.fn("count") + "(*) AS n, " + sums + " FROM " + from + groupBy(in, more...), columns
 }
 
 // isInteger reports whether t is summed as an integer of 64 bits.
@@ -330,8 +330,8 @@ func summable(name string, args []vector.Type) error {
 }
 
 // exactPartial is PartialSQL of sum and avg of t.
-func exactPartial(name string, t vector.Type, in PartialInput) PartialQuery {
-	sql, columns := exactSumSQL(t, in, in.Args[0], nil, in.Args[0])
+func exactPartial(name string, d Dialect, t vector.Type, in PartialInput) PartialQuery {
+	sql, columns := exactSumSQL(d, t, in, in.Args[0], nil, in.Args[0])
 	q := PartialQuery{SQL: sql, Columns: columns}
 	q.Fold = func(s State, cols []*vector.Vector, i int) error {
 		if err := stateColumns(name, cols, vector.BufI64); err != nil {

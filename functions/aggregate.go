@@ -38,7 +38,8 @@ type State interface {
 	MergeEncoded(b []byte) error
 	// Append appends the canonical, versioned encoding.
 	Append(dst []byte) []byte
-	// Finalize appends the value to out, whose type is the ResultType. Errors: ErrOutOfRange (22003), ErrStateTooLarge (54000).
+	// Finalize appends the value to out, whose type is the ResultType. Errors: ErrOutOfRange (22003), ErrStateTooLarge (54000), and
+	// ErrBadState where bytes were merged that no rows have.
 	Finalize(out *vector.Vector) error
 	// Reset makes the state empty and keeps its memory.
 	Reset()
@@ -63,16 +64,28 @@ var (
 // Definition is an entry of the list of aggregates: what documentation, pg_proc, the planner and the tests read.
 type Definition struct {
 	Name         string
-	Help         string // one line
-	NullRule     string // in words: which rows are skipped
-	Inverse      bool   // its states implement Inverter
-	Ordered      bool   // the value depends on the order by (event time, primary key, argument)
-	Implicit     bool   // SQL cannot call it: the planner does, for a clause that stands for it
-	ErrorBound   string // in words; "exact" where there is none
-	StateVersion byte   // first byte of a non-empty encoding
-	// Bind returns the aggregate for argument types and the values of constant arguments (nil where an argument is not
-	// constant). Errors are *BindError.
-	Bind func(args []vector.Type, constants []*vector.Vector, opt Options) (Aggregate, error)
+	Calls        []string // how SQL calls it, arguments by name; empty where Implicit
+	Example      string   // a call over the columns of the README's departures
+	Help         string   // one line
+	Arguments    string   // in words: the types that the arguments may have
+	Result       string   // in words: the type of the value
+	NullRule     string   // in words: which rows are skipped, and the value of none
+	Inverse      bool     // its states implement Inverter
+	Ordered      bool     // the value depends on the order by (event time, primary key, argument)
+	Implicit     bool     // SQL cannot call it: the planner does, for a clause that stands for it
+	ErrorBound   string   // in words; "exact" where there is none
+	StateVersion byte     // first byte of a non-empty encoding
+	Parameters   []Parameter
+	// Bind returns the aggregate for argument types, parameters included, and the constants that arguments are: "" where an
+	// argument is none, otherwise a number as SQL writes it, or numbers in braces: "5", "-2.5e3", "{0.5,0.9}". Errors are *BindError.
+	Bind func(args []vector.Type, constants []string, opt Options) (Aggregate, error)
+}
+
+// Parameter is a constant argument. Parameters stand after the arguments of rows.
+type Parameter struct {
+	Name    string
+	Help    string   // in words: what it may be
+	Samples []string // constants that are taken, as Bind takes them: what tests bind with
 }
 
 // Options are limits of states.

@@ -25,11 +25,15 @@ const (
 
 var approxCountDistinctDef = &Definition{
 	Name:         "approx_count_distinct",
+	Calls:        []string{"approx_count_distinct(x)"},
+	Example:      "approx_count_distinct(dest)",
 	Help:         "number of distinct values, estimated by HyperLogLog of 4096 registers",
+	Arguments:    "x: any scalar type but interval and json",
+	Result:       "bigint",
 	NullRule:     "skips NULL; NULL where no row is left",
 	ErrorBound:   "standard error 1.04/64 = 1.6 %; the same rows give the same estimate",
 	StateVersion: 1,
-	Bind: func(args []vector.Type, _ []*vector.Vector, _ Options) (Aggregate, error) {
+	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
 		if err := checkArgs("approx_count_distinct", args, 1); err != nil {
 			return nil, err
 		}
@@ -55,33 +59,23 @@ func (a *approxCountDistinct) New() State              { return new(hllState) }
 // PartialSQL returns, for every register, the least of the 13 hexadecimal digits after the register's three: it has the greatest
 // rank, and hexadecimal text orders as numbers do.
 func (a *approxCountDistinct) PartialSQL(d Dialect, in PartialInput) PartialQuery {
-	mustDuckDB(d)
 	names := keyNames(in)
 	t, x := a.args[0], in.Args[0]
-	from, text := base(in, []string{"(" + x + ") AS a0"}, x), "CAST(a0 AS VARCHAR)"
-	switch t.Kind {
-	case vector.Bool:
-		text = "CASE WHEN a0 THEN 't' ELSE 'f' END"
-	case vector.Decimal:
-		if t.Precision == t.Scale { // DuckDB then leaves out the zero before the point
-			text = "system.main.replace(CAST(a0 AS VARCHAR), '.', '0.')"
+	from, text := base(d, in, []string{"(" + x + ") AS a0"}, x), d.text("a0")
+	if t.Buffer() == vector.BufF64 {
+		from, text = digits(d, base(d, in, []string{d.cast(x, vector.T(vector.Float64)) + " AS a0"}, x), names), "c || ':' || whole || ':' || fraction"
+		if d == Spark {
+			text = "concat_ws(':', c, whole, fraction)"
 		}
-	case vector.Bytes:
-		text = "system.main.lower(system.main.hex(a0))"
-	case vector.Date:
-		text = "CASE WHEN system.main.isfinite(a0) THEN CAST(a0 - DATE '1970-01-01' AS VARCHAR) ELSE CAST(a0 AS VARCHAR) END"
-	case vector.Timestamp, vector.TimestampTZ:
-		text = "CASE WHEN system.main.isfinite(a0) THEN CAST(system.main.epoch_us(a0) AS VARCHAR) ELSE CAST(a0 AS VARCHAR) END"
-	case vector.Time:
-		text = "CAST(system.main.epoch_us(a0) AS VARCHAR)"
-	case vector.Float32, vector.Float64:
-		from = digits(base(in, []string{"CAST(" + x + " AS DOUBLE) AS a0"}, x), names)
-		text = "c || ':' || whole || ':' || fraction"
+	} else if s := d.canonical(t); s != "" {
+		text = s
 	}
+	hash := d.fn("md5") + "(" + text + ")"
+	least := d.fn("min") + "(" + d.ordered("w", vector.T(vector.Text)) + ")"
 	return PartialQuery{
-		SQL: fmt.Sprintf(`SELECT %[1]sr, system.main.min(w) AS w FROM (
-  SELECT %[1]ssystem.main.substr(h, 1, 3) AS r, system.main.substr(h, 4, 13) AS w FROM (
-    SELECT %[1]ssystem.main.md5(%[2]s) AS h FROM %[3]s) AS q5) AS q6%[4]s`, names, text, from, groupBy(in, "r")),
+		SQL: fmt.Sprintf(`SELECT %[1]sr, %[5]s AS w FROM (
+  SELECT %[1]s%[6]s(h, 1, 3) AS r, %[6]s(h, 4, 13) AS w FROM (
+    SELECT %[1]s%[2]s AS h FROM %[3]s%[7]s) AS q5%[7]s) AS q6%[4]s`, names, hash, from, groupBy(in, "r"), least, d.fn("substr"), d.fence()),
 		Columns: 2,
 		Fold: func(s State, cols []*vector.Vector, i int) error {
 			if err := stateColumns("approx_count_distinct", cols, vector.BufBytes, vector.BufBytes); err != nil {
@@ -99,6 +93,48 @@ func (a *approxCountDistinct) PartialSQL(d Dialect, in PartialInput) PartialQuer
 			return nil
 		},
 	}
+}
+
+// canonical is the SQL of the text of appendCanonical for the column a0, or "" where it is the engine's own text.
+func (d Dialect) canonical(t vector.Type) string {
+	finite := func(x string) string {
+		if d == Spark { // it has no infinite dates
+			return d.text(x)
+		}
+		return "CASE WHEN " + d.fn("isfinite") + "(a0) THEN " + d.text(x) + " ELSE " + d.text("a0") + " END"
+	}
+	switch t.Kind {
+	case vector.Bool:
+		return "CASE WHEN a0 THEN 't' ELSE 'f' END"
+	case vector.Decimal:
+		if d == DuckDB && t.Precision == t.Scale { // DuckDB then leaves out the zero before the point
+			return "system.main.replace(CAST(a0 AS VARCHAR), '.', '0.')"
+		}
+	case vector.Bytes:
+		if d == PostgreSQL {
+			return "pg_catalog.encode(a0, 'hex')"
+		}
+		return d.fn("lower") + "(" + d.fn("hex") + "(a0))"
+	case vector.Date:
+		if d == Spark {
+			return "CAST(unix_date(a0) AS STRING)"
+		}
+		return finite("a0 - DATE '1970-01-01'")
+	case vector.Timestamp, vector.TimestampTZ:
+		switch d {
+		case PostgreSQL:
+			return finite(d.bigint("EXTRACT(epoch FROM a0) * 1000000"))
+		case Spark:
+			return "CAST(unix_micros(CAST(a0 AS TIMESTAMP)) AS STRING)"
+		}
+		return finite("system.main.epoch_us(a0)")
+	case vector.Time:
+		if d == PostgreSQL {
+			return d.text(d.bigint("EXTRACT(epoch FROM a0) * 1000000"))
+		}
+		return d.text("system.main.epoch_us(a0)")
+	}
+	return ""
 }
 
 // appendCanonical appends the text that is hashed for value row of v: the text that engines print, except that booleans are t

@@ -7,22 +7,30 @@ const avgScale = 16
 
 var avgDef = &Definition{
 	Name:         "avg",
-	Help:         "average: numeric(38, max(s, 16)) of integers and numeric(p,s), double precision of real and double precision",
+	Calls:        []string{"avg(x)"},
+	Example:      "avg(dep_delay)",
+	Help:         "the average",
+	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
+	Result:       "numeric(38, max(s, 16)) of integers, where s is 0, and of numeric(p,s); double precision of real and double precision",
 	NullRule:     "skips NULL; NULL where no row is left",
 	Inverse:      true,
 	ErrorBound:   "the exact quotient rounded once: decimals half away from zero, doubles to nearest",
 	StateVersion: 1,
-	Bind: func(args []vector.Type, _ []*vector.Vector, _ Options) (Aggregate, error) {
+	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
 		if err := summable("avg", args); err != nil {
 			return nil, err
 		}
-		a := &avg{args: args}
-		for range max(0, avgScale-int(args[0].Scale)) {
-			a.widen = max(a.widen, 1) * 10
-		}
-		a.widen = max(a.widen, 1)
-		return a, nil
+		return &avg{args: args, widen: widening(args[0])}, nil
 	},
+}
+
+// widening is 10^(scale of the average of t − scale of t).
+func widening(t vector.Type) uint64 {
+	w := uint64(1)
+	for range max(0, avgScale-int(t.Scale)) {
+		w *= 10
+	}
+	return w
 }
 
 type avg struct {
@@ -46,21 +54,20 @@ func (a *avg) New() State {
 	if a.args[0].Buffer() == vector.BufF64 {
 		return &floatState{name: "avg", version: avgDef.StateVersion, finish: finishFloatAvg}
 	}
-	return &intState{name: "avg", version: avgDef.StateVersion, finish: a.finishInt}
+	return &intState{name: "avg", version: avgDef.StateVersion, finish: func(s *intAcc, out *vector.Vector) error { return a.finishInt("avg", s, out) }}
 }
 
 func finishFloatAvg(a *floatAcc, out *vector.Vector) error { return a.quotient("avg", a.n, out) }
 
-func (a *avg) finishInt(s *intAcc, out *vector.Vector) error {
+func (a *avg) finishInt(name string, s *intAcc, out *vector.Vector) error {
 	hi, lo, ok := s.sum.QuoDecimal(a.widen, s.n)
 	if !ok {
-		return outOfRange("avg", out.Type.String())
+		return outOfRange(name, out.Type.String())
 	}
 	out.AppendInt128(vector.Int128FromParts(hi, lo))
 	return nil
 }
 
 func (a *avg) PartialSQL(d Dialect, in PartialInput) PartialQuery {
-	mustDuckDB(d)
-	return exactPartial("avg", a.args[0], in)
+	return exactPartial("avg", d, a.args[0], in)
 }

@@ -40,10 +40,15 @@ type cell[C any] interface {
 	*C
 	rows() int64
 	merge(*C)
-	unmerge(*C)
 	reset()
 	append(dst []byte) []byte
 	mergeEncoded(name string, b []byte) error
+}
+
+// inverseCell is a cell that rows can be taken away from.
+type inverseCell[C any] interface {
+	cell[C]
+	unmerge(*C)
 }
 
 // load appends the key bytes of value row of v.
@@ -139,7 +144,8 @@ func (b *bag[C, P]) mergeBag(o *bag[C, P]) {
 	}
 }
 
-func (b *bag[C, P]) unmergeBag(o *bag[C, P]) {
+// unmergeBag takes away the rows of o from b.
+func unmergeBag[C any, P inverseCell[C]](b, o *bag[C, P]) {
 	b.marks -= o.marks
 	for k, oc := range o.cells {
 		// A key that is missing was merged as part of a mark.

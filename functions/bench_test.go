@@ -15,10 +15,10 @@ func BenchmarkState(b *testing.B) {
 	for _, c := range []struct {
 		name      string
 		t         vector.Type
-		constants []*vector.Vector
+		constants []string
 	}{
 		{"count", int64s, nil}, {"sum", int64s, nil}, {"sum", money, nil}, {"sum", double64, nil}, {"avg", double64, nil},
-		{"max", double64, nil}, {"last", int64s, nil}, {"last_k", int64s, k(10)}, {"count_distinct", int64s, nil}, {"approx_count_distinct", int64s, nil},
+		{"max", double64, nil}, {"last", int64s, nil}, {"last_k", int64s, []string{"10"}}, {"count_distinct", int64s, nil}, {"approx_count_distinct", int64s, nil},
 	} {
 		v := vector.New(c.t, rows)
 		in := &Input{Args: []*vector.Vector{v}}
@@ -33,7 +33,7 @@ func BenchmarkState(b *testing.B) {
 			}
 			in.TS = append(in.TS, int64(i))
 		}
-		a := (&subject{name: c.name, types: []vector.Type{c.t}, constants: c.constants}).bind()
+		a := mustBind(c.name, []vector.Type{c.t}, c.constants...)
 		s, o := a.New(), a.New()
 		for i := range 10 {
 			o.Update(in, i)

@@ -8,12 +8,16 @@ import (
 
 var countDef = &Definition{
 	Name:         "count",
+	Calls:        []string{"count(*)", "count(x)"},
+	Example:      "count(*)",
 	Help:         "number of rows, or of rows where the argument is not NULL",
+	Arguments:    "x: any type",
+	Result:       "bigint",
 	NullRule:     "count(*) counts every row; count(x) skips rows where x is NULL",
 	Inverse:      true,
 	ErrorBound:   "exact",
 	StateVersion: 1,
-	Bind: func(args []vector.Type, _ []*vector.Vector, _ Options) (Aggregate, error) {
+	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
 		if len(args) > 1 {
 			return nil, noSuchFunction("count", args, "To count distinct rows of several columns, write count(DISTINCT (a || '|' || b)).")
 		}
@@ -34,13 +38,12 @@ func (a *count) ResultType() vector.Type { return vector.T(vector.Int64) }
 func (a *count) New() State              { return new(countState) }
 
 func (a *count) PartialSQL(d Dialect, in PartialInput) PartialQuery {
-	mustDuckDB(d)
 	var notNull []string
 	if len(a.args) > 0 {
 		notNull = in.Args[:1]
 	}
 	return PartialQuery{
-		SQL:     "SELECT " + keyNames(in) + "system.main.count(*) AS n FROM " + base(in, nil, notNull...) + groupBy(in),
+		SQL:     "SELECT " + keyNames(in) + d.fn("count") + "(*) AS n FROM " + base(d, in, nil, notNull...) + groupBy(in),
 		Columns: 1,
 		Fold: func(s State, cols []*vector.Vector, i int) error {
 			if err := stateColumns("count", cols, vector.BufI64); err != nil {

@@ -7,14 +7,13 @@ const extremeVersion = 1
 
 // extreme is what min (sign −1) and max (sign 1) of one type share.
 type extreme struct {
-	name string
-	args []vector.Type
-	sign int
+	name     string
+	function string // min or max
+	args     []vector.Type
+	sign     int
 }
 
-var (
-	_ State = (*extremeState)(nil)
-)
+var _ State = (*extremeState)(nil)
 
 // bindExtreme takes the types that PostgreSQL orders, and uuid and bytea.
 func bindExtreme(name string, args []vector.Type, sign int) (*extreme, error) {
@@ -30,19 +29,27 @@ func bindExtreme(name string, args []vector.Type, sign int) (*extreme, error) {
 		// Intervals that compare as equal can differ ('1 month', '30 days'): which of them is the least would be arbitrary.
 		return nil, &BindError{codeUnsupported, name + "(" + t.String() + ") is not supported", "Aggregate a scalar, for instance extract(epoch FROM x)."}
 	}
-	return &extreme{name, args, sign}, nil
+	return &extreme{name, name, args, sign}, nil
 }
 
 func (a *extreme) ArgTypes() []vector.Type { return a.args }
 func (a *extreme) ResultType() vector.Type { return a.args[0] }
 func (a *extreme) New() State              { return &extremeState{agg: a} }
 
+// value is the SQL of the extreme of the column a0.
+func (a *extreme) value(d Dialect) string {
+	t := a.args[0]
+	if d == PostgreSQL && (t.Kind == vector.UUID || t.Kind == vector.Bytes) { // it has an order of them, but no min and max
+		return "(pg_catalog.array_agg(a0 ORDER BY a0" + map[int]string{-1: "", 1: " DESC"}[a.sign] + "))[1]"
+	}
+	return d.fn(a.function) + "(" + d.ordered("a0", t) + ")"
+}
+
 func (a *extreme) PartialSQL(d Dialect, in PartialInput) PartialQuery {
-	mustDuckDB(d)
 	t := a.args[0]
 	return PartialQuery{
-		SQL: "SELECT " + keyNames(in) + "system.main." + a.name + "(a0) AS s FROM " +
-			base(in, []string{normal(t, in.Args[0]) + " AS a0"}, in.Args[0]) + groupBy(in),
+		SQL: "SELECT " + keyNames(in) + a.value(d) + " AS s FROM " +
+			base(d, in, []string{normal(d, t, in.Args[0]) + " AS a0"}, in.Args[0]) + groupBy(in),
 		Columns: 1,
 		Fold: func(s State, cols []*vector.Vector, i int) error {
 			if err := stateColumns(a.name, cols, t.Buffer()); err != nil {
@@ -93,19 +100,14 @@ func (s *extremeState) MergeEncoded(b []byte) error {
 	if err != nil {
 		return err
 	}
-	var x scalar
-	if !x.decode(s.agg.args[0], b) {
-		return badState(s.agg.name, "no "+s.agg.args[0].String())
-	}
-	s.offer(&x)
-	return nil
+	return s.mergeEncoded(s.agg.name, b)
 }
 
 func (s *extremeState) Append(dst []byte) []byte {
 	if !s.has {
 		return dst
 	}
-	return s.x.append(s.agg.args[0], append(dst, extremeVersion))
+	return s.append(append(dst, extremeVersion))
 }
 
 func (s *extremeState) Finalize(out *vector.Vector) error {

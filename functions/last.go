@@ -4,16 +4,17 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var lastDef = &Definition{
 	Name:         "last",
+	Calls:        []string{"last(x)"},
+	Example:      "last(dep_delay)",
 	Help:         "the value of the newest row by event time, then primary key, then the value's bytes",
-	NullRule:     "skips rows where the argument is NULL; NULL where no row is left",
+	Arguments:    "x: any scalar type",
+	Result:       "the type of x",
+	NullRule:     "skips rows where x is NULL; NULL where no row is left",
 	Ordered:      true,
 	ErrorBound:   "exact",
-	StateVersion: newestVersion,
-	Bind: func(args []vector.Type, _ []*vector.Vector, _ Options) (Aggregate, error) {
-		if err := checkArgs("last", args, 1); err != nil {
-			return nil, err
-		}
-		a, err := bindNewest("last", args[0], 1)
+	StateVersion: edgeVersion,
+	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
+		a, err := bindEdge("last", args, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -21,13 +22,10 @@ var lastDef = &Definition{
 	},
 }
 
-type last struct{ *newest }
+type last struct{ *edge }
 
 var _ Aggregate = (*last)(nil)
 
 func (a *last) Definition() *Definition { return lastDef }
 func (a *last) ResultType() vector.Type { return a.args[0] }
-
-func (a *last) New() State {
-	return &newestState{agg: a.newest, finish: func(s *newestState, out *vector.Vector) { s.at[0].x.appendTo(out) }}
-}
+func (a *last) New() State              { return &edgeState{agg: a.edge, finish: finishOne} }

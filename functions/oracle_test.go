@@ -1,49 +1,49 @@
 package functions
 
 import (
-	"bytes"
-	"crypto/md5"
+	"encoding/json"
 	"fmt"
 	"math"
 	"math/big"
 	"math/rand/v2"
-	"sort"
+	"strconv"
 	"strings"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/tests/oracle"
 )
 
-// subject is an aggregate bound to types, with the naive computation of its value.
+// subject is an aggregate bound to types, whose value tests/oracle computes.
 type subject struct {
-	name      string
-	types     []vector.Type
-	constants []*vector.Vector
-	max       int
-	oracle    func(s *subject, in *Input, rows []int) string
+	def       *Definition
+	types     []vector.Type // with those of constants
+	constants []string
+	agg       Aggregate
 }
 
-func (s *subject) bind() Aggregate {
-	d, ok := Lookup(s.name)
+func (s *subject) String() string {
+	return fmt.Sprint(s.def.Name, s.agg.ArgTypes(), strings.Join(s.constants, ""))
+}
+
+// bind binds the aggregate of a name to the types of its arguments of rows and to constants.
+func bind(name string, types []vector.Type, constants []string, opt Options) (Aggregate, error) {
+	d, ok := Lookup(name)
 	if !ok {
-		panic("no aggregate " + s.name)
+		panic("no aggregate " + name)
 	}
-	types := s.types
-	for _, c := range s.constants {
-		if c != nil {
-			types = append(types[:len(types):len(types)], c.Type)
-		}
+	args, all := append([]vector.Type(nil), types...), make([]string, len(types))
+	for _, c := range constants {
+		args, all = append(args, int64s), append(all, c)
 	}
-	a, err := d.Bind(types, s.constants, Options{MaxState: s.max})
+	return d.Bind(args, all, opt)
+}
+
+func mustBind(name string, types []vector.Type, constants ...string) Aggregate {
+	a, err := bind(name, types, constants, Options{MaxState: 1 << 20})
 	if err != nil {
 		panic(err)
 	}
 	return a
-}
-
-func k(n int64) []*vector.Vector {
-	v := vector.New(vector.T(vector.Int32), 1)
-	v.AppendInt(n)
-	return []*vector.Vector{nil, v}
 }
 
 var (
@@ -64,259 +64,133 @@ var (
 	periods  = vector.T(vector.Interval)
 )
 
-// subjects covers every aggregate of the list; TestListComplete holds it to that.
+// candidates are the types that subjects are made of, and partners those of a second argument.
+var (
+	candidates = []vector.Type{bools, int16s, int32s, int64s, real32, double64, money, wide, fraction, vector.DecimalOf(29, 0), texts, uuids,
+		blobs, dates, stamps, periods, vector.ListOf(int64s)}
+	partners = []vector.Type{int32s, money, wide, double64, stamps}
+)
+
+// subjects is every aggregate of the list over all candidates that it takes, alone, beside a partner, and with each sample of its
+// constants. A first argument of a pair is one of every other candidate: pairs are many.
 func subjects() []*subject {
 	var out []*subject
-	add := func(name string, o func(*subject, *Input, []int) string, c []*vector.Vector, types ...vector.Type) {
-		out = append(out, &subject{name: name, types: types, constants: c, oracle: o, max: 1 << 20})
-	}
-	add("count", oracleCount, nil)
-	add("count", oracleCount, nil, texts)
-	add("count", oracleCount, nil, vector.ListOf(int64s))
-	for _, t := range []vector.Type{int16s, int32s, int64s, money, wide, fraction, vector.DecimalOf(29, 0), real32, double64} {
-		add("sum", oracleSum, nil, t)
-		add("avg", oracleAvg, nil, t)
-	}
-	for _, t := range []vector.Type{int16s, int64s, wide, real32, double64, texts, uuids, blobs, dates, stamps} {
-		add("min", oracleExtreme, nil, t)
-		add("max", oracleExtreme, nil, t)
-		add("count_distinct", oracleDistinct, nil, t)
-		add("approx_count_distinct", oracleApprox, nil, t)
-	}
-	for _, t := range []vector.Type{bools, int64s, wide, double64, texts, uuids, periods, stamps} {
-		add("last", oracleLast, nil, t)
-		add("latest", oracleLast, nil, t)
-		add("last_k", oracleLast, k(1), t)
-		add("last_k", oracleLast, k(4), t)
-	}
-	add("sum_map", oracleSumMap, nil, texts, int32s)
-	add("sum_map", oracleSumMap, nil, int64s, money)
-	add("sum_map", oracleSumMap, nil, bools, wide)
-	add("sum_map", oracleSumMap, nil, double64, double64)
-	return out
-}
-
-func live(v *vector.Vector, rows []int) []int {
-	var out []int
-	for _, r := range rows {
-		if !v.IsNull(r) {
-			out = append(out, r)
-		}
-	}
-	return out
-}
-
-func oracleCount(_ *subject, in *Input, rows []int) string {
-	if len(in.Args) > 0 {
-		rows = live(in.Args[0], rows)
-	}
-	return fmt.Sprint(len(rows))
-}
-
-func bigOf(v *vector.Vector, r int) *big.Int {
-	if v.Type.Kind == vector.Decimal {
-		return v.I128[r].BigInt()
-	}
-	return big.NewInt(v.I64[r])
-}
-
-// total is the sum of values: text of the result with its SQL limits.
-func total(v *vector.Vector, rows []int, n int64) string {
-	if v.Type.Buffer() == vector.BufF64 {
-		t, plain := new(big.Rat), 0.0
-		for _, r := range rows {
-			if x := v.F64[r]; math.IsNaN(x) || math.IsInf(x, 0) {
-				plain += x
-			} else {
-				t.Add(t, new(big.Rat).SetFloat64(x))
+	seen := map[string]bool{}
+	for _, d := range Aggregates {
+		sets := [][]string{nil}
+		for _, p := range d.Parameters {
+			var more [][]string
+			for _, set := range sets {
+				for _, sample := range p.Samples {
+					more = append(more, append(append([]string(nil), set...), sample))
+				}
 			}
+			sets = more
 		}
-		if plain != 0 {
-			return fmt.Sprint(plain)
-		}
-		f, _ := t.Quo(t, new(big.Rat).SetInt64(n)).Float64()
-		if math.IsInf(f, 0) {
-			return "22003"
-		}
-		return fmt.Sprint(f + 0)
-	}
-	t := new(big.Int)
-	for _, r := range rows {
-		t.Add(t, bigOf(v, r))
-	}
-	if v.Type.Kind == vector.Int16 || v.Type.Kind == vector.Int32 {
-		if !t.IsInt64() {
-			return "22003"
-		}
-	} else if len(new(big.Int).Abs(t).String()) > 38 {
-		return "22003"
-	}
-	return t.String()
-}
-
-func oracleSum(_ *subject, in *Input, rows []int) string {
-	if rows = live(in.Args[0], rows); len(rows) == 0 {
-		return "NULL"
-	}
-	return total(in.Args[0], rows, 1)
-}
-
-func oracleAvg(_ *subject, in *Input, rows []int) string {
-	v := in.Args[0]
-	if rows = live(v, rows); len(rows) == 0 {
-		return "NULL"
-	}
-	if v.Type.Buffer() == vector.BufF64 {
-		return total(v, rows, int64(len(rows)))
-	}
-	t := new(big.Int)
-	for _, r := range rows {
-		t.Add(t, bigOf(v, r))
-	}
-	scale := max(int(v.Type.Scale), 16)
-	t.Mul(t, new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(scale-int(v.Type.Scale))), nil))
-	text := new(big.Rat).SetFrac(t, big.NewInt(int64(len(rows)))).FloatString(0) // half away from zero
-	if len(strings.TrimPrefix(text, "-")) > 38 {
-		return "22003"
-	}
-	if text == "-0" {
-		return "0"
-	}
-	return text
-}
-
-func oracleExtreme(s *subject, in *Input, rows []int) string {
-	v := in.Args[0]
-	if rows = live(v, rows); len(rows) == 0 {
-		return "NULL"
-	}
-	sort.Slice(rows, func(a, b int) bool { return vector.Compare(v, rows[a], v, rows[b]) < 0 })
-	if s.name == "min" {
-		return show(v, rows[0])
-	}
-	return show(v, rows[len(rows)-1])
-}
-
-func distinct(v *vector.Vector, rows []int) map[string][]int {
-	m := map[string][]int{}
-	for _, r := range live(v, rows) {
-		m[show(v, r)] = append(m[show(v, r)], r)
-	}
-	return m
-}
-
-func oracleDistinct(_ *subject, in *Input, rows []int) string {
-	return fmt.Sprint(len(distinct(in.Args[0], rows)))
-}
-
-// oracleApprox computes ranks from the hexadecimal text, as the engines' SQL does, and estimates with math.Log.
-func oracleApprox(_ *subject, in *Input, rows []int) string {
-	ranks := map[string]int{}
-	for _, r := range live(in.Args[0], rows) {
-		h := fmt.Sprintf("%x", md5.Sum(appendCanonical(nil, in.Args[0], r)))
-		t := strings.TrimLeft(h[3:16], "0")
-		rank := 4*(13-len(t)) + 1
-		if t != "" {
-			for _, first := range "248" {
-				if rune(t[0]) < first {
-					rank++
+		for _, set := range sets {
+			try := func(types ...vector.Type) {
+				if a, err := bind(d.Name, types, set, Options{MaxState: 1 << 20}); err == nil {
+					if s := (&subject{def: d, types: types, constants: set, agg: a}); !seen[s.String()] {
+						seen[s.String()], out = true, append(out, s)
+					}
+				}
+			}
+			try()
+			for i, t := range candidates {
+				try(t)
+				for j, u := range partners {
+					if (i+j)%2 == 0 {
+						try(t, u)
+					}
 				}
 			}
 		}
-		ranks[h[:3]] = max(ranks[h[:3]], rank)
 	}
-	if len(ranks) == 0 {
-		return "NULL"
-	}
-	sum := 4096 - float64(len(ranks))
-	for _, r := range ranks {
-		sum += math.Pow(2, -float64(r))
-	}
-	e := 0.7213 / (1 + 1.079/4096) * 4096 * 4096 / sum
-	if e <= 2.5*4096 && len(ranks) < 4096 {
-		e = 4096 * math.Log(4096/float64(4096-len(ranks)))
-	}
-	return fmt.Sprint(int64(math.Round(e)))
+	return out
 }
 
-func oracleLast(s *subject, in *Input, rows []int) string {
-	v := in.Args[0]
-	if s.name != "latest" { // for it a NULL is a value like any other, and before any other
-		rows = live(v, rows)
+// oracle is the value of rows, as text.
+func (s *subject) oracle(in *Input, rows []int) string {
+	f := &oracle.Feature{Func: s.def.Name, Constants: s.constants}
+	for i := range in.Args {
+		f.Args = append(f.Args, func(r *oracle.Row) any { return r.Cells[strconv.Itoa(i)] })
 	}
-	if len(rows) == 0 {
-		return "NULL"
-	}
-	sort.Slice(rows, func(a, b int) bool {
-		i, j := rows[a], rows[b]
-		if in.TS[i] != in.TS[j] {
-			return in.TS[i] > in.TS[j]
-		}
+	var all []*oracle.Row
+	for _, row := range rows {
+		r := &oracle.Row{TS: in.TS[row], Cells: map[string]any{}}
 		if in.Tie != nil {
-			if c := bytes.Compare(in.Tie.Bytes(i), in.Tie.Bytes(j)); c != 0 {
-				return c > 0
-			}
+			r.PK = int64(in.Tie.Bytes(row)[0])
 		}
-		return bytes.Compare(vector.AppendKey(nil, v, i), vector.AppendKey(nil, v, j)) > 0
-	})
-	if s.constants == nil {
-		return show(v, rows[0])
+		for i, v := range in.Args {
+			r.Cells[strconv.Itoa(i)] = cellOf(v, row)
+		}
+		all = append(all, r)
 	}
-	var out []string
-	for _, r := range rows[:min(len(rows), int(s.constants[1].I64[0]))] {
-		out = append(out, show(v, r))
-	}
-	return "[" + strings.Join(out, ",") + "]"
+	return f.Aggregate(all)
 }
 
-func oracleSumMap(_ *subject, in *Input, rows []int) string {
-	m := distinct(in.Args[0], live(in.Args[1], rows))
-	if len(m) == 0 {
-		return "NULL"
+// cellOf is value i of v as the oracle takes it.
+func cellOf(v *vector.Vector, i int) any {
+	if v.IsNull(i) {
+		return nil
 	}
-	var groups [][]int
-	for _, g := range m {
-		groups = append(groups, g)
+	switch v.Type.Kind {
+	case vector.Bool:
+		return v.I64[i] != 0
+	case vector.Int16:
+		return int16(v.I64[i])
+	case vector.Int32:
+		return int32(v.I64[i])
+	case vector.Int64:
+		return v.I64[i]
+	case vector.Float32:
+		return float32(v.F64[i])
+	case vector.Float64:
+		return v.F64[i]
+	case vector.Decimal:
+		return oracle.Wide{Unscaled: v.I128[i].BigInt(), Scale: int(v.Type.Scale)}
+	case vector.Text:
+		return string(v.Bytes(i))
+	case vector.Bytes, vector.Interval:
+		return oracle.Bytes(v.Bytes(i))
+	case vector.UUID:
+		b := v.Bytes(i)
+		return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	case vector.List:
+		return "a list"
 	}
-	sort.Slice(groups, func(a, b int) bool { return vector.Compare(in.Args[0], groups[a][0], in.Args[0], groups[b][0]) < 0 })
-	var out []string
-	for _, g := range groups {
-		t := total(in.Args[1], g, 1)
-		if t == "22003" {
-			return t
-		}
-		out = append(out, show(in.Args[0], g[0])+"="+t)
-	}
-	return "{" + strings.Join(out, ",") + "}"
+	return oracle.Instant(v.I64[i])
 }
 
-// show is value i of v as text that tells different values apart; −0 is 0, decimals are unscaled.
+// show is value i of v as the oracle prints it.
 func show(v *vector.Vector, i int) string {
 	if v.IsNull(i) {
 		return "NULL"
 	}
-	switch v.Type.Buffer() {
-	case vector.BufI64:
-		return fmt.Sprint(v.I64[i])
-	case vector.BufF64:
-		return fmt.Sprint(v.F64[i] + 0)
-	case vector.BufI128:
-		return v.I128[i].BigInt().String()
-	case vector.BufBytes:
-		return fmt.Sprintf("%x", v.Bytes(i))
-	}
 	var out []string
-	for j := int(v.Off[i]); j < int(v.Off[i+1]); j++ {
-		if e := show(v.Child[0], j); v.Type.Kind == vector.Map {
-			out = append(out, e+"="+show(v.Child[1], j))
-		} else {
-			out = append(out, e)
+	switch v.Type.Kind {
+	case vector.List:
+		for j := int(v.Off[i]); j < int(v.Off[i+1]); j++ {
+			out = append(out, oracle.Text(cellOf(v.Child[0], j)))
 		}
-	}
-	if v.Type.Kind == vector.Map {
+		return "{" + strings.Join(out, ",") + "}"
+	case vector.Map:
+		for j := int(v.Off[i]); j < int(v.Off[i+1]); j++ {
+			name, _ := json.Marshal(oracle.Text(cellOf(v.Child[0], j)))
+			value := oracle.Text(cellOf(v.Child[1], j))
+			switch v.Child[1].Type.Kind {
+			case vector.Int16, vector.Int32, vector.Int64, vector.Decimal, vector.Float32, vector.Float64:
+				if value == "NaN" || strings.HasSuffix(value, "Infinity") {
+					value = strconv.Quote(value)
+				}
+			default:
+				value = strconv.Quote(value)
+			}
+			out = append(out, string(name)+":"+value)
+		}
 		return "{" + strings.Join(out, ",") + "}"
 	}
-	return "[" + strings.Join(out, ",") + "]"
+	return oracle.Text(cellOf(v, i))
 }
 
 // fill appends a random value of v's type, with a taste for edges and for repetition.
@@ -362,7 +236,7 @@ func fill(r *rand.Rand, v *vector.Vector) {
 // input is n random rows for a subject.
 func (s *subject) input(r *rand.Rand, n int) *Input {
 	in := &Input{}
-	for _, t := range s.types {
+	for _, t := range s.agg.ArgTypes() {
 		v := vector.New(t, n)
 		for range n {
 			fill(r, v)

@@ -4,12 +4,16 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var sumDef = &Definition{
 	Name:         "sum",
-	Help:         "sum: bigint of smallint and integer, numeric(38,0) of bigint, numeric(38,s) of numeric(p,s), double precision of real and double precision",
+	Calls:        []string{"sum(x)"},
+	Example:      "sum(dep_delay)",
+	Help:         "the sum",
+	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
+	Result:       "bigint of smallint and integer; numeric(38,0) of bigint; numeric(38,s) of numeric(p,s); double precision of real and double precision",
 	NullRule:     "skips NULL; NULL where no row is left",
 	Inverse:      true,
 	ErrorBound:   "exact; of doubles the exact sum rounded once, to nearest",
 	StateVersion: 1,
-	Bind: func(args []vector.Type, _ []*vector.Vector, _ Options) (Aggregate, error) {
+	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
 		if err := summable("sum", args); err != nil {
 			return nil, err
 		}
@@ -40,6 +44,5 @@ func finishIntSum(a *intAcc, out *vector.Vector) error     { return a.total("sum
 func finishFloatSum(a *floatAcc, out *vector.Vector) error { return a.quotient("sum", 1, out) }
 
 func (a *sum) PartialSQL(d Dialect, in PartialInput) PartialQuery {
-	mustDuckDB(d)
-	return exactPartial("sum", a.args[0], in)
+	return exactPartial("sum", d, a.args[0], in)
 }

@@ -2,10 +2,8 @@ package materialize
 
 import (
 	"fmt"
-	"strconv"
 
 	"github.com/tilehouse/tilehouse/functions"
-	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/runs"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -59,17 +57,5 @@ func bindPartial(p *schema.Partial) (functions.Aggregate, error) {
 	if !ok {
 		return nil, fmt.Errorf("unknown aggregate %q", p.Function)
 	}
-	constants := make([]*vector.Vector, len(p.Types))
-	for i, c := range p.Constants {
-		if c == "" {
-			continue
-		}
-		n, err := strconv.ParseInt(c, 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("constant %q of %s: %w", c, p.SQL, err)
-		}
-		constants[i] = vector.New(vector.T(vector.Int64), 1)
-		constants[i].AppendInt(n)
-	}
-	return def.Bind(p.Types, constants, functions.Options{MaxState: p.MaxState})
+	return def.Bind(p.Types, p.Constants, functions.Options{MaxState: p.MaxState})
 }

@@ -3,6 +3,9 @@
 //
 //	Sum     doubles:  {chunk → 128-bit integer} + counts of +Inf, −Inf and NaN, rounded once, when it is read
 //	Int192  integers and decimals: a 192-bit integer
+//	Fixed   products and powers of any of them: a fixed-point number of the words in use
+//
+// Quotient and Root turn what is worked out of such sums into a double, rounded once.
 //
 // # Sum
 //

@@ -76,7 +76,9 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 			continue
 		}
 		for _, a := range t.Call.Args {
-			exprs.add(a)
+			if !isArrayConstant(a.Node) {
+				exprs.add(a)
+			}
 		}
 		if cond := condition(body, t.Call); cond != nil {
 			exprs.add(*cond)
@@ -156,13 +158,16 @@ func (b *boundAggregates) bindCall(exprs *exprBinder, body *parse.Body, c *parse
 	}
 	p := schema.Partial{Function: name, Filter: -1, MaxState: opt.MaxState}
 	types := make([]vector.Type, len(c.Args))
-	constants := make([]*vector.Vector, len(c.Args))
+	constants := make([]string, len(c.Args))
 	args := make([]schema.Expr, len(c.Args))
 	var texts []string
 	for i, a := range c.Args {
-		args[i] = exprs.of(a.Text)
+		if constants[i] = constantOf(a.Node); isArrayConstant(a.Node) {
+			args[i] = schema.Expr{SQL: "'" + constants[i] + "'", Type: vector.ListOf(vector.T(vector.Float64)), Column: -1}
+		} else {
+			args[i] = exprs.of(a.Text)
+		}
 		types[i] = args[i].Type
-		constants[i] = constantOf(a.Node)
 		texts = append(texts, args[i].SQL)
 	}
 	p.Types = types
@@ -177,12 +182,8 @@ func (b *boundAggregates) bindCall(exprs *exprBinder, body *parse.Body, c *parse
 		}
 		p.Args = append(p.Args, b.column(args[i], want[i]))
 	}
-	for i, a := range c.Args {
-		p.Constants = append(p.Constants, "")
-		if i >= len(want) {
-			p.Constants[i] = a.Text
-		}
-	}
+	p.Constants = make([]string, len(c.Args))
+	copy(p.Constants[min(len(want), len(c.Args)):], constants[min(len(want), len(c.Args)):])
 	if cond := condition(body, c); cond != nil {
 		e := exprs.of(cond.Text)
 		if e.Type.Kind != vector.Bool {

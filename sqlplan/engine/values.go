@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dustin/go-humanize"
@@ -78,23 +79,33 @@ func (s *Session) appendConstant(v *vector.Vector, n *pg_query.Node) (ok bool, e
 	return true, codec.AppendParsed(v, []byte(text), s.codecSettings())
 }
 
-// constantOf is a literal argument of an aggregate, nil where the argument is none.
-func constantOf(n *pg_query.Node) *vector.Vector {
-	c := uncast(n).GetAConst()
+// constantOf is a literal argument of an aggregate as functions.Definition.Bind takes constants, "" where the argument is none.
+func constantOf(n *pg_query.Node) string {
+	n = uncast(n)
+	if a := n.GetAArrayExpr(); a != nil {
+		items := make([]string, len(a.Elements))
+		for i, e := range a.Elements {
+			if items[i] = constantOf(e); items[i] == "" || strings.ContainsAny(items[i], "{},") {
+				return ""
+			}
+		}
+		return "{" + strings.Join(items, ",") + "}"
+	}
+	c := n.GetAConst()
 	switch {
 	case c == nil || c.Isnull:
-		return nil
 	case c.GetIval() != nil:
-		v := vector.New(vector.T(vector.Int64), 1)
-		v.AppendInt(int64(c.GetIval().Ival))
-		return v
+		return strconv.Itoa(int(c.GetIval().Ival))
+	case c.GetFval() != nil:
+		return c.GetFval().Fval
 	case c.GetSval() != nil:
-		v := vector.New(vector.T(vector.Text), 1)
-		v.AppendString(c.GetSval().Sval)
-		return v
+		return strings.ReplaceAll(c.GetSval().Sval, " ", "")
 	}
-	return nil
+	return ""
 }
+
+// isArrayConstant reports whether a constant argument is an array: DuckDB need not, and cannot always, say its type.
+func isArrayConstant(n *pg_query.Node) bool { return strings.HasPrefix(constantOf(n), "{") }
 
 // nodeLocation is the byte offset of a node in its statement, -1 where it has none.
 func nodeLocation(n *pg_query.Node) int {

@@ -6,6 +6,8 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/tilehouse/tilehouse/functions"
 )
 
 // createFeature reads a feature: what stands between its name and AS, in any order, each
@@ -447,17 +449,23 @@ func aggregateBelow(n *pg_query.Node) *pg_query.FuncCall {
 	return found
 }
 
-// isAggregate knows the names of LANGUAGE §3 and the forms that only aggregates have. It decides messages and whether a body
-// without GROUP BY is a latest-value one; which names exist is the binder's.
+// isAggregate knows the list of aggregates, those of PostgreSQL that have no partial state, and the forms that only aggregates
+// have. It decides messages and whether a body without GROUP BY is a latest-value one; which may be called is the binder's.
 func isAggregate(f *pg_query.FuncCall) bool {
-	return f.AggStar || f.AggDistinct || f.AggFilter != nil || len(f.AggOrder) > 0 || f.AggWithinGroup ||
-		(len(f.Funcname) > 0 && aggregateNames[f.Funcname[len(f.Funcname)-1].GetString_().GetSval()])
+	if f.AggStar || f.AggDistinct || f.AggFilter != nil || len(f.AggOrder) > 0 || f.AggWithinGroup {
+		return true
+	}
+	if len(f.Funcname) == 0 {
+		return false
+	}
+	name := f.Funcname[len(f.Funcname)-1].GetString_().GetSval()
+	def, ok := functions.Lookup(name)
+	return ok && !def.Implicit || withoutState[name]
 }
 
-var aggregateNames = wordSet(`count sum avg min max stddev stddev_pop stddev_samp var_pop var_samp variance skewness kurtosis
-	bool_and bool_or every corr covar_pop covar_samp regr_slope regr_intercept first last first_k last_k last_distinct_k top_k
-	bottom_k top_k_by_count approx_count_distinct approx_percentile median histogram count_map sum_map avg_map min_map max_map
-	array_agg string_agg`)
+// withoutState are aggregates that PostgreSQL has and the list of package functions has not.
+var withoutState = wordSet(`any_value array_agg bit_and bit_or bit_xor every json_agg json_object_agg jsonb_agg jsonb_object_agg mode
+	percentile_cont percentile_disc range_agg regr_avgx regr_avgy regr_count regr_r2 regr_sxx regr_sxy regr_syy string_agg xmlagg`)
 
 func wordSet(s string) map[string]bool {
 	out := map[string]bool{}

@@ -116,7 +116,7 @@ type Partial struct {
 	Function    string        `json:"function"`
 	Args        []int         `json:"args"`                // group columns
 	Types       []vector.Type `json:"types"`               // of all arguments as bound, constant ones included
-	Constants   []string      `json:"constants,omitempty"` // literal arguments by argument position, "" where not constant
+	Constants   []string      `json:"constants,omitempty"` // parameters by argument position, as functions.Definition.Bind takes them; "" for arguments of rows
 	MaxState    int           `json:"max_state,omitempty"` // bytes
 	Filter      int           `json:"filter"`              // group column, -1 for none
 	SQL         string        `json:"sql"`                 // for people

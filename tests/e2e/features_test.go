@@ -18,7 +18,7 @@ type aggregate struct {
 	name, sql string
 	fn        string
 	args      []func(*oracle.Row) any
-	k         int
+	constants []string
 	filter    func(*oracle.Row) bool
 }
 
@@ -34,7 +34,8 @@ func args(names ...string) (out []func(*oracle.Row) any) {
 // positive is qty > 0, which is not true where qty is NULL.
 func positive(r *oracle.Row) bool { q, ok := r.Cells["qty"].(int64); return ok && q > 0 }
 
-// plain are all aggregates of the list over plain columns; computed ones have expressions, which DuckDB evaluates.
+// plain are aggregates of the list over plain columns, and more are the rest of them; computed ones have expressions, which DuckDB
+// evaluates.
 var plain = []aggregate{
 	{name: "n", sql: "count(*)", fn: "count"},
 	{name: "nc", sql: "count(cat)", fn: "count", args: args("cat")},
@@ -53,8 +54,8 @@ var plain = []aggregate{
 	{name: "hiq", sql: "max(qty)", fn: "max", args: args("qty")},
 	{name: "lc", sql: "last(cat)", fn: "last", args: args("cat")},
 	{name: "lp", sql: "last(price)", fn: "last", args: args("price")},
-	{name: "lkq", sql: "last_k(qty, 3)", fn: "last_k", args: args("qty"), k: 3},
-	{name: "lkc", sql: "last_k(cat, 2)", fn: "last_k", args: args("cat"), k: 2},
+	{name: "lkq", sql: "last_k(qty, 3)", fn: "last_k", args: args("qty"), constants: []string{"3"}},
+	{name: "lkc", sql: "last_k(cat, 2)", fn: "last_k", args: args("cat"), constants: []string{"2"}},
 	{name: "dc", sql: "approx_count_distinct(cat)", fn: "approx_count_distinct", args: args("cat")},
 	{name: "db", sql: "approx_count_distinct(big)", fn: "approx_count_distinct", args: args("big")},
 	{name: "mp", sql: "sum_map(cat, price)", fn: "sum_map", args: args("cat", "price")},
@@ -63,6 +64,48 @@ var plain = []aggregate{
 	{name: "fa", sql: "avg(price) FILTER (WHERE qty > 0)", fn: "avg", args: args("price"), filter: positive},
 	{name: "fl", sql: "last(amount) FILTER (WHERE cat = 'a')", fn: "last", args: args("amount"),
 		filter: func(r *oracle.Row) bool { return r.Cells["cat"] == "a" }},
+}
+
+var more = []aggregate{
+	{name: "n", sql: "count(*)", fn: "count"},
+	{name: "ba", sql: "bool_and(qty > 0)", fn: "bool_and", args: []func(*oracle.Row) any{isPositive}},
+	{name: "bo", sql: "bool_or(qty > 0)", fn: "bool_or", args: []func(*oracle.Row) any{isPositive}},
+	{name: "fc", sql: "first(cat)", fn: "first", args: args("cat")},
+	{name: "fk", sql: "first_k(amount, 3)", fn: "first_k", args: args("amount"), constants: []string{"3"}},
+	{name: "ldk", sql: "last_distinct_k(cat, 2)", fn: "last_distinct_k", args: args("cat"), constants: []string{"2"}},
+	{name: "tk", sql: "top_k(price, 3)", fn: "top_k", args: args("price"), constants: []string{"3"}},
+	{name: "bk", sql: "bottom_k(qty, 2)", fn: "bottom_k", args: args("qty"), constants: []string{"2"}},
+	{name: "tc", sql: "top_k_by_count(cat, 2)", fn: "top_k_by_count", args: args("cat"), constants: []string{"2"}},
+	{name: "vp", sql: "var_pop(price)", fn: "var_pop", args: args("price")},
+	{name: "vs", sql: "var_samp(amount)", fn: "var_samp", args: args("amount")},
+	{name: "vr", sql: "variance(big)", fn: "variance", args: args("big")},
+	{name: "sdp", sql: "stddev_pop(amount)", fn: "stddev_pop", args: args("amount")},
+	{name: "sds", sql: "stddev_samp(qty)", fn: "stddev_samp", args: args("qty")},
+	{name: "sd", sql: "stddev(price)", fn: "stddev", args: args("price")},
+	{name: "sk", sql: "skewness(price)", fn: "skewness", args: args("price")},
+	{name: "ku", sql: "kurtosis(amount)", fn: "kurtosis", args: args("amount")},
+	{name: "co", sql: "corr(price, qty)", fn: "corr", args: args("price", "qty")},
+	{name: "cp", sql: "covar_pop(amount, qty)", fn: "covar_pop", args: args("amount", "qty")},
+	{name: "cs", sql: "covar_samp(price, amount)", fn: "covar_samp", args: args("price", "amount")},
+	{name: "rs", sql: "regr_slope(qty, price)", fn: "regr_slope", args: args("qty", "price")},
+	{name: "ri", sql: "regr_intercept(amount, qty)", fn: "regr_intercept", args: args("amount", "qty")},
+	{name: "pp", sql: "approx_percentile(price, 0.9)", fn: "approx_percentile", args: args("price"), constants: []string{"0.9"}},
+	{name: "pa", sql: "approx_percentile(amount, ARRAY[0, 0.25, 1])", fn: "approx_percentile", args: args("amount"), constants: []string{"{0,0.25,1}"}},
+	{name: "md", sql: "median(price)", fn: "median", args: args("price")},
+	{name: "mq", sql: "median(amount)", fn: "median", args: args("amount")},
+	{name: "hp", sql: "histogram(price, '{-1, 0, 2.5}'::float8[])", fn: "histogram", args: args("price"), constants: []string{"{-1,0,2.5}"}},
+	{name: "hq", sql: "histogram(qty, ARRAY[-3, 1.5])", fn: "histogram", args: args("qty"), constants: []string{"{-3,1.5}"}},
+	{name: "cm", sql: "count_map(cat)", fn: "count_map", args: args("cat")},
+	{name: "am", sql: "avg_map(cat, qty)", fn: "avg_map", args: args("cat", "qty")},
+	{name: "mi", sql: "min_map(cat, price)", fn: "min_map", args: args("cat", "price")},
+	{name: "ma", sql: "max_map(qty, amount)", fn: "max_map", args: args("qty", "amount")},
+}
+
+func isPositive(r *oracle.Row) any {
+	if r.Cells["qty"] == nil {
+		return nil
+	}
+	return positive(r)
 }
 
 var computed = []aggregate{
@@ -116,6 +159,7 @@ func definitions(start int64) []feature {
 	return []feature{
 		{name: "a", entity: "cust", aggs: plain, windows: []string{"1 HOUR", "1 DAY", "7 DAYS", "30 DAYS", "LIFETIME"}},
 		{name: "d", entity: "cust", aggs: pick(plain, "n sp aa nd lc lkq hia mp"), windows: []string{"51 HOURS", "7 DAYS", "LIFETIME"}, delay: 26 * hour},
+		{name: "m", entity: "cust", aggs: more, windows: []string{"1 DAY", "30 DAYS"}},
 		{name: "h", entity: "cust", aggs: pick(plain, "n ap lop dc fl"), windows: []string{"1 DAY", "7 DAYS"}, hop: 6 * hour},
 		{name: "hd", entity: "cust", aggs: pick(plain, "n sa"), windows: []string{"3 DAYS"}, hop: 7 * hour, delay: 90 * 60 * second},
 		{name: "st", entity: "cust", aggs: pick(plain, "n sp lc ma"), windows: []string{"30 DAYS", "LIFETIME"}, start: &start},
@@ -177,7 +221,7 @@ func (f *feature) columns() map[string]*oracle.Feature {
 			if len(f.aggs) > 1 {
 				name += "_" + a.name
 			}
-			o := &oracle.Feature{Func: a.fn, Args: a.args, K: a.k, Delay: f.delay, Hop: f.hop, Start: f.start, Following: f.following}
+			o := &oracle.Feature{Func: a.fn, Args: a.args, Constants: a.constants, Delay: f.delay, Hop: f.hop, Start: f.start, Following: f.following}
 			o.Filter = both(f.filter, a.filter)
 			n, unit, _ := strings.Cut(w, " ")
 			suffix := "lifetime"

@@ -320,7 +320,7 @@ func (w *world) adHoc() {
 	}
 	mine := w.rowsOf(k)
 	for _, a := range calls {
-		f := &oracle.Feature{Func: a.fn, Args: a.args, K: a.k, Window: length * hour, Filter: filter}
+		f := &oracle.Feature{Func: a.fn, Args: a.args, Constants: a.constants, Window: length * hour, Filter: filter}
 		if want := f.Value(mine, t, w.position, inclusive); !same(rows[0][a.name], want) {
 			w.fail("ad hoc %s%s over %d hours of %v at %s, inclusive %t: %v, the oracle says %s", a.sql, where, length, k, stamp(t), inclusive, rows[0][a.name], want)
 		}

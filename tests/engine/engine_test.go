@@ -120,24 +120,62 @@ func table(t *testing.T, r *rand.Rand, conn *duck.Conn) *vector.Chunk {
 	return whole
 }
 
-// bindings are every aggregate of the list over every type that it takes; sum_map over keys of every type.
-func bindings(t *testing.T) (out []functions.Aggregate, columns [][]int) {
-	five := vector.New(vector.T(vector.Int64), 1)
-	five.AppendInt(5)
+// binding is an aggregate and the columns of the table that it takes.
+type binding struct {
+	agg     functions.Aggregate
+	columns []int
+	name    string
+}
+
+// bindings are every aggregate of the list over every type that it takes, pairs of types being many one of four, with each sample of
+// its constants.
+func bindings(t *testing.T) (out []binding) {
+	seen := map[string]bool{}
 	for _, d := range functions.Aggregates {
-		n := len(out)
-		add := func(args []vector.Type, constants []*vector.Vector, cols ...int) {
-			if a, err := d.Bind(args, constants, functions.Options{MaxState: 1 << 30}); err == nil {
-				out, columns = append(out, a), append(columns, cols)
+		sets := [][]string{nil}
+		for _, p := range d.Parameters {
+			var more [][]string
+			for _, set := range sets {
+				for _, sample := range p.Samples {
+					more = append(more, append(append([]string(nil), set...), sample))
+				}
 			}
+			sets = more
 		}
-		add(nil, nil)
-		for i, typ := range types {
-			add([]vector.Type{typ}, []*vector.Vector{nil}, i+3)
-			add([]vector.Type{typ, five.Type}, []*vector.Vector{nil, five}, i+3)
-			for j, x := range types {
-				if d.Name == "sum_map" && (i+j)%4 == 0 {
-					add([]vector.Type{typ, x}, []*vector.Vector{nil, nil}, i+3, j+3)
+		n := len(out)
+		for _, set := range sets {
+			add := func(cols ...int) {
+				var args []vector.Type
+				var key []string // what the aggregate sees
+				for _, c := range cols {
+					args = append(args, types[c])
+				}
+				for range set {
+					args = append(args, vector.T(vector.Int64))
+				}
+				a, err := d.Bind(args, append(make([]string, len(cols)), set...), functions.Options{MaxState: 1 << 30})
+				if err != nil {
+					return
+				}
+				for i, t := range a.ArgTypes() {
+					if !t.Equal(types[cols[i]]) { // the binder would add a cast, which DuckDB makes of decimals and others by rules of its own
+						return
+					}
+					key = append(key, t.String())
+				}
+				name := fmt.Sprint(d.Name, key, set)
+				if !seen[name] {
+					seen[name] = true
+					out = append(out, binding{a, cols, name})
+				}
+			}
+			add()
+			for i := range types {
+				add(i)
+				for j := range types {
+					if (i+j)%4 == 0 || i == j {
+						add(i, j)
+					}
 				}
 			}
 		}
@@ -145,7 +183,7 @@ func bindings(t *testing.T) (out []functions.Aggregate, columns [][]int) {
 			t.Errorf("%s takes none of the types", d.Name)
 		}
 	}
-	return out, columns
+	return out
 }
 
 func TestDuckDBComputesTheSameStates(t *testing.T) {
@@ -163,17 +201,15 @@ func TestDuckDBComputesTheSameStates(t *testing.T) {
 	}
 	defer conn.Close()
 	data := table(t, r, conn)
-	aggs, columns := bindings(t)
-	for i, a := range aggs {
-		if a.Definition().Name == "sum_map" && len(columns[i]) < 2 {
-			continue // its constant column of numbers is no column of the table
-		}
-		name := fmt.Sprint(a.Definition().Name, a.ArgTypes())
-		for _, form := range []string{"keyed", "single", "tied"} {
-			compare(t, conn, data, a, columns[i], name+" "+form, form)
+	all := bindings(t)
+	for i, b := range all {
+		form := []string{"keyed", "single"}[i%2]
+		compare(t, conn, data, b.agg, b.columns, b.name+" "+form, form)
+		if b.agg.Definition().Ordered {
+			compare(t, conn, data, b.agg, b.columns, b.name+" tied", "tied")
 		}
 	}
-	t.Logf("%d bound aggregates", len(aggs))
+	t.Logf("%d bound aggregates", len(all))
 }
 
 func compare(t *testing.T, conn *duck.Conn, data *vector.Chunk, a functions.Aggregate, columns []int, name, form string) {
@@ -181,8 +217,8 @@ func compare(t *testing.T, conn *duck.Conn, data *vector.Chunk, a functions.Aggr
 	in := functions.PartialInput{From: "t", TS: "c1"}
 	goIn := &functions.Input{TS: data.Cols[1].I64}
 	for _, c := range columns {
-		in.Args = append(in.Args, fmt.Sprintf("c%d", c))
-		goIn.Args = append(goIn.Args, data.Cols[c])
+		in.Args = append(in.Args, fmt.Sprintf("c%d", c+3))
+		goIn.Args = append(goIn.Args, data.Cols[c+3])
 	}
 	group := func(row int) int64 { return data.Cols[0].I64[row] }
 	switch form {

@@ -202,7 +202,7 @@ func (g *generator) read(t *testing.T, sql string, fn func(c [][]int64, last []f
 type output struct {
 	name, sql, fn string
 	arg           string
-	k             int
+	constants     []string
 	filter        func(*oracle.Row) bool
 }
 
@@ -227,7 +227,7 @@ var features = []feature{
 	}},
 	{name: "recent", windows: []string{"12 HOURS", "14 DAYS"}, outputs: []output{
 		{name: "kinds", sql: "count(DISTINCT cat)", fn: "count_distinct", arg: "cat"},
-		{name: "newest", sql: "last_k(n, 3)", fn: "last_k", arg: "n", k: 3},
+		{name: "newest", sql: "last_k(n, 3)", fn: "last_k", arg: "n", constants: []string{"3"}},
 		{name: "latest", sql: "last(cat)", fn: "last", arg: "cat"},
 		{name: "lo", sql: "min(amount)", fn: "min", arg: "amount"},
 	}},
@@ -253,7 +253,7 @@ func columns() (names []string, oracles []*oracle.Feature) {
 	for _, f := range features {
 		for _, o := range f.outputs {
 			for _, w := range f.windows {
-				of := &oracle.Feature{Func: o.fn, K: o.k, Delay: f.delay, Filter: o.filter, Lifetime: w == "LIFETIME"}
+				of := &oracle.Feature{Func: o.fn, Constants: o.constants, Delay: f.delay, Filter: o.filter, Lifetime: w == "LIFETIME"}
 				if o.arg != "" {
 					of.Args = []func(*oracle.Row) any{func(r *oracle.Row) any { return r.Cells[o.arg] }}
 				}

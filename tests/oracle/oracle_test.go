@@ -62,7 +62,7 @@ func TestValues(t *testing.T) {
 		{"sum_map", Feature{Func: "sum_map", Args: []func(*Row) any{b, x}}, floats, 1, `{"a":1,"b":0}`},
 		{"min", Feature{Func: "min", Args: []func(*Row) any{x}}, floats, 1, "-1e+100"},
 		{"last", Feature{Func: "last", Args: []func(*Row) any{x}}, floats, 1, "0.25"},
-		{"last_k", Feature{Func: "last_k", K: 2, Args: []func(*Row) any{b}}, floats[:3], 1, "{b,a}"},
+		{"last_k", Feature{Func: "last_k", Constants: []string{"2"}, Args: []func(*Row) any{b}}, floats[:3], 1, "{b,a}"},
 		{"sum of decimals", Feature{Func: "sum", Args: []func(*Row) any{x}}, decimals, 1, "0.98"},
 		{"avg of decimals", Feature{Func: "avg", Args: []func(*Row) any{x}}, decimals, 1, "0.3266666666666667"},
 		{"sum_map of integers", Feature{Func: "sum_map", Args: []func(*Row) any{b, x}}, decimals, 1, `{"-1":-0.03,"1":1.01}`},

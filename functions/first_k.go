@@ -1,0 +1,32 @@
+package functions
+
+import "github.com/tilehouse/tilehouse/functions/vector"
+
+var firstKDef = &Definition{
+	Name:         "first_k",
+	Calls:        []string{"first_k(x, k)"},
+	Example:      "first_k(dest, 3)",
+	Help:         "the values of the k oldest rows, oldest first; rows are in the order of first",
+	Arguments:    "x: any scalar type",
+	Result:       "array of the type of x, of 1 to k elements",
+	NullRule:     "skips rows where x is NULL; NULL where no row is left",
+	Ordered:      true,
+	ErrorBound:   "exact",
+	StateVersion: edgeVersion,
+	Parameters:   []Parameter{parameterK},
+	Bind: func(args []vector.Type, constants []string, _ Options) (Aggregate, error) {
+		a, err := bindEdgeK("first_k", args, constants, -1)
+		if err != nil {
+			return nil, err
+		}
+		return &firstK{a}, nil
+	},
+}
+
+type firstK struct{ *edge }
+
+var _ Aggregate = (*firstK)(nil)
+
+func (a *firstK) Definition() *Definition { return firstKDef }
+func (a *firstK) ResultType() vector.Type { return vector.ListOf(a.args[0]) }
+func (a *firstK) New() State              { return &edgeState{agg: a.edge, finish: finishAll} }
