@@ -42,7 +42,11 @@ func (a *extreme) value(d Dialect) string {
 	if d == PostgreSQL && (t.Kind == vector.UUID || t.Kind == vector.Bytes) { // it has an order of them, but no min and max
 		return "(pg_catalog.array_agg(a0 ORDER BY a0" + map[int]string{-1: "", 1: " DESC"}[a.sign] + "))[1]"
 	}
-	return d.fn(a.function) + "(" + d.ordered("a0", t) + ")"
+	x := d.fn(a.function) + "(" + d.ordered("a0", t) + ")"
+	if t.Kind == vector.Decimal { // PostgreSQL forgets precision and scale
+		x = d.cast(x, t)
+	}
+	return x
 }
 
 func (a *extreme) PartialSQL(d Dialect, in PartialInput) PartialQuery {

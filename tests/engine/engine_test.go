@@ -122,9 +122,10 @@ func table(t *testing.T, r *rand.Rand, conn *duck.Conn) *vector.Chunk {
 
 // binding is an aggregate and the columns of the table that it takes.
 type binding struct {
-	agg     functions.Aggregate
-	columns []int
-	name    string
+	agg       functions.Aggregate
+	columns   []int
+	constants []string
+	name      string
 }
 
 // bindings are every aggregate of the list over every type that it takes, pairs of types being many one of four, with each sample of
@@ -166,7 +167,7 @@ func bindings(t *testing.T) (out []binding) {
 				name := fmt.Sprint(d.Name, key, set)
 				if !seen[name] {
 					seen[name] = true
-					out = append(out, binding{a, cols, name})
+					out = append(out, binding{a, cols, set, name})
 				}
 			}
 			add()
@@ -202,21 +203,50 @@ func TestDuckDBComputesTheSameStates(t *testing.T) {
 	defer conn.Close()
 	data := table(t, r, conn)
 	all := bindings(t)
+	compareAll(t, functions.DuckDB, duckQuery(conn), data, all)
+}
+
+// query runs SQL and calls each with its rows, in chunks.
+type query func(sql string, each func(c *vector.Chunk) error) error
+
+func duckQuery(conn *duck.Conn) query {
+	return func(sql string, each func(c *vector.Chunk) error) error {
+		res, err := conn.Query(context.Background(), sql)
+		if err != nil {
+			return err
+		}
+		defer res.Close()
+		for {
+			c, err := res.Next()
+			if err != nil || c == nil {
+				return err
+			}
+			if err := each(c); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func compareAll(t *testing.T, d functions.Dialect, q query, data *vector.Chunk, all []binding) {
+	t.Helper()
 	for i, b := range all {
 		form := []string{"keyed", "single"}[i%2]
-		compare(t, conn, data, b.agg, b.columns, b.name+" "+form, form)
+		compare(t, d, q, data, b, form)
 		if b.agg.Definition().Ordered {
-			compare(t, conn, data, b.agg, b.columns, b.name+" tied", "tied")
+			compare(t, d, q, data, b, "tied")
 		}
 	}
 	t.Logf("%d bound aggregates", len(all))
 }
 
-func compare(t *testing.T, conn *duck.Conn, data *vector.Chunk, a functions.Aggregate, columns []int, name, form string) {
+// compare groups the table by SQL and in Go, and compares states.
+func compare(t *testing.T, d functions.Dialect, run query, data *vector.Chunk, b binding, form string) {
 	t.Helper()
+	a, name := b.agg, b.name+" "+form
 	in := functions.PartialInput{From: "t", TS: "c1"}
 	goIn := &functions.Input{TS: data.Cols[1].I64}
-	for _, c := range columns {
+	for _, c := range b.columns {
 		in.Args = append(in.Args, fmt.Sprintf("c%d", c+3))
 		goIn.Args = append(goIn.Args, data.Cols[c+3])
 	}
@@ -225,7 +255,7 @@ func compare(t *testing.T, conn *duck.Conn, data *vector.Chunk, a functions.Aggr
 	case "keyed":
 		in.Keys, in.Where = []string{"c0", "c0 % 2"}, "c0 <> 7"
 	case "single":
-		in.From, group = "(SELECT * FROM t WHERE c0 < 20)", func(row int) int64 { return -1 }
+		in.From, group = "(SELECT * FROM t WHERE c0 < 20) AS u", func(row int) int64 { return -1 }
 	case "tied":
 		in.Keys, in.Tie, goIn.Tie = []string{"c0"}, "c2", data.Cols[2]
 	}
@@ -240,26 +270,11 @@ func compare(t *testing.T, conn *duck.Conn, data *vector.Chunk, a functions.Aggr
 		}
 		want[g].Update(goIn, row)
 	}
-	q := a.PartialSQL(functions.DuckDB, in)
+	q := a.PartialSQL(d, in)
 	got := map[int64]functions.State{}
-	res, err := conn.Query(context.Background(), q.SQL)
-	if err != nil {
-		t.Errorf("%s: %v\n%s", name, err, q.SQL)
-		return
-	}
-	defer res.Close()
-	if n := len(res.Columns()); n != len(in.Keys)+q.Columns {
-		t.Errorf("%s: %d columns, not %d keys and %d", name, n, len(in.Keys), q.Columns)
-		return
-	}
-	for {
-		c, err := res.Next()
-		if err != nil {
-			t.Errorf("%s: %v\n%s", name, err, q.SQL)
-			return
-		}
-		if c == nil {
-			break
+	err := run(q.SQL, func(c *vector.Chunk) error {
+		if n := len(c.Cols); n != len(in.Keys)+q.Columns {
+			return fmt.Errorf("%d columns, not %d keys and %d", n, len(in.Keys), q.Columns)
 		}
 		for i := range c.N {
 			g := int64(-1)
@@ -270,17 +285,21 @@ func compare(t *testing.T, conn *duck.Conn, data *vector.Chunk, a functions.Aggr
 				got[g] = a.New()
 			}
 			if err := q.Fold(got[g], c.Cols[len(in.Keys):], i); err != nil {
-				t.Errorf("%s: %v\n%s", name, err, q.SQL)
-				return
+				return err
 			}
 		}
+		return nil
+	})
+	if err != nil {
+		t.Errorf("%s: %v\n%.3000s", name, err, q.SQL)
+		return
 	}
 	for g, s := range want {
 		if got[g] == nil {
 			got[g] = a.New() // an empty state may be absent
 		}
 		if x, y := got[g].Append(nil), s.Append(nil); !bytes.Equal(x, y) {
-			t.Errorf("%s: group %d: DuckDB %.80x, Go %.80x\n%.1500s", name, g, x, y, q.SQL)
+			t.Errorf("%s: group %d: %s %.80x, Go %.80x\n%.1500s", name, g, d, x, y, q.SQL)
 			return
 		}
 	}
