@@ -65,7 +65,7 @@ var (
 type Definition struct {
 	Name         string
 	Calls        []string // how SQL calls it, arguments by name; empty where Implicit
-	Example      string   // a call over the columns of the README's departures
+	Example      string   // a call over the purchases of the reference (sql/reference/world.sql)
 	Help         string   // one line
 	Arguments    string   // in words: the types that the arguments may have
 	Result       string   // in words: the type of the value

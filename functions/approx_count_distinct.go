@@ -26,7 +26,7 @@ const (
 var approxCountDistinctDef = &Definition{
 	Name:         "approx_count_distinct",
 	Calls:        []string{"approx_count_distinct(x)"},
-	Example:      "approx_count_distinct(dest)",
+	Example:      "approx_count_distinct(category)",
 	Help:         "number of distinct values, estimated by HyperLogLog of 4096 registers",
 	Arguments:    "x: any scalar type but interval and json",
 	Result:       "bigint",

@@ -25,7 +25,7 @@ const maxPercentiles = 100
 var approxPercentileDef = &Definition{
 	Name:         "approx_percentile",
 	Calls:        []string{"approx_percentile(x, p)", "approx_percentile(x, p[])"},
-	Example:      "approx_percentile(dep_delay, ARRAY[0.5, 0.95])",
+	Example:      "approx_percentile(amount, ARRAY[0.5, 0.95])",
 	Help:         "the value that a share p of the rows does not pass, estimated: percentile_disc(p) by counts in log-linear buckets; NaN is greater than all numbers",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision, taken as double precision",
 	Result:       "double precision, or an array of it where p is an array",

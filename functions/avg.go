@@ -8,7 +8,7 @@ const avgScale = 16
 var avgDef = &Definition{
 	Name:         "avg",
 	Calls:        []string{"avg(x)"},
-	Example:      "avg(dep_delay)",
+	Example:      "avg(amount)",
 	Help:         "the average",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "numeric(38, max(s, 16)) of integers, where s is 0, and of numeric(p,s); double precision of real and double precision",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var avgMapDef = &Definition{
 	Name:         "avg_map",
 	Calls:        []string{"avg_map(b, x)"},
-	Example:      "avg_map(dest, distance)",
+	Example:      "avg_map(category, amount)",
 	Help:         "the average of x over the rows of each bucket b; an exact multiset of at most max_state bytes",
 	Arguments:    "b: any scalar type but interval and json; x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "map from the type of b to the type of avg(x), to clients a JSON object, keys ascending",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var boolAndDef = &Definition{
 	Name:         "bool_and",
 	Calls:        []string{"bool_and(x)"},
-	Example:      "bool_and(dep_delay > 0)",
+	Example:      "bool_and(declined)",
 	Help:         "whether x is true in every row",
 	Arguments:    "x: boolean",
 	Result:       "boolean",

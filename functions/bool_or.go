@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var boolOrDef = &Definition{
 	Name:         "bool_or",
 	Calls:        []string{"bool_or(x)"},
-	Example:      "bool_or(dep_delay > 0)",
+	Example:      "bool_or(declined)",
 	Help:         "whether x is true in at least one row",
 	Arguments:    "x: boolean",
 	Result:       "boolean",

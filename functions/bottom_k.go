@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var bottomKDef = &Definition{
 	Name:         "bottom_k",
 	Calls:        []string{"bottom_k(x, k)"},
-	Example:      "bottom_k(dep_delay, 3)",
+	Example:      "bottom_k(amount, 3)",
 	Help:         "the k least values, equal ones repeated, the least first; in the order of min",
 	Arguments:    "x: number, text, bytea, uuid, date, time, timestamp or timestamptz",
 	Result:       "array of the type of x, of 1 to k elements",

@@ -11,7 +11,7 @@ import (
 var corrDef = &Definition{
 	Name:         "corr",
 	Calls:        []string{"corr(y, x)"},
-	Example:      "corr(dep_delay, distance)",
+	Example:      "corr(amount, purchase_id)",
 	Help:         "Pearson's coefficient of correlation, from -1 to 1",
 	Arguments:    "y, x: smallint, integer, bigint, numeric(p,s), real or double precision, taken as double precision",
 	Result:       "double precision",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var countDistinctDef = &Definition{
 	Name:         "count_distinct",
 	Calls:        []string{"count(DISTINCT x)"},
-	Example:      "count(DISTINCT dest)",
+	Example:      "count(DISTINCT category)",
 	Help:         "number of distinct values; an exact multiset of at most max_state bytes",
 	Arguments:    "x: any scalar type but interval and json",
 	Result:       "bigint",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var countMapDef = &Definition{
 	Name:         "count_map",
 	Calls:        []string{"count_map(b)"},
-	Example:      "count_map(dest)",
+	Example:      "count_map(category)",
 	Help:         "the number of rows of each bucket b; an exact multiset of at most max_state bytes",
 	Arguments:    "b: any scalar type but interval and json",
 	Result:       "map from the type of b to bigint, to clients a JSON object, keys ascending",

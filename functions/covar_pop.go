@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var covarPopDef = &Definition{
 	Name:         "covar_pop",
 	Calls:        []string{"covar_pop(y, x)"},
-	Example:      "covar_pop(dep_delay, distance)",
+	Example:      "covar_pop(amount, purchase_id)",
 	Help:         "population covariance: the mean product of the distances of y and x to their means",
 	Arguments:    "y, x: smallint, integer, bigint, numeric(p,s), real or double precision, taken as double precision",
 	Result:       "double precision",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var covarSampDef = &Definition{
 	Name:         "covar_samp",
 	Calls:        []string{"covar_samp(y, x)"},
-	Example:      "covar_samp(dep_delay, distance)",
+	Example:      "covar_samp(amount, purchase_id)",
 	Help:         "sample covariance: the sum of the products of the distances of y and x to their means, divided by the number of rows less one",
 	Arguments:    "y, x: smallint, integer, bigint, numeric(p,s), real or double precision, taken as double precision",
 	Result:       "double precision",

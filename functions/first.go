@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var firstDef = &Definition{
 	Name:         "first",
 	Calls:        []string{"first(x)"},
-	Example:      "first(dest)",
+	Example:      "first(category)",
 	Help:         "the value of the oldest row by event time, then primary key, then the value's bytes",
 	Arguments:    "x: any scalar type",
 	Result:       "the type of x",

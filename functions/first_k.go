@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var firstKDef = &Definition{
 	Name:         "first_k",
 	Calls:        []string{"first_k(x, k)"},
-	Example:      "first_k(dest, 3)",
+	Example:      "first_k(category, 3)",
 	Help:         "the values of the k oldest rows, oldest first; rows are in the order of first",
 	Arguments:    "x: any scalar type",
 	Result:       "array of the type of x, of 1 to k elements",

@@ -16,7 +16,7 @@ const maxBounds = 1000
 var histogramDef = &Definition{
 	Name:         "histogram",
 	Calls:        []string{"histogram(x, bounds)"},
-	Example:      "histogram(dep_delay, ARRAY[0, 15, 60])",
+	Example:      "histogram(amount, ARRAY[10, 20, 100])",
 	Help:         "how many rows lie before, between and after bounds b1 < b2 < …: x < b1, b1 <= x < b2, …, bn <= x; NaN is greater than all numbers",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "bigint[], one element more than there are bounds",

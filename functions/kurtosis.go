@@ -10,7 +10,7 @@ import (
 var kurtosisDef = &Definition{
 	Name:         "kurtosis",
 	Calls:        []string{"kurtosis(x)"},
-	Example:      "kurtosis(dep_delay)",
+	Example:      "kurtosis(amount)",
 	Help:         "excess kurtosis of the sample: (n-1)/((n-2)(n-3)) times ((n+1) times the fourth standardized moment less 3(n-1))",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "double precision",

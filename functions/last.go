@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var lastDef = &Definition{
 	Name:         "last",
 	Calls:        []string{"last(x)"},
-	Example:      "last(dep_delay)",
+	Example:      "last(amount)",
 	Help:         "the value of the newest row by event time, then primary key, then the value's bytes",
 	Arguments:    "x: any scalar type",
 	Result:       "the type of x",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var lastDistinctKDef = &Definition{
 	Name:         "last_distinct_k",
 	Calls:        []string{"last_distinct_k(x, k)"},
-	Example:      "last_distinct_k(dest, 3)",
+	Example:      "last_distinct_k(category, 3)",
 	Help:         "the k different values that were seen last, the newest first; each stands where its newest row is in the order of last",
 	Arguments:    "x: any scalar type but interval and json",
 	Result:       "array of the type of x, of 1 to k elements",

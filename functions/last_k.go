@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var lastKDef = &Definition{
 	Name:         "last_k",
 	Calls:        []string{"last_k(x, k)"},
-	Example:      "last_k(dest, 3)",
+	Example:      "last_k(category, 3)",
 	Help:         "the values of the k newest rows, newest first; rows are in the order of last",
 	Arguments:    "x: any scalar type",
 	Result:       "array of the type of x, of 1 to k elements",

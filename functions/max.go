@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var maxDef = &Definition{
 	Name:         "max",
 	Calls:        []string{"max(x)"},
-	Example:      "max(dep_delay)",
+	Example:      "max(amount)",
 	Help:         "the greatest value; NaN is greater than all numbers, -0 counts as 0, text orders by its bytes",
 	Arguments:    "x: number, text, bytea, uuid, date, time, timestamp or timestamptz",
 	Result:       "the type of x",

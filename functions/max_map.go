@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var maxMapDef = &Definition{
 	Name:         "max_map",
 	Calls:        []string{"max_map(b, x)"},
-	Example:      "max_map(dest, dep_delay)",
+	Example:      "max_map(category, amount)",
 	Help:         "the greatest x of each bucket b, in the order of max; buckets of at most max_state bytes",
 	Arguments:    "b: any scalar type but interval and json; x: number, uuid, date, time, timestamp or timestamptz",
 	Result:       "map from the type of b to the type of x, to clients a JSON object, keys ascending",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var medianDef = &Definition{
 	Name:         "median",
 	Calls:        []string{"median(x)"},
-	Example:      "median(dep_delay)",
+	Example:      "median(amount)",
 	Help:         "the value in the middle, or the mean of the two in the middle, as percentile_cont(0.5); NaN is greater than all numbers; an exact multiset of at most max_state bytes",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "the type of avg(x)",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var minDef = &Definition{
 	Name:         "min",
 	Calls:        []string{"min(x)"},
-	Example:      "min(dep_delay)",
+	Example:      "min(amount)",
 	Help:         "the least value; NaN is greater than all numbers, -0 counts as 0, text orders by its bytes",
 	Arguments:    "x: number, text, bytea, uuid, date, time, timestamp or timestamptz",
 	Result:       "the type of x",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var minMapDef = &Definition{
 	Name:         "min_map",
 	Calls:        []string{"min_map(b, x)"},
-	Example:      "min_map(dest, dep_delay)",
+	Example:      "min_map(category, amount)",
 	Help:         "the least x of each bucket b, in the order of min; buckets of at most max_state bytes",
 	Arguments:    "b: any scalar type but interval and json; x: number, uuid, date, time, timestamp or timestamptz",
 	Result:       "map from the type of b to the type of x, to clients a JSON object, keys ascending",

@@ -163,7 +163,7 @@ func TestListComplete(t *testing.T) {
 	}
 }
 
-// The README's table of aggregates is the list.
+// The README's table of aggregates is the list; tests/docs holds the reference to it, and tests/e2e the binder.
 func TestReadmeHasTheList(t *testing.T) {
 	text, err := os.ReadFile("../README.md")
 	if err != nil {

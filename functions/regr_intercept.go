@@ -11,7 +11,7 @@ import (
 var regrInterceptDef = &Definition{
 	Name:         "regr_intercept",
 	Calls:        []string{"regr_intercept(y, x)"},
-	Example:      "regr_intercept(dep_delay, distance)",
+	Example:      "regr_intercept(amount, purchase_id)",
 	Help:         "intercept of the line y = slope * x + intercept of least squares",
 	Arguments:    "y, x: smallint, integer, bigint, numeric(p,s), real or double precision, taken as double precision",
 	Result:       "double precision",

@@ -10,7 +10,7 @@ import (
 var regrSlopeDef = &Definition{
 	Name:         "regr_slope",
 	Calls:        []string{"regr_slope(y, x)"},
-	Example:      "regr_slope(dep_delay, distance)",
+	Example:      "regr_slope(amount, purchase_id)",
 	Help:         "slope of the line y = slope * x + intercept of least squares",
 	Arguments:    "y, x: smallint, integer, bigint, numeric(p,s), real or double precision, taken as double precision",
 	Result:       "double precision",

@@ -10,7 +10,7 @@ import (
 var skewnessDef = &Definition{
 	Name:         "skewness",
 	Calls:        []string{"skewness(x)"},
-	Example:      "skewness(dep_delay)",
+	Example:      "skewness(amount)",
 	Help:         "skewness of the sample, the adjusted Fisher-Pearson coefficient: sqrt(n(n-1))/(n-2) times the third standardized moment",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "double precision",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var stddevDef = &Definition{
 	Name:         "stddev",
 	Calls:        []string{"stddev(x)"},
-	Example:      "stddev(dep_delay)",
+	Example:      "stddev(amount)",
 	Help:         "sample standard deviation: another name of stddev_samp",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "double precision",

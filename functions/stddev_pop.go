@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var stddevPopDef = &Definition{
 	Name:         "stddev_pop",
 	Calls:        []string{"stddev_pop(x)"},
-	Example:      "stddev_pop(dep_delay)",
+	Example:      "stddev_pop(amount)",
 	Help:         "population standard deviation: the square root of var_pop",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "double precision",

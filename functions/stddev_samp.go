@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var stddevSampDef = &Definition{
 	Name:         "stddev_samp",
 	Calls:        []string{"stddev_samp(x)"},
-	Example:      "stddev_samp(dep_delay)",
+	Example:      "stddev_samp(amount)",
 	Help:         "sample standard deviation: the square root of var_samp",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "double precision",

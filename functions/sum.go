@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var sumDef = &Definition{
 	Name:         "sum",
 	Calls:        []string{"sum(x)"},
-	Example:      "sum(dep_delay)",
+	Example:      "sum(amount)",
 	Help:         "the sum",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "bigint of smallint and integer; numeric(38,0) of bigint; numeric(38,s) of numeric(p,s); double precision of real and double precision",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var sumMapDef = &Definition{
 	Name:         "sum_map",
 	Calls:        []string{"sum_map(b, x)"},
-	Example:      "sum_map(dest, distance)",
+	Example:      "sum_map(category, amount)",
 	Help:         "the sum of x over the rows of each bucket b; an exact multiset of at most max_state bytes",
 	Arguments:    "b: any scalar type but interval and json; x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "map from the type of b to the type of sum(x), to clients a JSON object, keys ascending",

@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var topKDef = &Definition{
 	Name:         "top_k",
 	Calls:        []string{"top_k(x, k)"},
-	Example:      "top_k(dep_delay, 3)",
+	Example:      "top_k(amount, 3)",
 	Help:         "the k greatest values, equal ones repeated, the greatest first; in the order of max",
 	Arguments:    "x: number, text, bytea, uuid, date, time, timestamp or timestamptz",
 	Result:       "array of the type of x, of 1 to k elements",

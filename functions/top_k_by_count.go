@@ -10,7 +10,7 @@ import (
 var topKByCountDef = &Definition{
 	Name:         "top_k_by_count",
 	Calls:        []string{"top_k_by_count(x, k)"},
-	Example:      "top_k_by_count(dest, 3)",
+	Example:      "top_k_by_count(category, 3)",
 	Help:         "the k most frequent values, the most frequent first, of equally frequent ones the lesser first; an exact multiset of at most max_state bytes",
 	Arguments:    "x: any scalar type but interval and json",
 	Result:       "array of the type of x, of 1 to k elements",

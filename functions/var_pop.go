@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var varPopDef = &Definition{
 	Name:         "var_pop",
 	Calls:        []string{"var_pop(x)"},
-	Example:      "var_pop(dep_delay)",
+	Example:      "var_pop(amount)",
 	Help:         "population variance: the mean square of the distance to the mean",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "double precision",

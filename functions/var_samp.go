@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var varSampDef = &Definition{
 	Name:         "var_samp",
 	Calls:        []string{"var_samp(x)"},
-	Example:      "var_samp(dep_delay)",
+	Example:      "var_samp(amount)",
 	Help:         "sample variance: the sum of squares of the distance to the mean, divided by the number of rows less one",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "double precision",

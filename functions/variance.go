@@ -5,7 +5,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 var varianceDef = &Definition{
 	Name:         "variance",
 	Calls:        []string{"variance(x)"},
-	Example:      "variance(dep_delay)",
+	Example:      "variance(amount)",
 	Help:         "sample variance: another name of var_samp",
 	Arguments:    "x: smallint, integer, bigint, numeric(p,s), real or double precision",
 	Result:       "double precision",

@@ -67,8 +67,13 @@ func Index() string {
 // AggregatePage is the Markdown page of an aggregate. With run, its example is shown with what it prints; nil: without.
 func AggregatePage(d *functions.Definition, run Run) (string, error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "# %s\n\n%s.\n\n| | |\n|---|---|\n", d.Name, strings.ToUpper(d.Help[:1])+d.Help[1:])
+	fmt.Fprintf(&b, "# %s\n\n%s.\n\n```\n%s\n```\n\n| | |\n|---|---|\n", d.Name, strings.ToUpper(d.Help[:1])+d.Help[1:], strings.Join(d.Calls, "\n"))
 	row := func(what, text string) { fmt.Fprintf(&b, "| %s | %s |\n", what, text) }
+	row("arguments", d.Arguments)
+	for _, p := range d.Parameters {
+		row(p.Name, p.Help)
+	}
+	row("result", d.Result)
 	row("NULLs", d.NullRule)
 	row("error", d.ErrorBound)
 	inverse := "no: a sliding window keeps two stacks of states"
@@ -79,5 +84,10 @@ func AggregatePage(d *functions.Definition, run Run) (string, error) {
 	if d.Ordered {
 		row("order", "by event time, then primary key, then the value")
 	}
-	return b.String(), nil
+	name := d.Name + "_30d"
+	err := examples(&b, []Example{{Text: "Over the purchases of the last 30 days:", SQL: []string{
+		"CREATE FEATURE " + name + " ON customer AS\nSELECT customer_id, " + d.Example + "\nFROM purchases GROUP BY customer_id WINDOW 30 DAYS",
+		"SELECT customer_id, " + name + " FROM customer WHERE customer_id IN (42, 43, 44) ORDER BY customer_id",
+	}}}, run)
+	return b.String(), err
 }

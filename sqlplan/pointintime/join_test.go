@@ -36,7 +36,7 @@ func bind(t testing.TB, name string, args ...vector.Type) functions.Aggregate {
 	if !ok {
 		t.Fatalf("no aggregate %s", name)
 	}
-	a, err := d.Bind(args, make([]*vector.Vector, len(args)), functions.Options{})
+	a, err := d.Bind(args, make([]string, len(args)), functions.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func bind(t testing.TB, name string, maxState int, args ...vector.Type) function
 	if !ok {
 		t.Fatalf("no aggregate %s", name)
 	}
-	a, err := d.Bind(args, make([]*vector.Vector, len(args)), functions.Options{MaxState: maxState})
+	a, err := d.Bind(args, make([]string, len(args)), functions.Options{MaxState: maxState})
 	if err != nil {
 		t.Fatal(err)
 	}
