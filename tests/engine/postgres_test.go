@@ -132,6 +132,11 @@ func TestPostgreSQL(t *testing.T) {
 	conn := connect(t)
 	seed := rand.Uint64()
 	t.Logf("seed %d", seed)
+	t.Run("connect", func(t *testing.T) {
+		if _, err := functions.Connect(functions.PostgreSQL, functions.Query(postgresQuery(conn))); err != nil {
+			t.Errorf("%.2000s", err)
+		}
+	})
 	t.Run("states", func(t *testing.T) {
 		data := rowsOf(rand.New(rand.NewPCG(seed, 1)), 1500, random)
 		load(t, conn, "t", data)
