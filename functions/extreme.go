@@ -22,7 +22,7 @@ func bindExtreme(name string, args []vector.Type, sign int) (*extreme, error) {
 	}
 	switch t := args[0]; t.Kind {
 	case vector.Bool:
-		return nil, noSuchFunction(name, args, "Cast the argument: "+name+"(x::integer) = 1.")
+		return nil, noSuchFunction(name, args, "Cast the argument to integer, or use bool_and or bool_or.")
 	case vector.JSON:
 		return nil, noSuchFunction(name, args, "json has no order: cast the argument to text.")
 	case vector.Interval, vector.List, vector.Map:

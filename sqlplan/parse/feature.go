@@ -407,6 +407,8 @@ func (b *Body) setCall(t *Target, val *pg_query.Node) error {
 	call := &AggregateCall{Name: f.Funcname[len(f.Funcname)-1].GetString_().GetSval(), Distinct: f.AggDistinct, Star: f.AggStar,
 		Filter: f.AggFilter, Position: int(f.Location)}
 	switch {
+	case f.AggWithinGroup:
+		return refuse(call.Position, "WITHIN GROUP", "median(x) and approx_percentile(x, 0.95) are percentiles, top_k_by_count(x, 1) the mode")
 	case len(f.AggOrder) > 0:
 		return refuse(firstLocation(f.AggOrder[0]), "ORDER BY in an aggregate", "first, last, first_k and last_k order by event time")
 	case f.FuncVariadic:
