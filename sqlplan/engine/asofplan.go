@@ -47,7 +47,8 @@ type asofFeatures struct {
 	outputs   []asofOutput
 	adHoc     *boundAggregates // a window that no feature declares; nil: outputs of features
 	read      *readPlan        // of the features' outputs that the statement names
-	bare      bool             // the statement names neither its keys nor its time
+	bare      bool             // the statement names neither its keys nor its time, but in the join's own condition
+	quals     *pg_query.Node   // the join's condition; nil: USING
 	position  int              // bytes, for errors
 }
 
@@ -108,7 +109,7 @@ func (s *Session) planChain(b *binder, st *parse.SQL, sel *pg_query.SelectStmt, 
 		if f == nil {
 			break
 		}
-		f.position = mark.Position
+		f.position, f.quals = mark.Position, j.Quals
 		if mark.HasTolerance {
 			return nil, at(hint(fail(codeUnsupported, "TOLERANCE is for ASOF joins of ordinary relations; a feature has its window"), "Leave it out."), st.Text, mark.Position)
 		}
@@ -287,6 +288,15 @@ func (f *asofFeatures) choose(b *binder, st *parse.SQL, p *asofPlan) error {
 	named := map[string]bool{}
 	all := false
 	var err error
+	own := map[*pg_query.ColumnRef]bool{} // in the condition, which the plan takes: its keys and its time are read from the left side
+	if f.quals != nil {
+		parse.Walk(f.quals, func(m proto.Message) bool {
+			if ref, ok := m.(*pg_query.ColumnRef); ok {
+				own[ref] = true
+			}
+			return true
+		})
+	}
 	parse.Walk(st.Node, func(m proto.Message) bool {
 		ref, ok := m.(*pg_query.ColumnRef)
 		if !ok || err != nil {
@@ -299,14 +309,15 @@ func (f *asofFeatures) choose(b *binder, st *parse.SQL, p *asofPlan) error {
 				return true
 			}
 			name := fields[1].GetString_().GetSval()
-			named[name] = true
+			named[name] = named[name] || !own[ref]
 			if name != eventTimeName && !slices.Contains(f.keyNames, name) && !slices.ContainsFunc(f.outputs, func(o asofOutput) bool { return o.name == name }) {
 				err = at(hint(fail(codeUndefinedColumn, "column %s.%s does not exist", f.alias, name), "Columns of %s: %s.", f.alias, strings.Join(f.columnNames(), ", ")), st.Text, int(ref.Location))
 			}
 		case len(fields) == 1 && fields[0].GetAStar() != nil:
 			all = true
 		case len(fields) == 1:
-			named[fields[0].GetString_().GetSval()] = true
+			name := fields[0].GetString_().GetSval()
+			named[name] = named[name] || !own[ref]
 		}
 		return true
 	})
