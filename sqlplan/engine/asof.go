@@ -77,9 +77,9 @@ func (p *asofPlan) leftSQL(b *binder, items, suffix string) (string, error) {
 }
 
 // timeSQL is the cut of a join, over the left side.
-func (p *asofPlan) timeSQL(f *asofFeatures, cols []schema.Column) (string, error) {
+func (p *asofPlan) timeSQL(b *binder, f *asofFeatures, cols []schema.Column) (string, error) {
 	if f.time != nil {
-		return rewriteExpr(f.time)
+		return p.overLeft(b, f.time, cols)
 	}
 	if slices.ContainsFunc(cols, func(c schema.Column) bool { return c.Name == eventTimeName }) {
 		return duck.QuoteIdent(p.leftAlias) + "." + duck.QuoteIdent(eventTimeName), nil
@@ -87,17 +87,26 @@ func (p *asofPlan) timeSQL(f *asofFeatures, cols []schema.Column) (string, error
 	return "", hint(fail(codeDefinition, "ASOF JOIN says no time, and %q has no column %s", p.leftAlias, eventTimeName), "AND %s.<time> > %s.ts", p.leftAlias, f.alias)
 }
 
+// overLeft is the SQL of an expression over the left side.
+func (p *asofPlan) overLeft(b *binder, n *pg_query.Node, cols []schema.Column) (string, error) {
+	sql, err := b.s.expressions(b.ctx, []*pg_query.Node{n}, fmt.Sprintf("(SELECT %s) AS %s", nullColumns(cols), duck.QuoteIdent(p.leftAlias)))
+	if err != nil {
+		return "", err
+	}
+	return sql[0], nil
+}
+
 // checkTypes refuses keys and times of other types than the entity's, at bind time.
 func (p *asofPlan) checkTypes(b *binder, f *asofFeatures, cols []schema.Column) error {
 	items := make([]string, 0, len(f.keys)+1)
 	for _, k := range f.keys {
-		sql, err := rewriteExpr(k)
+		sql, err := p.overLeft(b, k, cols)
 		if err != nil {
 			return err
 		}
 		items = append(items, sql)
 	}
-	t, err := p.timeSQL(f, cols)
+	t, err := p.timeSQL(b, f, cols)
 	if err != nil {
 		return at(asError(err), b.sql, f.position)
 	}
@@ -186,13 +195,13 @@ func (p *asofPlan) leftArgs(args []*vector.Vector) []*vector.Vector {
 // join.
 func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector.Vector) (string, error) {
 	s := b.s
-	t, err := p.timeSQL(f, p.columns)
+	t, err := p.timeSQL(b, f, p.columns)
 	if err != nil {
 		return "", err
 	}
 	var keys []string
 	for i, k := range f.keys {
-		sql, err := rewriteExpr(k)
+		sql, err := p.overLeft(b, k, p.columns)
 		if err != nil {
 			return "", err
 		}

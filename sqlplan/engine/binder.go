@@ -33,16 +33,25 @@ type binder struct {
 
 // duckSQL is the statement's SQL for DuckDB.
 func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
-	sql, err := rewrite.Rewrite(n, rewrite.Options{Relation: b.relation, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params})
-	if err != nil {
-		return "", asError(err)
+	type standIn struct {
+		sql string
+		ok  bool
 	}
-	return sql, nil
-}
-
-// rewriteExpr is an expression's SQL for DuckDB.
-func rewriteExpr(n *pg_query.Node) (string, error) {
-	sql, err := rewrite.Expr(n, rewrite.Options{})
+	known := map[string]standIn{} // what a relation stands for is made once, however often the statement is written
+	relation := func(rv *pg_query.RangeVar) (string, bool, error) {
+		name := rv.Schemaname + "." + rv.Relname
+		if in, ok := known[name]; ok {
+			return in.sql, in.ok, nil
+		}
+		sql, ok, err := b.relation(rv)
+		if err == nil {
+			known[name] = standIn{sql, ok}
+		}
+		return sql, ok, err
+	}
+	sql, err := b.s.dividing(b.ctx, func(d *rewrite.Divisions) (string, error) {
+		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, Divisions: d})
+	})
 	if err != nil {
 		return "", asError(err)
 	}

@@ -303,18 +303,18 @@ func (x *exprBinder) bind(ctx context.Context) error {
 	if len(x.texts) == 0 {
 		return nil
 	}
+	from := fmt.Sprintf("(SELECT %s) AS %s", nullColumns(x.rel.Columns), duck.QuoteIdent(x.alias))
 	items := make([]string, len(x.texts))
 	for i, e := range x.exprs {
 		if f := setReturning(e.Node); f != nil {
 			return at(hint(fail(codeUnsupported, "set-returning functions are not allowed in a feature's expressions"), "An expression has one value for a row."), x.sql, int(f.Location))
 		}
-		sql, err := rewriteExpr(unqualified(e.Node, x.alias))
+		sql, err := x.s.expressions(ctx, []*pg_query.Node{unqualified(e.Node, x.alias)}, from)
 		if err != nil {
 			return at(asError(err), x.sql, e.Position)
 		}
-		items[i] = sql
+		items[i] = sql[0]
 	}
-	from := fmt.Sprintf("(SELECT %s) AS %s", nullColumns(x.rel.Columns), duck.QuoteIdent(x.alias))
 	column := duck.QuoteIdent(x.rel.Columns[0].Name) // beside a column, DuckDB's own aggregates are no expressions
 	types, err := x.s.types(ctx, append([]string{column}, items...), from)
 	if err != nil {

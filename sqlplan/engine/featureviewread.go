@@ -114,10 +114,10 @@ type lookupParts struct {
 	rows    [][]int // by part and row of the view: the row of the part
 	row     map[string]*vector.Vector
 	derived []int
-	columns []schema.Column // of the row of base values, that the derived outputs read
-	one     string          // SQL of one row, whose values are parameters
-	many    string          // SQL of rows, whose columns are parameters that are lists
-	args    []*vector.Vector
+	columns []schema.Column  // of the row of base values, that the derived outputs read
+	one     string           // SQL of one row
+	many    string           // SQL of several rows
+	args    []*vector.Vector // of both: a list of each column's values, since DuckDB plans anew for a parameter that is NULL
 }
 
 func (s *Session) newLookupParts(cat *schema.Catalog, r *viewRead) (*lookupParts, error) {
@@ -139,9 +139,10 @@ func (s *Session) newLookupParts(cat *schema.Catalog, r *viewRead) (*lookupParts
 		items = append(items, r.outputs[i].SQL)
 	}
 	for i, c := range p.columns {
-		one = append(one, fmt.Sprintf("CAST($%d AS %s) AS %s", i+1, c.Type.DuckDB(), c.Name))
-		many = append(many, fmt.Sprintf("unnest(CAST($%d AS %s)) AS %s", i+1, vector.ListOf(c.Type).DuckDB(), c.Name))
-		p.args = append(p.args, nil)
+		list := vector.ListOf(c.Type)
+		one = append(one, fmt.Sprintf("CAST($%d AS %s)[1] AS %s", i+1, list.DuckDB(), c.Name))
+		many = append(many, fmt.Sprintf("unnest(CAST($%d AS %s)) AS %s", i+1, list.DuckDB(), c.Name))
+		p.args = append(p.args, vector.New(list, 1))
 	}
 	p.one = fmt.Sprintf("SELECT %s FROM (SELECT %s)", strings.Join(items, ", "), strings.Join(one, ", "))
 	p.many = fmt.Sprintf("SELECT %s FROM (SELECT %s)", strings.Join(items, ", "), strings.Join(many, ", "))
@@ -193,7 +194,9 @@ func (p *lookupParts) fill(ctx context.Context, s *Session, view *materialize.Vi
 func (p *lookupParts) evaluate(ctx context.Context, s *Session, n int, values []*vector.Vector) error {
 	sql := p.one
 	for i, c := range p.columns {
-		p.args[i] = p.row[c.Name]
+		p.args[i].Reset()
+		p.args[i].Child[0].AppendRange(p.row[c.Name], 0, n)
+		p.args[i].CloseNested()
 	}
 	times := 1
 	switch {
@@ -201,12 +204,6 @@ func (p *lookupParts) evaluate(ctx context.Context, s *Session, n int, values []
 		times = n
 	case n > 1:
 		sql = p.many
-		for i, v := range p.args {
-			list := vector.New(vector.ListOf(v.Type), 1)
-			list.Child[0].AppendRange(v, 0, n)
-			list.CloseNested()
-			p.args[i] = list
-		}
 	}
 	st, err := s.projection(ctx, sql)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // Options are what a rewrite needs to know. The zero value is valid.
@@ -22,6 +23,8 @@ type Options struct {
 	ParamTypes []vector.Type
 	// ColumnType is the type of a column reference, where it is known. It may be nil.
 	ColumnType func(c *pg_query.ColumnRef) (vector.Type, bool)
+	// Divisions says what divisions divide, where it is known. It may be nil.
+	Divisions *Divisions
 	// Role is what CURRENT_USER and SESSION_USER are, Database what CURRENT_CATALOG and current_database() are.
 	Role, Database string
 	// Off names rules that are left out.
@@ -29,7 +32,7 @@ type Options struct {
 }
 
 // DivisionByZero is in the message of the error that a guarded division raises.
-const DivisionByZero = "tilehouse 22012: division by zero"
+const DivisionByZero = duck.DivisionByZero
 
 // rule is a named change of one node. It runs after the children of the node were rewritten.
 type rule struct {
@@ -46,7 +49,7 @@ var rules = []rule{
 	{"regex", regex},
 	{"like_escape", likeEscape},
 	{"syntax_calls", syntaxCalls},
-	{"division", division},
+	{"division", divisions},
 	{"result_types", resultTypes},
 	{"series_alias", seriesAlias},
 	{"values_names", valuesNames},
@@ -72,6 +75,7 @@ type context struct {
 	// setOperation: top is a part of UNION and its kin, whose types come from all parts.
 	setOperation bool
 	qualified    map[string]bool // "schema.table" of replaced relations
+	divisions    map[*pg_query.A_Expr]int
 }
 
 // Rewrite gives DuckDB's text of a statement. Errors are *parse.Error, or those of Options.Relation.
@@ -91,6 +95,7 @@ func Rewrite(stmt *pg_query.Node, opt Options) (sql string, err error) {
 	c := &context{opt: opt, qualified: map[string]bool{}, top: topSelect(n), original: map[proto.Message]string{}}
 	c.setOperation = c.top != nil && n.GetSelectStmt() != c.top
 	c.names(n)
+	c.numberDivisions(n)
 	if err := c.relations(n, nil); err != nil {
 		return "", err
 	}

@@ -86,6 +86,9 @@ func (db *DB) configure(o Options) error {
 		return err
 	}
 	defer c.Close()
+	if err := registerDivision(c.c); err != nil {
+		return err
+	}
 	stmts := []string{
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",

@@ -6,7 +6,8 @@
 //	     ├─ Stmt ── a prepared statement: parameter types and result columns without executing
 //	     ├─ Rows ── a streamed result: *vector.Chunk of at most 2,048 rows, reused by the next call
 //	     ├─ Each ── a result given on the threads that compute it, in no order, to as many takers
-//	     └─ Appender ── chunks into a table, in the connection's transaction
+//	     ├─ Appender ── chunks into a table, in the connection's transaction
+//	     └─ DivisionTypes ── what the divisions of a statement divide: decimals are divided by a function of ours
 //
 // Invariants:
 //   - A connection runs one thing at a time. While Rows is open (neither read to its end nor closed), everything else on its

@@ -179,6 +179,9 @@ func parseError(raw string) *Error {
 	if p, err := strconv.Atoi(f["position"]); err == nil && p >= 0 {
 		e.Position = p + 1
 	}
+	if own := ourError(message); own != nil {
+		return own
+	}
 	e.SQLState = sqlState(e.Type, e.Subtype, f["type"], message)
 	if strings.EqualFold(e.Type, "INTERNAL") || strings.EqualFold(e.Type, "FATAL") {
 		message, _, _ = strings.Cut(message, "\nThis error signals an assertion failure")
