@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/runs"
 	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tiles"
@@ -99,6 +100,9 @@ func (m *Manager) View(cat *schema.Catalog) *View {
 	live := *m.live.Load()
 	return &View{m: m, cat: cat, tiles: m.cfg.Tiles.View(), position: p, live: live}
 }
+
+// Position is the newest position that the view holds.
+func (v *View) Position() (uint64, error) { return reclog.PositionIn(v.tiles.Snapshot()) }
 
 // Close releases the view.
 func (v *View) Close() error { return v.tiles.Close() }

@@ -132,29 +132,4 @@ FROM (VALUES (1, 42, timestamptz '2024-06-03 00:00:00Z'), (2, 42, '2024-06-05 12
 		},
 		See: []string{"CREATE ENTITY", "ASOF JOIN", "EXPLAIN FEATURE", "REFRESH"},
 	},
-	{
-		Name:    "CREATE FEATURE VIEW",
-		Purpose: "Declare what a model reads: columns of entities, expressions over them, and values that only the request knows",
-		Synopsis: `
-CREATE [OR REPLACE] FEATURE VIEW [IF NOT EXISTS] name [WITH (option = value, …)] AS
-  SELECT expression [AS column], …
-  FROM entity [AS alias [(key, …)]], feature_view [AS alias], …, request() AS alias (column type, …)`,
-		Text: `
-A lookup binds every key and request column by equality; an ASOF JOIN takes them from the left row. The expressions are evaluated by one
-engine in both, so the bits are the same. Keys of one name are one key; an alias list renames the keys of an entity that is read twice.
-Subqueries, aggregates, window functions and volatile functions are refused.`,
-		Options: []Option{
-			{"online", "a boolean", "`true`", "false: kept for ASOF JOIN only; only such a view may read labels"},
-			{"log_fraction", "a number from 0 to 1", "`0`", "share of the lookups whose values are logged"},
-		},
-		Examples: []Example{{"How a payment compares with the customer's habit:", []string{
-			`CREATE FEATURE VIEW fraud AS
-  SELECT c.spend_n_7d, r.amount / NULLIF(c.spend_total_7d / NULLIF(c.spend_n_7d, 0), 0) AS vs_mean
-  FROM customer c, request() AS r(amount numeric(12,2))`,
-			`SELECT spend_n_7d, vs_mean FROM fraud WHERE customer_id = 42 AND amount = 99.50`,
-			`SELECT l.label_id, l.is_fraud, f.vs_mean
-FROM labels l ASOF JOIN fraud f ON f.customer_id = l.customer_id AND f.amount = l.amount AND l.ts > f.ts ORDER BY label_id`,
-		}}},
-		See: []string{"CREATE FEATURE", "SELECT FROM an entity", "ASOF JOIN"},
-	},
 }

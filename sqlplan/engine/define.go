@@ -322,6 +322,7 @@ func (s *Session) drop(ctx context.Context, sql string, st *parse.Drop) (string,
 
 func (s *Session) dropObjects(ctx context.Context, sql, kind string, names []parse.Name, ifExists, cascade bool) error {
 	var gone materialize.Dropped
+	before := s.e.catalog.Current()
 	err := s.e.catalog.Update(ctx, func(c *schema.Catalog) error {
 		gone = materialize.Dropped{}
 		for _, n := range names {
@@ -344,6 +345,9 @@ func (s *Session) dropObjects(ctx context.Context, sql, kind string, names []par
 		return nil
 	})
 	if err != nil {
+		return err
+	}
+	if err := s.dropLogs(before); err != nil {
 		return err
 	}
 	return s.e.mat.Drop(ctx, gone)

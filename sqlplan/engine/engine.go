@@ -16,6 +16,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/featurelog"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tiles"
@@ -65,12 +66,13 @@ func (c *Config) defaults() {
 
 // Engine is an open data directory. It implements session.Engine and is safe for concurrent use.
 type Engine struct {
-	cfg     Config
-	log     *reclog.Log
-	catalog *schema.Registry
-	db      *duck.DB
-	tiles   *tiles.Store
-	mat     *materialize.Manager
+	cfg      Config
+	log      *reclog.Log
+	catalog  *schema.Registry
+	db       *duck.DB
+	tiles    *tiles.Store
+	mat      *materialize.Manager
+	features *featurelog.Log // of online reads of feature views
 
 	assigned atomic.Int64 // newest time given to a row by now(), microseconds
 }
@@ -110,6 +112,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
+	e.features = featurelog.Open(e.log, cfg.Clock, cfg.Log)
 	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache, Days: cfg.Days,
 		BuildFiles: tiles.BuildFiles{FS: cfg.FS, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
 	e.mat, err = materialize.New(ctx, materialize.Config{
@@ -130,6 +133,9 @@ func (e *Engine) Close() error {
 	}
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
+	}
+	if e.features != nil {
+		e.features.Close()
 	}
 	if e.log != nil {
 		errs = append(errs, e.log.Close())

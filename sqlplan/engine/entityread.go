@@ -379,6 +379,7 @@ func (r *entityRead) castArgs(b *binder, args []*vector.Vector) ([]*vector.Vecto
 // queryPlan is what this engine answers itself inside a statement that DuckDB finishes.
 type queryPlan struct {
 	asof     *asofPlan
+	skews    []*skewRead
 	entities []*entityRead
 }
 
@@ -393,6 +394,12 @@ func (s *Session) planQuery(b *binder, st *parse.SQL) (*queryPlan, error) {
 	if p.entities, err = s.planEntities(b, st); err != nil {
 		return nil, err
 	}
+	if p.skews, err = s.planSkews(b, st); err != nil {
+		return nil, err
+	}
+	for _, r := range p.skews {
+		r.describe(b)
+	}
 	for _, r := range p.entities {
 		r.describe(b)
 	}
@@ -406,6 +413,11 @@ func (s *Session) planQuery(b *binder, st *parse.SQL) (*queryPlan, error) {
 
 // execute makes the temporary tables that stand for the placeholders.
 func (p *queryPlan) execute(b *binder, st *parse.SQL, args []*vector.Vector) error {
+	for _, r := range p.skews {
+		if err := r.execute(b); err != nil {
+			return err
+		}
+	}
 	for _, r := range p.entities {
 		if err := r.execute(b, st, args); err != nil {
 			return err

@@ -158,9 +158,6 @@ func (s *Session) bindFeatureView(ctx context.Context, cat *schema.Catalog, st *
 	o := readOptions(st.Text, "CREATE FEATURE VIEW", st.Options)
 	online, said := o.bool("online", true), o.has("online")
 	v.LogFraction = o.fraction("log_fraction")
-	if v.LogFraction > 0 {
-		o.refuse(st.Options["log_fraction"], codeUnsupported, "option %q is not supported yet", "log_fraction")
-	}
 	if err := o.done(); err != nil {
 		return nil, err
 	}

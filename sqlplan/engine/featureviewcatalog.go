@@ -23,7 +23,7 @@ func columnsOf(t vector.Type, names []string) []schema.Column {
 }
 
 // featureViewRows are the rows of tilehouse.feature_views.
-func featureViewRows(_ *Session, cat *schema.Catalog) ([][]string, error) {
+func featureViewRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 	var out [][]string
 	for _, v := range sorted(cat.FeatureViews, func(v *schema.FeatureView) string { return v.Name }) {
 		var columns, entities, views, features []string
@@ -40,7 +40,9 @@ func featureViewRows(_ *Session, cat *schema.Catalog) ([][]string, error) {
 			features = append(features, cat.Features[b.Feature].Name+"."+b.Output)
 		}
 		row := literals(v.Name, columnNames(v.Keys), columnNames(v.Request), strings.Join(columns, ", "), strings.Join(entities, ", "), strings.Join(views, ", "), strings.Join(features, ", "))
-		row = append(row, strconv.FormatBool(v.Online), fmt.Sprintf("CAST(%g AS DOUBLE)", v.LogFraction), duck.QuoteLiteral(v.SQL))
+		row = append(row, strconv.FormatBool(v.Online), fmt.Sprintf("CAST(%g AS DOUBLE)", v.LogFraction))
+		written, dropped := s.e.features.Counts(v.ID)
+		row = append(row, fmt.Sprint(written), fmt.Sprint(dropped), duck.QuoteLiteral(v.SQL))
 		out = append(out, row)
 	}
 	return out, nil

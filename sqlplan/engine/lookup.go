@@ -127,7 +127,10 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 	} else {
 		when = l.s.readTime()
 	}
-	return l.read(ctx, view, asOf, when)
+	if err := l.read(ctx, view, asOf, when); err != nil || asOf != nil {
+		return err
+	}
+	return l.sample(view, when)
 }
 
 // refuseOwnWrites refuses a read of what the open block wrote.

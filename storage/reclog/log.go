@@ -405,6 +405,29 @@ func (l *Log) DropSource(source SourceID) error {
 	return l.submit(context.Background(), &pending{drop: &source})
 }
 
+// Write commits what fill adds to a batch, in a keyspace of the caller's own, outside any transaction: it takes no position,
+// and shares the sync of the transactions beside it. Errors: ErrDiskFull, ErrClosed, ErrInDoubt.
+func (l *Log) Write(fill func(b *pebble.Batch)) error {
+	if err := l.enter(); err != nil {
+		return err
+	}
+	defer l.leave()
+	return l.write(fill)
+}
+
+// PositionIn is the newest position whose transaction r, a snapshot of DB, holds.
+func PositionIn(r pebble.Reader) (uint64, error) {
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{KeyPosition}, UpperBound: []byte{KeyPosition + 1}})
+	if err != nil {
+		return 0, err
+	}
+	defer it.Close()
+	if !it.Last() {
+		return 0, it.Error()
+	}
+	return binary.BigEndian.Uint64(it.Key()[1:]), nil
+}
+
 // write commits a batch of this package's own outside any transaction.
 func (l *Log) write(fill func(b *pebble.Batch)) error {
 	return l.submit(context.Background(), &pending{own: fill})

@@ -15,6 +15,7 @@ const (
 	KeyPrimary  = 'k' // this package: primary keys, by source and key encoding
 	KeyPosition = 'p' // this package: commit times, by position
 	KeyTiles    = 't' // storage/tiles
+	KeyFeatures = 'f' // storage/featurelog
 	KeyFree     = 'x' // nobody
 )
 
