@@ -209,6 +209,9 @@ func divideChunk(chunk m.DataChunk, out m.Vector) error {
 			return err
 		}
 		sides[i] = vector.New(c.typ, n)
+		if b := c.typ.Buffer(); b != vector.BufI128 && b != vector.BufI64 && c.typ.Kind != vector.Null { // planned for other types
+			return &Error{SQLState: "42804", Message: fmt.Sprintf("a value of type %s cannot be divided as a decimal", c.typ)}
+		}
 		if err := c.appendTo(sides[i], src, 0, n); err != nil {
 			return err
 		}
