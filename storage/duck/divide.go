@@ -256,16 +256,9 @@ func divideDecimals(a, b vector.Int128, shift int) (vector.Int128, error) {
 	}
 	negative := (a.Sign() < 0) != (b.Sign() < 0)
 	a, b = a.Abs(), b.Abs()
-	if a.HighBits() == 0 && b.HighBits() == 0 && shift <= 19 { // in machine words
-		ten := uint64(1)
-		for range shift {
-			ten *= 10
-		}
-		divisor := b.LowBits()
-		high, low := bits.Mul64(a.LowBits(), ten)
-		top := high / divisor
-		quotient, rest := bits.Div64(high%divisor, low, divisor)
-		if rest >= divisor-rest { // the half is rounded up
+	if high, low, ok := scaleUp(a, shift); ok { // in machine words
+		top, quotient, half := divideWords(high, low, uint64(b.HighBits()), b.LowBits())
+		if half { // the half is rounded up
 			var carry uint64
 			quotient, carry = bits.Add64(quotient, 1, 0)
 			top += carry
@@ -287,8 +280,57 @@ func divideDecimals(a, b vector.Int128, shift int) (vector.Int128, error) {
 	return bounded(vector.Int128FromParts(new(big.Int).Rsh(q, 64).Int64(), word.And(word, q).Uint64()), negative)
 }
 
+// scaleUp is a·10^shift, a ≥ 0; ok is false where that has more than 128 bits, or would take more than these words to compute.
+func scaleUp(a vector.Int128, shift int) (high, low uint64, ok bool) {
+	if a.HighBits() != 0 || shift > 38 {
+		return 0, 0, false
+	}
+	ten := powers[shift]
+	above, high1 := bits.Mul64(a.LowBits(), uint64(ten.HighBits()))
+	high2, low := bits.Mul64(a.LowBits(), ten.LowBits())
+	high, carry := bits.Add64(high1, high2, 0)
+	return high, low, above == 0 && carry == 0
+}
+
+// divideWords is u / v of 128 bits each, v > 0; half: the rest is at least half of v.
+func divideWords(uh, ul, vh, vl uint64) (qh, ql uint64, half bool) {
+	if vh == 0 {
+		qh = uh / vl
+		var rest uint64
+		ql, rest = bits.Div64(uh%vl, ul, vl)
+		return qh, ql, rest >= vl-rest
+	}
+	// The quotient has one word: it is guessed from v's leading bits, at most one too small, and mended.
+	n := uint(bits.LeadingZeros64(vh))
+	lead := vh<<n | vl>>(64-n)
+	ql, _ = bits.Div64(uh>>1, uh<<63|ul>>1, lead)
+	if ql >>= 63 - n; ql != 0 {
+		ql--
+	}
+	ph, pl := bits.Mul64(ql, vl)
+	ph += ql * vh
+	rl, borrow := bits.Sub64(ul, pl, 0)
+	rh, _ := bits.Sub64(uh, ph, borrow)
+	if rh > vh || rh == vh && rl >= vl {
+		ql++
+		rl, borrow = bits.Sub64(rl, vl, 0)
+		rh, _ = bits.Sub64(rh, vh, borrow)
+	}
+	dl, borrow := bits.Sub64(vl, rl, 0) // the rest against v less the rest
+	dh, _ := bits.Sub64(vh, rh, borrow)
+	return 0, ql, rh > dh || rh == dh && rl >= dl
+}
+
+// powers are 10^0 to 10^38.
+var powers = func() (p [39]vector.Int128) {
+	for i := range p {
+		p[i] = power10(uint8(i))
+	}
+	return p
+}()
+
 // greatest is 10^38, which a decimal of 38 digits is less than.
-var greatest = power10(38)
+var greatest = powers[38]
 
 func bounded(q vector.Int128, negative bool) (vector.Int128, error) {
 	if q.Cmp(greatest) >= 0 {
