@@ -54,6 +54,14 @@ type Inverter interface {
 	Unmerge(o State)
 }
 
+// Bounded is a State that max_state bounds. In memory it holds at most a small multiple of that.
+type Bounded interface {
+	State
+	// TooLarge reports whether its encoding is a mark without content, from which no row can be taken away, and its value an error
+	// wrapping ErrStateTooLarge. A state that was too large by far is so until Reset, whatever is taken away.
+	TooLarge() bool
+}
+
 // Errors of states. They reach the client with the SQLSTATE named.
 var (
 	ErrBadState      = errors.New("bad encoding of a partial state") // XX001

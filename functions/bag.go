@@ -8,8 +8,12 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
-// maxFreeCells bounds the cells that a multiset keeps for reuse.
-const maxFreeCells = 1024
+const (
+	// maxFreeCells bounds the cells that a multiset keeps for reuse.
+	maxFreeCells = 1024
+	// floodFactor is how many times max_state a multiset may grow in memory.
+	floodFactor = 16
+)
 
 // bag is an exact multiset: a cell of type C for every distinct key. Keys are held as bytes whose order is the order of the
 // values: 8 or 16 big-endian bytes with the sign flipped, text and bytes as they are.
@@ -18,7 +22,8 @@ const maxFreeCells = 1024
 // keys and grows with it, so whether a window is too large depends on the window alone, and a bag that contains one that is
 // too large is so too. The encoding of a bag that is too large is a mark without content: the online store never holds more
 // than max bytes of keys. A mark that was merged is counted, so that Unmerge of it takes it out again; rows that are retracted
-// one by one from what was merged as a mark leave the mark in place.
+// one by one from what was merged as a mark leave the mark in place. A bag that grows to many times max is flooded: it gives its
+// memory up, and stays too large until Reset.
 type bag[C any, P cell[C]] struct {
 	name    string
 	version byte
@@ -30,6 +35,8 @@ type bag[C any, P cell[C]] struct {
 	cells   map[string]P
 	size    int
 	marks   int64
+	flooded bool
+	sink    P // takes what is added to a flooded bag
 	free    []P
 	scratch []byte
 	sorted  []string
@@ -106,6 +113,13 @@ func (b *bag[C, P]) at(key []byte) P {
 	if c, ok := b.cells[string(key)]; ok {
 		return c
 	}
+	if b.size > floodFactor*b.max {
+		b.flood()
+	}
+	if b.flooded {
+		b.sink.reset()
+		return b.sink
+	}
 	if b.cells == nil {
 		b.cells = make(map[string]P)
 	}
@@ -118,6 +132,11 @@ func (b *bag[C, P]) at(key []byte) P {
 	b.cells[string(key)] = c
 	b.size += len(key) + b.cost
 	return c
+}
+
+func (b *bag[C, P]) flood() {
+	b.flooded, b.sink = true, b.make()
+	b.cells, b.free, b.sorted, b.size = nil, nil, nil, 0
 }
 
 // settle drops the cell of a key when its last row is gone.
@@ -138,6 +157,9 @@ func (b *bag[C, P]) release(c P) {
 
 func (b *bag[C, P]) mergeBag(o *bag[C, P]) {
 	b.marks += o.marks
+	if o.flooded && !b.flooded {
+		b.flood()
+	}
 	for k, c := range o.cells {
 		b.scratch = append(b.scratch[:0], k...)
 		b.at(b.scratch).merge(c)
@@ -163,14 +185,15 @@ func (b *bag[C, P]) Reset() {
 		b.release(c)
 	}
 	clear(b.cells)
-	b.size, b.marks = 0, 0
+	b.size, b.marks, b.flooded, b.sink = 0, 0, false, nil
 }
 
-func (b *bag[C, P]) tooLarge() bool { return b.marks > 0 || b.size > b.max }
+// TooLarge is that of Bounded.
+func (b *bag[C, P]) TooLarge() bool { return b.marks > 0 || b.flooded || b.size > b.max }
 
 // checkSize is the error of a value that is asked of a multiset that is too large.
 func (b *bag[C, P]) checkSize() error {
-	if !b.tooLarge() {
+	if !b.TooLarge() {
 		return nil
 	}
 	return fmt.Errorf("%w of %d bytes: %s", ErrStateTooLarge, b.max, b.name)
@@ -190,7 +213,7 @@ func (b *bag[C, P]) order() []string {
 // Append appends the encoding.
 func (b *bag[C, P]) Append(dst []byte) []byte {
 	switch {
-	case b.tooLarge():
+	case b.TooLarge():
 		return append(dst, b.version, 0)
 	case len(b.cells) == 0:
 		return dst

@@ -74,7 +74,7 @@
 // Options.MaxState. That grows with the set of keys and depends on nothing else, so a window's value is ErrStateTooLarge or is
 // not, whichever pieces it was put together from. The encoding of such a state is a mark without content. Unmerge takes a
 // merged mark out again; retracting single rows of what was merged as a mark does not: the state stays too large until it is
-// rebuilt from rows.
+// rebuilt from rows. So does a state that grew to sixteen times max_state: it gives its memory up (Bounded).
 //
 // The package does not know storage, plans or clocks, and does not execute SQL.
 package functions

@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -256,13 +257,13 @@ func TestBindErrors(t *testing.T) {
 
 // Whether a multiset is too large follows from the multiset: not from its parts, nor from what was there before.
 func TestMaxState(t *testing.T) {
-	for _, name := range []string{"count_distinct", "sum_map"} {
+	for _, name := range []string{"count_distinct", "sum_map", "median", "avg_map"} {
 		d, _ := Lookup(name)
 		types := []vector.Type{int64s}
-		if name == "sum_map" {
-			types = append(types, int64s)
+		cost := 8 + distinctCost
+		if strings.HasSuffix(name, "_map") {
+			types, cost = append(types, int64s), 8+bucketCost
 		}
-		cost := 8 + map[string]int{"count_distinct": distinctCost, "sum_map": bucketCost}[name]
 		a, err := d.Bind(types, nil, Options{MaxState: 10 * cost})
 		if err != nil {
 			t.Fatal(err)
@@ -304,6 +305,44 @@ func TestMaxState(t *testing.T) {
 		sum.Unmerge(over)
 		if got := sum.Append(nil); !bytes.Equal(got, before) {
 			t.Errorf("%s: without the mark again: %x, want %x", name, got, before)
+		}
+	}
+}
+
+// A state that grows far beyond max_state gives its memory up, and is as new after Reset.
+func TestFloodedState(t *testing.T) {
+	for name, types := range map[string][]vector.Type{"count_distinct": {int64s}, "median": {int64s}, "sum_map": {int64s, int64s}, "max_map": {int64s, int64s}} {
+		a, err := bind(name, types, nil, Options{MaxState: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		v := vector.New(int64s, 0)
+		for i := range 100_000 {
+			v.AppendInt(int64(i))
+		}
+		in := &Input{Args: []*vector.Vector{v, v}[:len(types)]}
+		s, o := a.New().(Bounded), a.New()
+		var before, after runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&before)
+		for row := range v.N {
+			s.Update(in, row)
+		}
+		runtime.GC()
+		runtime.ReadMemStats(&after)
+		if grown := int64(after.HeapAlloc) - int64(before.HeapAlloc); grown > 64*1000 {
+			t.Errorf("%s: %d bytes are held", name, grown)
+		}
+		o.Merge(s)
+		if err := o.MergeEncoded(s.Append(nil)); err != nil || !s.TooLarge() || !o.(Bounded).TooLarge() || value(t, a, o) != "54000" {
+			t.Errorf("%s: not too large: %v", name, err)
+		}
+		for _, x := range []State{s, o} {
+			x.Reset()
+			x.Update(in, 7)
+			if got := value(t, a, x); got == "54000" {
+				t.Errorf("%s: after Reset %s", name, got)
+			}
 		}
 	}
 }

@@ -41,19 +41,21 @@ type running interface {
 // newRunning is the cheapest running state of an aggregate.
 func newRunning(a functions.Aggregate, mode Mode) running {
 	if inv, ok := a.New().(functions.Inverter); ok && mode != ModeRecompute {
-		return &sliding{state: inv}
+		bounded, _ := inv.(functions.Bounded)
+		return &sliding{state: inv, bounded: bounded}
 	}
 	return &stacks{state: a.New(), sum: a.New(), back: a.New(), agg: a, recompute: mode == ModeRecompute}
 }
 
-// sliding adds rows that enter and takes away those that leave; where more leave than stay, it starts anew. Rows leave
-// before others enter, so that every state on the way is of a subset of a window.
+// sliding adds rows that enter and takes away those that leave; where more leave than stay, or the state exceeds max_state and may
+// have lost rows, it starts anew. Rows leave before others enter, so that every state on the way is of a subset of a window.
 type sliding struct {
-	state  functions.Inverter
-	in     *functions.Input
-	filter *vector.Vector
-	lo, hi []int
-	a, b   int // the state holds rows a ≤ r < b
+	state   functions.Inverter
+	bounded functions.Bounded // the state, where max_state bounds it
+	in      *functions.Input
+	filter  *vector.Vector
+	lo, hi  []int
+	a, b    int // the state holds rows a ≤ r < b
 }
 
 func (s *sliding) begin(in *functions.Input, filter *vector.Vector, lo, hi []int) {
@@ -65,7 +67,7 @@ func (s *sliding) begin(in *functions.Input, filter *vector.Vector, lo, hi []int
 func (s *sliding) at(i int) functions.State {
 	lo, hi := s.lo[i], s.hi[i]
 	switch {
-	case lo >= hi || lo >= s.b || lo-s.a > s.b-lo:
+	case lo >= hi || lo >= s.b || lo-s.a > s.b-lo || s.bounded != nil && lo > s.a && s.bounded.TooLarge():
 		if s.a < s.b {
 			s.state.Reset()
 		}

@@ -2,13 +2,11 @@ package tiles
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/tilehouse/tilehouse/functions"
-	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/event"
 )
 
@@ -161,12 +159,11 @@ func appendNode(dst []byte, n *node, start int64) []byte {
 type folder struct {
 	g      *Group
 	states []functions.State
-	none   [][]byte         // the encodings of empty states
-	out    []*vector.Vector // for tooLarge
+	none   [][]byte // the encodings of empty states
 }
 
 func newFolder(g *Group) *folder {
-	f := &folder{g: g, out: make([]*vector.Vector, len(g.Partials))}
+	f := &folder{g: g}
 	for i := range g.Partials {
 		st := g.Partials[i].Agg.New()
 		f.states = append(f.states, st)
@@ -237,11 +234,8 @@ func (f *folder) retract(p int, r *batchRows, from, to int) bool {
 
 // tooLarge reports whether state p exceeds max_state: its encoding was then a mark without content, from which no row can be taken.
 func (f *folder) tooLarge(p int) bool {
-	if f.out[p] == nil {
-		f.out[p] = vector.New(f.g.Partials[p].Agg.ResultType(), 1)
-	}
-	f.out[p].Reset()
-	return errors.Is(f.states[p].Finalize(f.out[p]), functions.ErrStateTooLarge)
+	b, ok := f.states[p].(functions.Bounded)
+	return ok && b.TooLarge()
 }
 
 // merge adds the encoded state b to state p.
