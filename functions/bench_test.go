@@ -19,6 +19,8 @@ func BenchmarkState(b *testing.B) {
 	}{
 		{"count", int64s, nil}, {"sum", int64s, nil}, {"sum", money, nil}, {"sum", double64, nil}, {"avg", double64, nil},
 		{"max", double64, nil}, {"last", int64s, nil}, {"last_k", int64s, []string{"10"}}, {"count_distinct", int64s, nil}, {"approx_count_distinct", int64s, nil},
+		{"stddev", double64, nil}, {"stddev", money, nil}, {"kurtosis", double64, nil}, {"median", int64s, nil}, {"approx_percentile", double64, []string{"0.95"}},
+		{"histogram", double64, []string{"{10,100,1000}"}}, {"top_k", double64, []string{"10"}}, {"first", int64s, nil},
 	} {
 		v := vector.New(c.t, rows)
 		in := &Input{Args: []*vector.Vector{v}}

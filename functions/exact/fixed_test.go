@@ -108,6 +108,18 @@ func TestRounding(t *testing.T) {
 			}
 		}
 	}
+	// Roots of squares of 54 bits are ties, and of their neighbours nearly so.
+	for range 5000 {
+		half := new(big.Int).SetUint64(r.Uint64()>>10 | 1<<53 | 1)
+		square := new(big.Int).Mul(half, half)
+		for _, d := range []int64{-1, 0, 1} {
+			num := new(big.Int).Add(square, big.NewInt(d))
+			got, _ := Root(num, big.NewInt(1), 0)
+			if want, _ := slowRoot(num, big.NewInt(1), 0); got != want {
+				t.Fatalf("√(%s²%+d) = %g, want %g", half, d, got, want)
+			}
+		}
+	}
 	for _, x := range []float64{0, 1, 4, 2.25, 1e-300, math.MaxFloat64, math.SmallestNonzeroFloat64} {
 		m := new(big.Rat).SetFloat64(x)
 		if got, _ := Root(m.Num(), m.Denom(), 0); got != math.Sqrt(x) {
