@@ -7,24 +7,12 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/pointintime"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
-
-func (p *asofPlan) took(j *pg_query.JoinExpr) bool { return slices.Contains(p.marks, proto.Message(j)) }
-
-func (p *asofPlan) tookWindow(sel *pg_query.SelectStmt) bool {
-	return slices.Contains(p.marks, proto.Message(sel))
-}
-
-func (p *asofPlan) tookRelation(rv *pg_query.RangeVar) bool {
-	return slices.Contains(p.marks, proto.Message(rv))
-}
 
 // describe sets the placeholders to empty relations with the right columns, so that DuckDB can tell names and types.
 func (p *asofPlan) describe(b *binder) error {
@@ -32,11 +20,10 @@ func (p *asofPlan) describe(b *binder) error {
 	if err != nil {
 		return err
 	}
-	p.expandStars(cols)
 	number := schema.Column{Name: rowNumberColumn, Type: vector.T(vector.Int64)}
-	b.refs[leftPlaceholder] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(slices.Clone(cols), number)))
+	b.refs[p.leftName()] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(slices.Clone(cols), number)))
 	for i := range p.joins {
-		b.refs[joinPlaceholder(i)] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(p.joins[i].columns(), number)))
+		b.refs[p.joinName(i)] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(p.joins[i].columns(), number)))
 		if err := p.checkTypes(b, &p.joins[i], cols); err != nil {
 			return err
 		}
@@ -51,13 +38,13 @@ func (p *asofPlan) leftColumns(b *binder) ([]schema.Column, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := b.s.conn.Prepare(b.ctx, sql)
+	params, columns, err := b.s.described(b.ctx, sql)
 	if err != nil {
-		return nil, asError(err)
+		return nil, err
 	}
-	defer st.Close()
+	b.noteParams(params)
 	var cols []schema.Column
-	for _, c := range st.Columns() {
+	for _, c := range columns {
 		cols = append(cols, schema.Column{Name: c.Name, Type: c.Type})
 	}
 	return cols, nil
@@ -164,31 +151,19 @@ func (p *asofPlan) execute(b *binder, args []*vector.Vector) error {
 	if err != nil {
 		return err
 	}
-	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("INSERT INTO temp.main.%s %s", table, sql), p.leftArgs(args)...); err != nil {
+	if _, err := s.exec(b.ctx, fmt.Sprintf("INSERT INTO temp.main.%s %s", table, sql), args); err != nil {
 		return err
 	}
 	left := fmt.Sprintf("(SELECT %s FROM temp.main.%s)", strings.Join(append(items, "rowid AS "+rowNumberColumn), ", "), table)
-	b.refs[leftPlaceholder] = left
+	b.refs[p.leftName()] = left
 	for i := range p.joins {
 		table, err := p.merge(b, &p.joins[i], left, args)
 		if err != nil {
 			return err
 		}
-		b.refs[joinPlaceholder(i)] = table
+		b.refs[p.joinName(i)] = table
 	}
 	return nil
-}
-
-// leftArgs are the arguments if the left side has parameters; DuckDB takes no more than a statement names.
-func (p *asofPlan) leftArgs(args []*vector.Vector) []*vector.Vector {
-	n := 0
-	parse.Walk(p.left, func(m proto.Message) bool {
-		if r, ok := m.(*pg_query.ParamRef); ok {
-			n = max(n, int(r.Number))
-		}
-		return true
-	})
-	return args[:min(n, len(args))]
 }
 
 // merge computes a join's values for every row of left, a relation with row numbers, and returns the relation that stands for the

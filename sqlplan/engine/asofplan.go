@@ -19,19 +19,29 @@ import (
 // rowNumberColumn numbers the rows of the left side, from 0; it joins the features' values to them.
 const rowNumberColumn = "__rn"
 
-// asofPlan is one SELECT whose FROM is a chain of ASOF joins to features:
+// asofPlan is a chain of ASOF joins to features in a FROM:
 //
 //	FROM left l ASOF JOIN f1 ON … ASOF JOIN f2 ON …
 //
 // Execution drains left into a temporary table with numbered rows, computes each join's values by the point-in-time merge
-// into a temporary table of (row number, values), and runs the statement with both in place of the chain.
+// into a temporary table of (row number, values), and the statement runs with both in place of the chain.
+//
+// A left side that is one relation is drained as it is. Any other (joins, WITH queries, parameters in a key) is drained as
+// one sub-SELECT of all its relations' columns, keys and times, and its relations are cut out of that again.
 type asofPlan struct {
-	sel       *pg_query.SelectStmt // the SELECT, its FROM already rewritten to join the placeholders
-	left      *pg_query.Node       // what stands left of the chain
+	number    int            // among the statement's chains
+	left      *pg_query.Node // what stands left of the chain
 	leftAlias string
+	parts     []asofPart      // the relations of a left side that is more than one
 	columns   []schema.Column // of the left side
-	marks     []proto.Message // joins, SELECTs and relations whose clauses the plan takes
 	joins     []asofFeatures
+}
+
+// asofPart is a relation of the left side: its columns, by their names in the sub-SELECT.
+type asofPart struct {
+	alias   string
+	columns []schema.Column
+	staged  []string
 }
 
 // asofFeatures is one join of the chain.
@@ -47,8 +57,10 @@ type asofFeatures struct {
 	outputs   []asofOutput
 	adHoc     *boundAggregates // a window that no feature declares; nil: outputs of features
 	read      *readPlan        // of the features' outputs that the statement names
-	bare      bool             // the statement names neither its keys nor its time, but in the join's own condition
-	quals     *pg_query.Node   // the join's condition; nil: USING
+	bare      bool             // the statement names neither its keys nor its time
+	tolerance int64            // microseconds; 0: none
+	shown     map[string]bool  // which keys, and the time, the statement names
+	using     []string         // columns of USING
 	position  int              // bytes, for errors
 }
 
@@ -60,94 +72,182 @@ type asofOutput struct {
 	window  pointintime.Window // of adHoc
 }
 
-// planAsof finds the SELECT with a chain of ASOF joins to features in st and rewrites it; nil where there is none.
-func (s *Session) planAsof(b *binder, st *parse.SQL) (*asofPlan, error) {
-	var plan *asofPlan
-	var err error
-	parse.Walk(st.Node, func(m proto.Message) bool {
-		sel, ok := m.(*pg_query.SelectStmt)
-		if !ok || err != nil {
-			return err == nil
-		}
-		for i, f := range sel.FromClause {
-			p, e := s.planChain(b, st, sel, f)
-			if e != nil {
-				err = e
-				return false
-			}
-			if p == nil {
-				continue
-			}
-			if plan != nil {
-				err = hint(fail(codeUnsupported, "a statement can hold one chain of ASOF joins to features"), "Join further features in the same FROM, or use a temporary table.")
-				return false
-			}
-			plan = p
-			sel.FromClause[i] = p.from()
-		}
-		return true
-	})
-	return plan, err
-}
-
-// planChain makes a plan of a FROM item that is a left-deep chain of ASOF joins to features; nil where it is none.
-func (s *Session) planChain(b *binder, st *parse.SQL, sel *pg_query.SelectStmt, from *pg_query.Node) (*asofPlan, error) {
-	p := &asofPlan{sel: sel, left: from}
-	for {
-		j := p.left.GetJoinExpr()
-		if j == nil {
-			break
-		}
-		mark := st.Clauses.AsofOf(j)
+// chain plans the chain of ASOF joins to features that ends with the join n; nil where n is none.
+func (p *fromPlanner) chain(at *selectState, n *pg_query.Node) (*pg_query.Node, error) {
+	plan := &asofPlan{left: n}
+	for j := n.GetJoinExpr(); j != nil; j = plan.left.GetJoinExpr() {
+		mark := p.st.Clauses.AsofOf(j)
 		if mark == nil {
 			break
 		}
-		f, err := s.asofRight(b, st, j.Rarg)
+		f, err := p.s.asofRight(p.b, p.st, at.scope, j.Rarg)
 		if err != nil {
 			return nil, err
 		}
 		if f == nil {
 			break
 		}
-		f.position, f.quals = mark.Position, j.Quals
-		if mark.HasTolerance {
-			return nil, at(hint(fail(codeUnsupported, "TOLERANCE is for ASOF joins of ordinary relations; a feature has its window"), "Leave it out."), st.Text, mark.Position)
-		}
-		if err := f.condition(st, j, mark); err != nil {
+		f.position = mark.Position
+		if err := f.condition(p.st, j, mark); err != nil {
 			return nil, err
 		}
-		p.joins = append(p.joins, *f)
-		p.marks = append(p.marks, j, j.Rarg.GetRangeVar(), j.Rarg.GetRangeSubselect().GetSubquery().GetSelectStmt())
-		p.left = j.Larg
+		if err := f.tolerate(p.st, mark); err != nil {
+			return nil, err
+		}
+		p.q.take(j, j.Rarg.GetRangeVar(), j.Rarg.GetRangeSubselect().GetSubquery().GetSelectStmt())
+		j.Quals = nil // what it names is no reading of f's columns
+		plan.joins = append(plan.joins, *f)
+		plan.left = j.Larg
 	}
-	if len(p.joins) == 0 {
+	if len(plan.joins) == 0 {
 		return nil, nil
 	}
-	slices.Reverse(p.joins)
-	switch {
-	case p.left.GetRangeVar() != nil:
-		rv := p.left.GetRangeVar()
-		if p.leftAlias = rv.Relname; rv.Alias != nil {
-			p.leftAlias = rv.Alias.Aliasname
-		}
-	case p.left.GetRangeSubselect().GetAlias() != nil:
-		p.leftAlias = p.left.GetRangeSubselect().Alias.Aliasname
-	case p.left.GetRangeFunction().GetAlias() != nil:
-		p.leftAlias = p.left.GetRangeFunction().Alias.Aliasname
-	default:
-		return nil, at(hint(fail(codeUnsupported, "the left side of ASOF JOIN must be one relation"), "Put it into a subquery with an alias: FROM (SELECT … FROM a JOIN b …) l ASOF JOIN …"), st.Text, p.joins[0].position)
-	}
-	for i := range p.joins {
-		if err := p.joins[i].choose(b, st, p); err != nil {
+	slices.Reverse(plan.joins)
+	for i := range plan.joins {
+		if err := plan.joins[i].choose(p.b, p.st, at.sel); err != nil {
 			return nil, err
 		}
 	}
-	return p, nil
+	var err error
+	if plan.left, err = p.item(at, plan.left); err != nil {
+		return nil, err
+	}
+	plan.number = len(p.q.steps)
+	from := []*pg_query.Node{plan.left}
+	if plan.single(at.scope) {
+		plan.leftAlias = leaves(plan.left)[0].alias
+		if err := plan.describe(p.b); err != nil {
+			return nil, err
+		}
+	}
+	merged, err := p.mergedIn(at, from, plan.left)
+	if err != nil {
+		return nil, err
+	}
+	var shown []shownColumn
+	if plan.leftAlias != "" {
+		for _, c := range plan.columns {
+			shown = append(shown, shownColumn{c.Name, columnRef(plan.leftAlias, c.Name, 0)})
+		}
+	} else if shown, err = p.shows(at, from, plan.left); err != nil {
+		return nil, err
+	}
+	at.merged = append(at.merged, merged...)
+	for i := range plan.joins {
+		for _, name := range plan.joins[i].using {
+			if k := slices.IndexFunc(shown, func(c shownColumn) bool { return c.name == name }); k >= 0 {
+				at.merged = append(at.merged, shown[k])
+			}
+		}
+	}
+	if plan.leftAlias == "" {
+		if err := p.wrapLeft(at, plan, shown); err != nil {
+			return nil, err
+		}
+		if err := plan.describe(p.b); err != nil {
+			return nil, err
+		}
+	}
+	for i := range plan.joins {
+		for _, o := range plan.joins[i].outputs {
+			shown = append(shown, shownColumn{o.name, columnRef(plan.joins[i].alias, o.name, 0)})
+		}
+	}
+	p.q.steps = append(p.q.steps, planStep{asof: plan})
+	out := plan.from()
+	p.shown[out] = shown
+	for i, l := range leaves(out) { // alias.* shows keys and outputs, without the time
+		if i -= max(1, len(plan.parts)); i >= 0 {
+			f := &plan.joins[i]
+			for _, c := range f.columns() {
+				if c.Name != eventTimeName {
+					p.shown[l.node] = append(p.shown[l.node], shownColumn{c.Name, columnRef(f.alias, c.Name, 0)})
+				}
+			}
+		}
+	}
+	at.replaced = true
+	return out, nil
+}
+
+// single reports whether the left side is one relation that can be drained as it is.
+func (p *asofPlan) single(sc scope) bool {
+	if p.left.GetJoinExpr() != nil || p.left.GetRangeTableSample() != nil || leaves(p.left)[0].alias == "" || sc.reads(p.left) {
+		return false
+	}
+	for i := range p.joins {
+		for _, e := range append([]*pg_query.Node{p.joins[i].time}, p.joins[i].keys...) {
+			if hasParam(e) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func hasParam(n *pg_query.Node) bool {
+	found := false
+	parse.Walk(n, func(m proto.Message) bool {
+		_, is := m.(*pg_query.ParamRef)
+		found = found || is
+		return !found
+	})
+	return found
+}
+
+// wrapLeft makes the left side one sub-SELECT: every column of its relations, and the keys and times of the joins.
+func (p *fromPlanner) wrapLeft(in *selectState, plan *asofPlan, shown []shownColumn) error {
+	plan.leftAlias = fmt.Sprintf("__left_%d", plan.number)
+	var targets []*pg_query.Node
+	add := func(name string, e *pg_query.Node) {
+		t := pg_query.MakeResTargetNodeWithVal(e, 0)
+		t.GetResTarget().Name = name
+		targets = append(targets, t)
+	}
+	from := []*pg_query.Node{plan.left}
+	for i, l := range leaves(plan.left) {
+		if strings.HasPrefix(l.alias, filterAlias) {
+			continue
+		}
+		if l.alias == "" {
+			return hint(fail("42601", "a sub-SELECT in FROM must have an alias"), "FROM (SELECT …) AS l")
+		}
+		cols, err := p.columnsOf(in.scope, from, l.alias)
+		if err != nil {
+			return err
+		}
+		part := asofPart{alias: l.alias, columns: cols}
+		for j, c := range cols {
+			part.staged = append(part.staged, fmt.Sprintf("c%d_%d", i, j))
+			add(part.staged[j], columnRef(l.alias, c.Name, 0))
+		}
+		plan.parts = append(plan.parts, part)
+	}
+	for i := range plan.joins {
+		f := &plan.joins[i]
+		if f.time == nil {
+			times := slices.DeleteFunc(slices.Clone(shown), func(c shownColumn) bool { return c.name != eventTimeName })
+			if len(times) != 1 {
+				return at(hint(fail(codeDefinition, "ASOF JOIN says no time, and the left side has %d columns %s", len(times), eventTimeName), "AND l.<time> > %s.ts", f.alias), p.st.Text, f.position)
+			}
+			f.time = times[0].expr
+		}
+		move := func(name string, e *pg_query.Node) *pg_query.Node {
+			add(name, e)
+			return columnRef(plan.leftAlias, name, max(0, nodeLocation(e)))
+		}
+		for k := range f.keys {
+			f.keys[k] = move(fmt.Sprintf("k%d_%d", i, k), f.keys[k])
+		}
+		f.time = move(fmt.Sprintf("t%d", i), f.time)
+	}
+	plan.left = subselect(in.scope.wrap(selectNode(targets, plan.left).GetSelectStmt()), plan.leftAlias)
+	return nil
 }
 
 // asofRight is the right side of an ASOF join if it is an entity, a feature or a SELECT with a window; nil otherwise.
-func (s *Session) asofRight(b *binder, st *parse.SQL, n *pg_query.Node) (*asofFeatures, error) {
-	if rv := n.GetRangeVar(); rv != nil && rv.Schemaname == "" {
+func (s *Session) asofRight(b *binder, st *parse.SQL, sc scope, n *pg_query.Node) (*asofFeatures, error) {
+	if rv := n.GetRangeVar(); rv != nil && rv.Schemaname == "" && !sc.has(rv) {
 		ref := refOf(b.cat, rv.Relname)
 		if ref == nil {
 			return nil, nil
@@ -215,6 +315,7 @@ func (f *asofFeatures) condition(st *parse.SQL, j *pg_query.JoinExpr, mark *pars
 		f.inclusive = true
 		for _, u := range j.UsingClause {
 			name := u.GetString_().GetSval()
+			f.using = append(f.using, name)
 			col := pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(name)}, 0)
 			if k := slices.Index(f.keyNames, name); k >= 0 {
 				f.keys[k] = col
@@ -267,6 +368,50 @@ func (f *asofFeatures) condition(st *parse.SQL, j *pg_query.JoinExpr, mark *pars
 	return nil
 }
 
+// tolerate applies TOLERANCE: a latest value must hold since no longer than that before the cut. It is then the latest one of a
+// window of that length instead of all time.
+func (f *asofFeatures) tolerate(st *parse.SQL, mark *parse.AsofJoin) error {
+	if !mark.HasTolerance {
+		return nil
+	}
+	f.tolerance = mark.Tolerance
+	if f.inclusive { // a window leaves out its lower end then, and the tolerance takes it in
+		f.tolerance++
+	}
+	if f.tolerance <= 0 {
+		return noTolerance(st, mark)
+	}
+	return nil
+}
+
+// shorten makes the reads of latest values as short as the tolerance, and refuses it for aggregates that the statement names.
+func (f *asofFeatures) shorten(st *parse.SQL) error {
+	if f.tolerance == 0 {
+		return nil
+	}
+	refuse := func(i int) error {
+		return at(hint(fail(codeUnsupported, "TOLERANCE is for latest values and ordinary relations; %s.%s has its window", f.alias, f.outputs[i].name),
+			"Leave it out, or write a window of that length: ASOF JOIN (SELECT … WINDOW 1 DAY) x."), st.Text, f.position)
+	}
+	if f.adHoc != nil || f.view != nil {
+		if len(f.outputs) > 0 {
+			return refuse(0)
+		}
+		return nil
+	}
+	for i := range f.read.groups {
+		g := &f.read.groups[i]
+		for j, o := range g.outputs {
+			if g.group.Partials[o.partial].Function != latestFunction {
+				return refuse(o.at)
+			}
+			w := &g.outputs[j].window
+			w.Lifetime, w.Length = false, f.tolerance
+		}
+	}
+	return nil
+}
+
 // own is the name of a column of f that n is.
 func (f *asofFeatures) own(n *pg_query.Node) (string, bool) {
 	ref := n.GetColumnRef()
@@ -283,60 +428,53 @@ func (f *asofFeatures) badTerm(st *parse.SQL, n *pg_query.Node) error {
 		"ON %s.%s = l.%s AND l.ts > %s.ts", f.alias, f.keyNames[0], f.keyNames[0], f.alias), st.Text, nodeLocation(n))
 }
 
-// choose keeps the outputs that the statement names, and checks that all of them exist.
-func (f *asofFeatures) choose(b *binder, st *parse.SQL, p *asofPlan) error {
+// choose keeps the outputs that the SELECT names, and checks that all of them exist.
+func (f *asofFeatures) choose(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) error {
 	named := map[string]bool{}
+	f.shown = map[string]bool{}
 	all := false
 	var err error
-	own := map[*pg_query.ColumnRef]bool{} // in the condition, which the plan takes: its keys and its time are read from the left side
-	if f.quals != nil {
-		parse.Walk(f.quals, func(m proto.Message) bool {
-			if ref, ok := m.(*pg_query.ColumnRef); ok {
-				own[ref] = true
-			}
-			return true
-		})
-	}
-	parse.Walk(st.Node, func(m proto.Message) bool {
-		ref, ok := m.(*pg_query.ColumnRef)
-		if !ok || err != nil {
-			return true
-		}
+	references(sel, f.alias, func(ref *pg_query.ColumnRef) {
 		switch fields := ref.Fields; {
+		case err != nil:
 		case len(fields) == 2 && fields[0].GetString_().GetSval() == f.alias:
 			if fields[1].GetAStar() != nil {
 				all = true
-				return true
+				for _, k := range f.keyNames {
+					f.shown[k] = true
+				}
+				return
 			}
 			name := fields[1].GetString_().GetSval()
-			named[name] = named[name] || !own[ref]
+			named[name], f.shown[name] = true, true
 			if name != eventTimeName && !slices.Contains(f.keyNames, name) && !slices.ContainsFunc(f.outputs, func(o asofOutput) bool { return o.name == name }) {
 				err = at(hint(fail(codeUndefinedColumn, "column %s.%s does not exist", f.alias, name), "Columns of %s: %s.", f.alias, strings.Join(f.columnNames(), ", ")), st.Text, int(ref.Location))
 			}
 		case len(fields) == 1 && fields[0].GetAStar() != nil:
 			all = true
 		case len(fields) == 1:
-			name := fields[0].GetString_().GetSval()
-			named[name] = named[name] || !own[ref]
+			named[fields[0].GetString_().GetSval()] = true
 		}
-		return true
 	})
 	if err != nil {
 		return err
 	}
-	f.bare = f.view == nil && !all && !named[f.alias] && !named[eventTimeName] && !slices.ContainsFunc(f.keyNames, func(k string) bool { return named[k] })
+	f.bare = f.view == nil && len(f.shown) == 0
 	if !all {
 		f.outputs = slices.DeleteFunc(f.outputs, func(o asofOutput) bool { return !named[o.name] })
 	}
-	if f.adHoc == nil {
-		var want []wantedOutput
-		for _, o := range f.outputs {
-			want = append(want, *o.want)
-		}
-		f.read = newReadPlan(b.cat, want)
-		return f.read.check(b.cat)
+	if f.adHoc != nil {
+		return f.shorten(st)
 	}
-	return nil
+	var want []wantedOutput
+	for _, o := range f.outputs {
+		want = append(want, *o.want)
+	}
+	f.read = newReadPlan(b.cat, want)
+	if err := f.read.check(b.cat); err != nil {
+		return err
+	}
+	return f.shorten(st)
 }
 
 // computed are what the merge computes: the outputs, or the base values that a view's outputs are derived from.
@@ -376,68 +514,48 @@ func (f *asofFeatures) columns() []schema.Column {
 
 // from is the FROM item that stands for the chain: the placeholders joined by row number.
 func (p *asofPlan) from() *pg_query.Node {
-	n := placeholder(leftPlaceholder, p.leftAlias)
-	for i := range p.joins {
-		f := &p.joins[i]
-		column := func(alias string) *pg_query.Node {
-			return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(alias), pg_query.MakeStrNode(rowNumberColumn)}, 0)
+	parts := p.parts
+	if parts == nil {
+		parts = []asofPart{{alias: p.leftAlias, columns: p.columns}}
+	}
+	var n *pg_query.Node
+	first := ""
+	join := func(alias, table string, columns []schema.Column, names []string) {
+		targets := []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(columnRef(table, rowNumberColumn, 0), 0)}
+		for i, c := range columns {
+			t := pg_query.MakeResTargetNodeWithVal(columnRef(table, c.Name, 0), 0)
+			if names != nil {
+				t = pg_query.MakeResTargetNodeWithVal(columnRef(table, names[i], 0), 0)
+				t.GetResTarget().Name = c.Name
+			}
+			targets = append(targets, t)
+		}
+		item := subselect(selectNode(targets, placeholder(table, table)), alias)
+		if n == nil {
+			n, first = item, alias
+			return
 		}
 		n = &pg_query.Node{Node: &pg_query.Node_JoinExpr{JoinExpr: &pg_query.JoinExpr{
-			Jointype: pg_query.JoinType_JOIN_INNER, Larg: n, Rarg: placeholder(joinPlaceholder(i), f.alias),
-			Quals: pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_OP, []*pg_query.Node{pg_query.MakeStrNode("=")}, column(p.leftAlias), column(f.alias), 0),
+			Jointype: pg_query.JoinType_JOIN_INNER, Larg: n, Rarg: item,
+			Quals: pg_query.MakeAExprNode(pg_query.A_Expr_Kind_AEXPR_OP, []*pg_query.Node{pg_query.MakeStrNode("=")},
+				columnRef(first, rowNumberColumn, 0), columnRef(alias, rowNumberColumn, 0), 0),
 		}}}
+	}
+	for _, part := range parts {
+		join(part.alias, p.leftName(), part.columns, part.staged)
+	}
+	for i := range p.joins {
+		f := &p.joins[i]
+		cols := slices.DeleteFunc(f.columns(), func(c schema.Column) bool {
+			key := c.Name == eventTimeName || slices.Contains(f.keyNames, c.Name)
+			return key && !f.shown[c.Name]
+		})
+		join(f.alias, p.joinName(i), cols, nil)
 	}
 	return n
 }
 
-// leftPlaceholder stands for the left side, joinPlaceholder for join i of the chain.
-const leftPlaceholder = "__asof_left"
+// leftName stands for the left side, joinName for join i of the chain.
+func (p *asofPlan) leftName() string { return fmt.Sprintf("__asof_%d_left", p.number) }
 
-func joinPlaceholder(i int) string { return fmt.Sprintf("__asof_%d", i) }
-
-func placeholder(name, alias string) *pg_query.Node {
-	return &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: &pg_query.RangeVar{Relname: name, Inh: true, Relpersistence: "p", Alias: &pg_query.Alias{Aliasname: alias}}}}
-}
-
-// expandStars replaces l.*, f.* and * of the plan's own SELECT by names, so that the row numbers do not show.
-func (p *asofPlan) expandStars(left []schema.Column) {
-	cols := func(alias string, cs []schema.Column, skip ...string) []*pg_query.Node {
-		var out []*pg_query.Node
-		for _, c := range cs {
-			if slices.Contains(skip, c.Name) {
-				continue
-			}
-			ref := pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(alias), pg_query.MakeStrNode(c.Name)}, 0)
-			out = append(out, pg_query.MakeResTargetNodeWithVal(ref, 0))
-		}
-		return out
-	}
-	var list []*pg_query.Node
-	for _, t := range p.sel.TargetList {
-		f := t.GetResTarget().GetVal().GetColumnRef().GetFields()
-		switch {
-		case len(f) == 0 || f[len(f)-1].GetAStar() == nil || len(f) > 2:
-			list = append(list, t)
-		case len(f) == 1:
-			list = append(list, cols(p.leftAlias, left)...)
-			for i := range p.joins {
-				list = append(list, cols(p.joins[i].alias, p.joins[i].outputColumns())...)
-			}
-		case f[0].GetString_().GetSval() == p.leftAlias:
-			list = append(list, cols(p.leftAlias, left)...)
-		default:
-			i := slices.IndexFunc(p.joins, func(j asofFeatures) bool { return j.alias == f[0].GetString_().GetSval() })
-			if i < 0 {
-				list = append(list, t)
-				continue
-			}
-			list = append(list, cols(p.joins[i].alias, p.joins[i].columns(), eventTimeName)...)
-		}
-	}
-	p.sel.TargetList = list
-}
-
-// outputColumns are the columns that a bare * shows of f: the keys and the time are the left side's already.
-func (f *asofFeatures) outputColumns() []schema.Column {
-	return f.columns()[len(f.keyNames)+1:]
-}
+func (p *asofPlan) joinName(i int) string { return fmt.Sprintf("__asof_%d_%d", p.number, i) }

@@ -29,6 +29,20 @@ type binder struct {
 	used []*schema.Relation // relations of ours that the statement reads
 	// params are types that $1, $2, … are cast to, where DuckDB cannot tell them; nil: none.
 	params []vector.Type
+	// known are types of $1, $2, … that a part of the statement told which DuckDB does not see in the whole; Invalid: not told.
+	known []vector.Type
+}
+
+// noteParams keeps the types of the parameters that a part of the statement names.
+func (b *binder) noteParams(types []vector.Type) {
+	for i, t := range types {
+		for i >= len(b.known) {
+			b.known = append(b.known, vector.Type{})
+		}
+		if b.known[i].Kind == vector.Invalid {
+			b.known[i] = t
+		}
+	}
 }
 
 // duckSQL is the statement's SQL for DuckDB.

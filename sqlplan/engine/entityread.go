@@ -32,40 +32,18 @@ type entityRead struct {
 	read  *readPlan
 }
 
-// planEntities replaces the entities in FROM by placeholders.
-func (s *Session) planEntities(b *binder, st *parse.SQL) ([]*entityRead, error) {
-	var out []*entityRead
-	var err error
-	var item func(sel *pg_query.SelectStmt, n *pg_query.Node) *pg_query.Node
-	item = func(sel *pg_query.SelectStmt, n *pg_query.Node) *pg_query.Node {
-		if j := n.GetJoinExpr(); j != nil && st.Clauses.AsofOf(j) == nil {
-			j.Larg, j.Rarg = item(sel, j.Larg), item(sel, j.Rarg)
-			return n
-		}
-		if err != nil {
-			return n
-		}
-		ref, e := s.entityIn(b.cat, st, n)
-		if ref == nil || e != nil {
-			err = e
-			return n
-		}
-		r := &entityRead{entityRef: ref, name: fmt.Sprintf("__entity_%d", len(out))}
-		if err = r.bind(b, st, sel); err != nil {
-			return n
-		}
-		out = append(out, r)
-		return placeholder(r.name, r.alias)
+// entity plans an entity that stands in FROM.
+func (p *fromPlanner) entity(in *selectState, ref *entityRef) (*pg_query.Node, error) {
+	r := &entityRead{entityRef: ref, name: fmt.Sprintf("__entity_%d", len(p.q.steps))}
+	if err := r.bind(p.b, p.st, in.sel); err != nil {
+		return nil, err
 	}
-	parse.Walk(st.Node, func(m proto.Message) bool {
-		if sel, ok := m.(*pg_query.SelectStmt); ok && err == nil {
-			for i, f := range sel.FromClause {
-				sel.FromClause[i] = item(sel, f)
-			}
-		}
-		return err == nil
-	})
-	return out, err
+	p.q.steps = append(p.q.steps, planStep{entity: r})
+	if r.asOf != nil {
+		p.q.times = append(p.q.times, r.asOf)
+	}
+	r.describe(p.b)
+	return placeholder(r.name, r.alias), nil
 }
 
 // bind finds the keys that sel binds and the outputs that the statement names.
@@ -102,7 +80,7 @@ func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) er
 			sel.WhereClause = &pg_query.Node{Node: &pg_query.Node_BoolExpr{BoolExpr: &pg_query.BoolExpr{Boolop: pg_query.BoolExprType_AND_EXPR, Args: rest}}}
 		}
 	}
-	named, all := r.named(st)
+	named, all := r.named(sel)
 	for _, o := range r.outputs(b.cat) {
 		label := o.output.Window.Following
 		if label && named[o.output.Name] {
@@ -112,7 +90,7 @@ func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) er
 			r.outs = append(r.outs, o)
 		}
 	}
-	qualified := r.qualified(st)
+	qualified := r.qualified(sel)
 	for _, name := range slices.Sorted(maps.Keys(qualified)) {
 		if _, ok := r.outs.find(name); !ok && !slices.Contains(r.keys, name) {
 			return at(noEntityColumn(r.entity, r.outputs(b.cat), name), st.Text, qualified[name])
@@ -166,34 +144,28 @@ func (r *entityRead) joined(st *parse.SQL) int {
 	return place
 }
 
-// named are the names of columns in the statement that may be the entity's; all: a * takes every one.
-func (r *entityRead) named(st *parse.SQL) (names map[string]bool, all bool) {
+// named are the names of columns in the SELECT that may be the entity's; all: a * takes every one.
+func (r *entityRead) named(sel *pg_query.SelectStmt) (names map[string]bool, all bool) {
 	names = map[string]bool{}
-	parse.Walk(st.Node, func(m proto.Message) bool {
-		ref, ok := m.(*pg_query.ColumnRef)
-		if !ok {
-			return true
-		}
+	references(sel, r.alias, func(ref *pg_query.ColumnRef) {
 		if name, star, ok := columnOf(ref, r.alias); ok && star {
 			all = true
 		} else if ok {
 			names[name] = true
 		}
-		return true
 	})
 	return names, all
 }
 
-// qualified are the columns that the statement names with the entity's alias, and where.
-func (r *entityRead) qualified(st *parse.SQL) map[string]int {
+// qualified are the columns that the SELECT names with the entity's alias, and where.
+func (r *entityRead) qualified(sel *pg_query.SelectStmt) map[string]int {
 	out := map[string]int{}
-	parse.Walk(st.Node, func(m proto.Message) bool {
-		if ref, ok := m.(*pg_query.ColumnRef); ok && len(ref.Fields) == 2 {
+	references(sel, r.alias, func(ref *pg_query.ColumnRef) {
+		if len(ref.Fields) == 2 {
 			if name, star, ok := columnOf(ref, r.alias); ok && !star {
 				out[name] = int(ref.Location)
 			}
 		}
-		return true
 	})
 	return out
 }
@@ -210,7 +182,7 @@ func (r *entityRead) columns() []schema.Column {
 	return out
 }
 
-// mention keeps the parameters that say keys and times in DuckDB's statement, where they would be missing: it numbers them.
+// mention names the parameters that say keys and times, so that DuckDB tells their types.
 func (r *entityRead) mention() string {
 	text := ""
 	for i, k := range r.terms {
@@ -294,7 +266,7 @@ func (r *entityRead) execute(b *binder, st *parse.SQL, args []*vector.Vector) er
 	if err := app.Close(); err != nil {
 		return err
 	}
-	b.refs[r.name] = fmt.Sprintf("(SELECT * FROM temp.main.%s WHERE true%s)", table, r.mention())
+	b.refs[r.name] = "temp.main." + table
 	return nil
 }
 
@@ -378,58 +350,57 @@ func (r *entityRead) castArgs(b *binder, args []*vector.Vector) ([]*vector.Vecto
 
 // queryPlan is what this engine answers itself inside a statement that DuckDB finishes.
 type queryPlan struct {
-	asof     *asofPlan
-	skews    []*skewRead
-	entities []*entityRead
+	steps    []planStep      // in the order in which they run
+	marks    []proto.Message // joins, SELECTs, relations and samples whose clauses the plan takes
+	times    []*pg_query.Node
+	ordinary []*ordinaryJoin // ASOF joins that DuckDB runs
 }
 
-// planQuery takes the ASOF joins and entities out of st's tree, puts placeholders in their place and describes them to b.
-// Clauses that no plan took are refused: silence would be a wrong answer.
+// planStep is one replacement in FROM: one of its fields is set.
+type planStep struct {
+	asof   *asofPlan
+	entity *entityRead
+	skew   *skewRead
+}
+
+// take notes that the plan answers the clauses of nodes.
+func (q *queryPlan) take(nodes ...proto.Message) { q.marks = append(q.marks, nodes...) }
+
+func (q *queryPlan) took(n proto.Message) bool { return slices.Contains(q.marks, n) }
+
+// planQuery takes ASOF joins, entities and samples out of st's tree, puts what stands for them in their place and describes it
+// to b. Clauses that no plan took are refused: silence would be a wrong answer.
 func (s *Session) planQuery(b *binder, st *parse.SQL) (*queryPlan, error) {
-	p := &queryPlan{}
-	var err error
-	if p.asof, err = s.planAsof(b, st); err != nil {
+	p := &fromPlanner{s: s, b: b, st: st, q: &queryPlan{}, shown: map[*pg_query.Node][]shownColumn{}}
+	skews, err := s.planSkews(b, st)
+	if err != nil {
 		return nil, err
 	}
-	if p.entities, err = s.planEntities(b, st); err != nil {
-		return nil, err
-	}
-	if p.skews, err = s.planSkews(b, st); err != nil {
-		return nil, err
-	}
-	for _, r := range p.skews {
+	for _, r := range skews {
 		r.describe(b)
+		p.q.steps = append(p.q.steps, planStep{skew: r})
 	}
-	for _, r := range p.entities {
-		r.describe(b)
+	if err := p.walk(st.Node, nil); err != nil {
+		return nil, err
 	}
-	if p.asof != nil {
-		if err := p.asof.describe(b); err != nil {
-			return nil, err
-		}
-	}
-	return p, s.refuseLeftOver(b, st, p)
+	return p.q, s.refuseLeftOver(b, st, p.q)
 }
 
 // execute makes the temporary tables that stand for the placeholders.
-func (p *queryPlan) execute(b *binder, st *parse.SQL, args []*vector.Vector) error {
-	for _, r := range p.skews {
-		if err := r.execute(b); err != nil {
+func (q *queryPlan) execute(b *binder, st *parse.SQL, args []*vector.Vector) error {
+	for _, step := range q.steps {
+		var err error
+		switch {
+		case step.asof != nil:
+			err = step.asof.execute(b, args)
+		case step.entity != nil:
+			err = step.entity.execute(b, st, args)
+		case step.skew != nil:
+			err = step.skew.execute(b)
+		}
+		if err != nil {
 			return err
 		}
 	}
-	for _, r := range p.entities {
-		if err := r.execute(b, st, args); err != nil {
-			return err
-		}
-	}
-	if p.asof == nil {
-		return nil
-	}
-	return p.asof.execute(b, args)
-}
-
-// tookTime reports whether the plan reads the relation that FOR SYSTEM_TIME stands at.
-func (p *queryPlan) tookTime(t *pg_query.Node) bool {
-	return slices.ContainsFunc(p.entities, func(r *entityRead) bool { return r.asOf != nil && r.asOf == t })
+	return nil
 }

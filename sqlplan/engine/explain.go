@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -84,19 +85,39 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 		return nil, err
 	}
 	var lines []string
-	for _, r := range whole.entities {
-		which := "by key"
-		if r.terms == nil {
-			which = "every key with an event"
+	for _, step := range whole.steps {
+		switch {
+		case step.entity != nil:
+			r := step.entity
+			which := "by key"
+			if r.terms == nil {
+				which = "every key with an event"
+			}
+			lines = append(lines, fmt.Sprintf("Lookup of %s as %s, %s (%s), strict, at one instant", r.what(), r.alias, which, strings.Join(r.keys, ", ")))
+			lines = append(lines, s.readLines(cat, r.read)...)
+		case step.asof != nil:
+			more, err := s.asofLines(b, step.asof)
+			if err != nil {
+				return nil, err
+			}
+			lines = append(lines, more...)
 		}
-		lines = append(lines, fmt.Sprintf("Lookup of %s as %s, %s (%s), strict, at one instant", r.what(), r.alias, which, strings.Join(r.keys, ", ")))
-		lines = append(lines, s.readLines(cat, r.read)...)
 	}
-	plan := whole.asof
-	if plan == nil {
-		return append(lines, "DuckDB runs the statement"), nil
+	for _, o := range whole.ordinary {
+		lines = append(lines, o.line())
 	}
-	lines = append(lines, fmt.Sprintf("Point-in-time join: left side %s, drained once and merged by (key, time)", plan.leftAlias))
+	if whole.hasAsof() {
+		return append(lines, "DuckDB runs the statement over the values"), nil
+	}
+	return append(lines, "DuckDB runs the statement"), nil
+}
+
+func (q *queryPlan) hasAsof() bool {
+	return slices.ContainsFunc(q.steps, func(s planStep) bool { return s.asof != nil })
+}
+
+func (s *Session) asofLines(b *binder, plan *asofPlan) ([]string, error) {
+	lines := []string{fmt.Sprintf("Point-in-time join: left side %s, drained once and merged by (key, time)", plan.leftText())}
 	for i := range plan.joins {
 		f := &plan.joins[i]
 		mode := "strict: events before the cut"
@@ -112,9 +133,9 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 			g := m.Group
 			if g == nil {
 				g = m.Adhoc
-				lines = append(lines, fmt.Sprintf("       rows of %s, scanned and sorted for this statement: no feature declares these partials", cat.Relations[m.Relation].Name))
+				lines = append(lines, fmt.Sprintf("       rows of %s, scanned and sorted for this statement: no feature declares these partials", b.cat.Relations[m.Relation].Name))
 			} else {
-				lines = append(lines, fmt.Sprintf("       group %d over %s: %s", g.ID, cat.Relations[m.Relation].Name, s.storeText(g)))
+				lines = append(lines, fmt.Sprintf("       group %d over %s: %s", g.ID, b.cat.Relations[m.Relation].Name, s.storeText(g)))
 			}
 			for k, o := range m.Outputs {
 				p := g.Partials[m.Specs[k].Partial]
@@ -125,7 +146,19 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 			lines = append(lines, f.read.view.lines("       ")...)
 		}
 	}
-	return append(lines, "DuckDB runs the statement over the values"), nil
+	return lines, nil
+}
+
+// leftText names the left side by its relations.
+func (p *asofPlan) leftText() string {
+	if p.parts == nil {
+		return p.leftAlias
+	}
+	names := make([]string, len(p.parts))
+	for i, part := range p.parts {
+		names[i] = part.alias
+	}
+	return strings.Join(names, ", ")
 }
 
 func (s *Session) readLines(cat *schema.Catalog, p *readPlan) []string {

@@ -133,7 +133,7 @@ func (s *Session) modify(ctx context.Context, cat *schema.Catalog, st *parse.SQL
 	if err != nil {
 		return 0, err
 	}
-	rows, err := s.conn.Query(ctx, sql, args...)
+	rows, err := s.query(ctx, sql, args)
 	if err != nil {
 		return 0, err
 	}

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -44,31 +45,25 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 }
 
 // refuseLeftOver refuses clauses that no plan took: silence would be a wrong answer.
-func (s *Session) refuseLeftOver(b *binder, st *parse.SQL, p *queryPlan) error {
-	plan := p.asof
+func (s *Session) refuseLeftOver(b *binder, st *parse.SQL, q *queryPlan) error {
 	for _, a := range st.Clauses.Asof {
-		if plan == nil || !plan.took(a.Join) {
-			for _, side := range []*pg_query.Node{a.Join.Larg, a.Join.Rarg} {
-				if rv := side.GetRangeVar(); rv != nil && rv.Schemaname == "" && b.cat.Lookup(rv.Relname) == nil && !s.tableExists(b.ctx, rv.Relname) {
-					return at(fail(codeUndefinedTable, "relation %q does not exist", rv.Relname), st.Text, int(rv.Location))
-				}
-			}
-			return at(hint(fail(codeUnsupported, "ASOF JOIN over ordinary relations is not supported yet"), "The right side must be an entity, or a SELECT with WINDOW."), st.Text, a.Position)
+		if !q.took(a.Join) {
+			return at(fail(codeUnsupported, "ASOF JOIN cannot stand here"), st.Text, a.Position)
 		}
 	}
 	for _, w := range st.Clauses.Windows {
-		if plan == nil || !plan.tookWindow(w.Select) {
+		if !q.took(w.Select) {
 			return at(hint(fail(codeUnsupported, "a SELECT with WINDOW stands on the right side of ASOF JOIN"), "FROM labels l ASOF JOIN (SELECT … WINDOW 51 HOURS) x ON … AND l.ts > x.ts"), st.Text, w.Position)
 		}
 	}
 	for _, t := range st.Clauses.SystemTime {
-		if !p.tookTime(t.Expr) && (plan == nil || !plan.tookRelation(t.Relation)) {
+		if !slices.Contains(q.times, t.Expr) && !q.took(t.Relation) {
 			return at(fail(codeUnsupported, "FOR SYSTEM_TIME AS OF is for entities"), st.Text, t.Position)
 		}
 	}
 	for _, t := range st.Clauses.Samples {
-		if t.Method == "stratified" {
-			return at(fail(codeUnsupported, "TABLESAMPLE stratified is not supported yet"), st.Text, t.Position)
+		if t.Method == stratified && !q.took(t.Node) {
+			return at(fail(codeUnsupported, "TABLESAMPLE stratified cannot stand here"), st.Text, t.Position)
 		}
 	}
 	return nil
@@ -82,6 +77,14 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 		return nil, nil, err
 	}
 	params, columns, err := s.describe(ctx, b.sql, sql, given)
+	for i, t := range b.known {
+		for i >= len(params) {
+			params = append(params, vector.Type{})
+		}
+		if params[i].Kind == vector.Invalid {
+			params[i] = t
+		}
+	}
 	if err != nil || len(columns) != 1 || columns[0].Type.Kind != vector.Invalid || len(params) == 0 {
 		return params, columns, err
 	}
@@ -109,19 +112,17 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 
 // describe asks DuckDB for parameters and columns of a statement.
 func (s *Session) describe(ctx context.Context, text, sql string, given []vector.Type) ([]vector.Type, []session.Column, error) {
-	d, err := s.conn.Prepare(ctx, sql)
+	params, described, err := s.described(ctx, sql)
 	if err != nil {
-		return nil, nil, asError(err)
+		return nil, nil, err
 	}
-	defer d.Close()
-	params := d.Params()
 	for i := range params {
 		if i < len(given) && given[i].Kind != vector.Invalid {
 			params[i] = given[i]
 		}
 	}
 	var columns []session.Column
-	for _, c := range d.Columns() {
+	for _, c := range described {
 		columns = append(columns, session.Column{Name: c.Name, Type: c.Type})
 	}
 	if columns == nil {
@@ -146,7 +147,7 @@ func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.S
 		if err != nil {
 			return nil, err
 		}
-		return s.conn.Query(ctx, sql, args...)
+		return s.query(ctx, sql, args)
 	}()
 	if err != nil {
 		done()
@@ -226,7 +227,7 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 			s.tx.ordinary = true
 		}
 		if returning {
-			rows, err := s.conn.Query(ctx, sql, args...)
+			rows, err := s.query(ctx, sql, args)
 			if err != nil {
 				return nil, err
 			}
@@ -237,7 +238,7 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 			n, err := s.createTableAs(ctx, sql, args)
 			return noRows{fmt.Sprintf("%s %d", tag, n)}, err
 		}
-		n, err := s.conn.Exec(ctx, sql, args...)
+		n, err := s.exec(ctx, sql, args)
 		if err != nil {
 			return nil, err
 		}
@@ -251,7 +252,7 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 
 // createTableAs runs CREATE TABLE … AS. DuckDB gives the number of rows as a result, not as rows changed.
 func (s *Session) createTableAs(ctx context.Context, sql string, args []*vector.Vector) (n int64, err error) {
-	rows, err := s.conn.Query(ctx, sql, args...)
+	rows, err := s.query(ctx, sql, args)
 	if err != nil {
 		return 0, err
 	}

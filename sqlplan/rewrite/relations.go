@@ -102,6 +102,37 @@ func (c *context) relation(rv *pg_query.RangeVar, ctes []string) error {
 	return nil
 }
 
+// asofPrefix begins the alias of the right side of an ASOF join; the user cannot have written it, as with placeholder.
+var asofPrefix = "__tilehouse_asof_" + strings.Repeat("_", 60)
+
+// AsofAlias is the alias to give to the right side of a join in an AST, a sub-SELECT, so that the text says ASOF before that
+// join and name for the alias: PostgreSQL's AST has no room for the word.
+func AsofAlias(name string) string { return asofPrefix + name }
+
+// NameOfAlias is the name that an alias stands for, whether AsofAlias made it or not.
+func NameOfAlias(alias string) string { return strings.TrimPrefix(alias, asofPrefix) }
+
+// joinOf is the offset of the words LEFT JOIN or JOIN before the sub-SELECT whose alias is token i, or -1.
+func joinOf(toks []*pg_query.ScanToken, i int) int {
+	i--
+	for depth := 0; i >= 0; i-- {
+		if toks[i].Token == pg_query.Token_ASCII_41 {
+			depth++
+		} else if toks[i].Token == pg_query.Token_ASCII_40 {
+			if depth--; depth == 0 {
+				break
+			}
+		}
+	}
+	if i--; i < 0 || toks[i].Token != pg_query.Token_JOIN {
+		return -1
+	}
+	if i > 0 && toks[i-1].Token == pg_query.Token_LEFT {
+		i--
+	}
+	return int(toks[i].Start)
+}
+
 // reservedRule quotes names that DuckDB reserves and PostgreSQL does not.
 const reservedRule = "reserved_words"
 
@@ -113,20 +144,27 @@ var reserved = map[string]bool{
 
 // finish puts the replacements into the text, and quotes around reserved names. It works on tokens, so that it changes no literal.
 func (c *context) finish(sql string) (string, error) {
-	if len(c.replaced) == 0 && !anyReserved(sql) {
+	if len(c.replaced) == 0 && !anyReserved(sql) && !strings.Contains(sql, asofPrefix) {
 		return sql, nil
 	}
 	r, err := pg_query.Scan(sql)
 	if err != nil {
 		return "", &parse.Error{Code: "XX000", Message: "rewriting failed: " + err.Error()}
 	}
-	var b strings.Builder
-	done := 0
+	type change struct {
+		from, to int
+		text     string
+	}
+	var changes []change
 	for i, t := range r.Tokens {
 		if t.Token != pg_query.Token_IDENT && t.KeywordKind != pg_query.KeywordKind_UNRESERVED_KEYWORD {
 			continue
 		}
 		w := sql[t.Start:t.End]
+		bare := w
+		if w[0] == '"' {
+			bare = w[1 : len(w)-1]
+		}
 		put := ""
 		if number, ok := strings.CutPrefix(w, placeholderPrefix); ok {
 			k, err := strconv.Atoi(number)
@@ -134,14 +172,27 @@ func (c *context) finish(sql string) (string, error) {
 				return "", &parse.Error{Code: "XX000", Message: "rewriting lost a relation"}
 			}
 			put = c.replaced[k]
+		} else if name, ok := strings.CutPrefix(bare, asofPrefix); ok {
+			at := joinOf(r.Tokens, i)
+			if at < 0 {
+				return "", &parse.Error{Code: "XX000", Message: "rewriting lost an ASOF join"}
+			}
+			changes = append(changes, change{at, at, "ASOF "})
+			put = `"` + name + `"`
 		} else if reserved[w] && i > 0 && !c.opt.Off[reservedRule] {
 			put = `"` + w + `"`
 		} else {
 			continue
 		}
-		b.WriteString(sql[done:t.Start])
-		b.WriteString(put)
-		done = int(t.End)
+		changes = append(changes, change{int(t.Start), int(t.End), put})
+	}
+	slices.SortStableFunc(changes, func(a, b change) int { return a.from - b.from })
+	var b strings.Builder
+	done := 0
+	for _, k := range changes {
+		b.WriteString(sql[done:k.from])
+		b.WriteString(k.text)
+		done = k.to
 	}
 	b.WriteString(sql[done:])
 	return b.String(), nil
