@@ -39,7 +39,8 @@ type ordinaryJoin struct {
 	left     *pg_query.Node   // the time compared, of either side
 	right    *pg_query.Node
 	operator string // of left and right: >, >=, <, <=
-	// For EXPLAIN: what orders rows of equal times, and the tolerance in microseconds, -1 for none.
+	// For EXPLAIN: the conditions, what orders rows of equal times, and the tolerance in microseconds, -1 for none.
+	on        []string
 	ties      string
 	tolerance int64
 }
@@ -126,8 +127,7 @@ func (o *ordinaryJoin) line() string {
 	if o.forward() {
 		which = "the first row"
 	}
-	text := fmt.Sprintf("ASOF JOIN to ordinary relation %s: %s with %s where the time is %s, of equal times by %s", o.alias, which,
-		map[bool]string{true: "no key", false: fmt.Sprintf("%d equal keys", len(o.keys))}[len(o.keys) == 0], o.operator, o.ties)
+	text := fmt.Sprintf("ASOF JOIN to relation %s on %s: %s, of equal times by %s", o.alias, strings.Join(o.on, " AND "), which, o.ties)
 	if o.tolerance >= 0 {
 		text += ", no older than " + formatMicros(o.tolerance)
 	}
@@ -157,6 +157,9 @@ func (p *fromPlanner) conditions(in *selectState, o *ordinaryJoin, n *pg_query.N
 	for _, t := range terms {
 		if t.GetAConst().GetBoolval().GetBoolval() { // ON TRUE beside MATCH_CONDITION
 			continue
+		}
+		if text, err := parse.Deparse(t); err == nil {
+			o.on = append(o.on, text)
 		}
 		e := t.GetAExpr()
 		if e == nil || e.Kind != pg_query.A_Expr_Kind_AEXPR_OP {
