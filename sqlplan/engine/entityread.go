@@ -361,6 +361,7 @@ type planStep struct {
 	asof   *asofPlan
 	entity *entityRead
 	skew   *skewRead
+	sample *sampleRead
 }
 
 // take notes that the plan answers the clauses of nodes.
@@ -397,6 +398,8 @@ func (q *queryPlan) execute(b *binder, st *parse.SQL, args []*vector.Vector) err
 			err = step.entity.execute(b, st, args)
 		case step.skew != nil:
 			err = step.skew.execute(b)
+		case step.sample != nil:
+			err = step.sample.execute(st, args)
 		}
 		if err != nil {
 			return err

@@ -101,6 +101,8 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 				return nil, err
 			}
 			lines = append(lines, more...)
+		case step.sample != nil:
+			lines = append(lines, step.sample.line())
 		}
 	}
 	for _, o := range whole.ordinary {
