@@ -112,6 +112,9 @@ func (p *fromPlanner) chain(at *selectState, n *pg_query.Node) (*pg_query.Node, 
 	if plan.left, err = p.item(at, plan.left); err != nil {
 		return nil, err
 	}
+	if err := p.bindEntities(at); err != nil {
+		return nil, err
+	}
 	plan.number = len(p.q.steps)
 	from := []*pg_query.Node{plan.left}
 	if plan.single(at.scope) {

@@ -22,64 +22,35 @@ const maxEntityScan = 1_000_000
 const entityBatch = 2048
 
 // entityRead is an entity that stands as a relation in a statement which DuckDB finishes: expressions over its columns, several
-// entities, ORDER BY, joins. Execution looks its keys up into a temporary table, which stands in the entity's place; the
-// conditions that bind the keys leave the statement, all others stay.
+// entities, ORDER BY, joins. Execution looks its keys up into a temporary table, which stands in the entity's place.
 type entityRead struct {
 	*entityRef
-	name  string    // of the placeholder
-	terms []keyTerm // one for each key; nil: no key is bound, every key with an event is read
-	outs  outputList
-	read  *readPlan
+	node   *pg_query.Node // the placeholder
+	name   string         // of the placeholder
+	terms  []keyTerm      // one for each key, where literals and parameters bind them all
+	source *keySource     // else what the statement binds them to; nil: nothing, and every key with an event is read
+	outs   outputList
+	read   *readPlan
 }
 
-// entity plans an entity that stands in FROM.
+// entity replaces an entity that stands in FROM. What binds its keys is found once all of FROM is known.
 func (p *fromPlanner) entity(in *selectState, ref *entityRef) (*pg_query.Node, error) {
-	r := &entityRead{entityRef: ref, name: fmt.Sprintf("__entity_%d", len(p.q.steps))}
-	if err := r.bind(p.b, p.st, in.sel); err != nil {
+	r := &entityRead{entityRef: ref, name: fmt.Sprintf("__entity_%d", p.entities)}
+	p.entities++
+	r.node = placeholder(r.name, r.alias)
+	if err := r.choose(p.b, p.st, in.sel); err != nil {
 		return nil, err
 	}
-	p.q.steps = append(p.q.steps, planStep{entity: r})
 	if r.asOf != nil {
 		p.q.times = append(p.q.times, r.asOf)
 	}
+	in.pending = append(in.pending, r)
 	r.describe(p.b)
-	return placeholder(r.name, r.alias), nil
+	return r.node, nil
 }
 
-// bind finds the keys that sel binds and the outputs that the statement names.
-func (r *entityRead) bind(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) error {
-	terms, seen := make([]keyTerm, len(r.keys)), make([]bool, len(r.keys))
-	var rest []*pg_query.Node
-	for _, c := range conjuncts(sel.WhereClause) {
-		k, term, err := b.s.bindKey(st.Text, r.entityRef, c)
-		if err != nil {
-			return err
-		}
-		if k >= 0 && !seen[k] {
-			terms[k], seen[k] = term, true
-		} else {
-			rest = append(rest, c)
-		}
-	}
-	if slices.Contains(seen, false) {
-		if by := r.joined(st); by >= 0 {
-			return at(hint(fail(codeUnsupported, "entity %q is joined by its keys, which is not supported", r.entity.Name), "%s", r.usage()), st.Text, by)
-		}
-		if r.view != nil {
-			var lacks []string
-			for i, k := range r.keys {
-				if !seen[i] {
-					lacks = append(lacks, k)
-				}
-			}
-			return at(hint(fail(codeUnsupported, "feature view %q is read with its keys and request columns bound, but %s is not", r.view.Name, strings.Join(lacks, ", ")), "%s", r.usage()), st.Text, r.offset)
-		}
-	} else { // the lookup takes what binds the keys; the rest is for DuckDB
-		r.terms = terms
-		if sel.WhereClause = nil; len(rest) > 0 {
-			sel.WhereClause = &pg_query.Node{Node: &pg_query.Node_BoolExpr{BoolExpr: &pg_query.BoolExpr{Boolop: pg_query.BoolExprType_AND_EXPR, Args: rest}}}
-		}
-	}
+// choose finds the outputs that the SELECT names.
+func (r *entityRead) choose(b *binder, st *parse.SQL, sel *pg_query.SelectStmt) error {
 	named, all := r.named(sel)
 	for _, o := range r.outputs(b.cat) {
 		label := o.output.Window.Following
@@ -109,39 +80,6 @@ func (r *entityRead) usage() string {
 	}
 	return fmt.Sprintf("Bind every key: FROM %s WHERE %s; or read it at each row's time: FROM l ASOF JOIN %s f ON %s AND l.ts > f.ts.",
 		r.entity.Name, strings.Join(eq, " AND "), r.entity.Name, strings.Join(on, " AND "))
-}
-
-// joined is the place of an equality between a key and something that is no constant, -1 where there is none.
-func (r *entityRead) joined(st *parse.SQL) int {
-	place := -1
-	keep := func(at int) { // the tree is walked in no order: the first place is the least
-		if place < 0 || at < place {
-			place = at
-		}
-	}
-	parse.Walk(st.Node, func(m proto.Message) bool {
-		switch n := m.(type) {
-		case *pg_query.JoinExpr:
-			if st.Clauses.AsofOf(n) != nil {
-				return true
-			}
-			for _, u := range n.UsingClause {
-				if slices.Contains(r.keys, u.GetString_().GetSval()) {
-					keep(r.offset)
-				}
-			}
-			if n.IsNatural {
-				keep(r.offset)
-			}
-		case *pg_query.A_Expr:
-			left, right := n.Lexpr.GetColumnRef(), n.Rexpr.GetColumnRef()
-			if left != nil && right != nil && (r.key(left) >= 0) != (r.key(right) >= 0) {
-				keep(max(0, int(left.Location)))
-			}
-		}
-		return true
-	})
-	return place
 }
 
 // named are the names of columns in the SELECT that may be the entity's; all: a * takes every one.
@@ -282,8 +220,14 @@ func (r *entityRead) keyRows(b *binder, plan *lookupPlan, args []*vector.Vector)
 		if err != nil {
 			return nil, err
 		}
-		plan.keysOf(bound, out, vector.New(vector.T(vector.Bytes), 16))
-		return out, nil
+		return out, plan.keysOf(bound, out, vector.New(vector.T(vector.Bytes), 16))
+	}
+	if r.source != nil {
+		sql, err := r.source.sql(b, r.entityRef)
+		if err != nil {
+			return nil, err
+		}
+		return out, r.appendKeys(b, out, sql, args)
 	}
 	var parts []string
 	for _, f := range b.cat.FeaturesOf(r.entity.ID) {
@@ -307,18 +251,23 @@ func (r *entityRead) keyRows(b *binder, plan *lookupPlan, args []*vector.Vector)
 	if len(parts) == 0 {
 		return out, nil
 	}
-	rows, err := b.s.conn.Query(b.ctx, fmt.Sprintf("SELECT DISTINCT * FROM (%s) LIMIT %d", strings.Join(parts, " UNION ALL "), maxEntityScan+1))
+	return out, r.appendKeys(b, out, fmt.Sprintf("SELECT DISTINCT * FROM (%s)", strings.Join(parts, " UNION ALL ")), nil)
+}
+
+// appendKeys appends the keys that a query gives, unless they are too many.
+func (r *entityRead) appendKeys(b *binder, out *vector.Chunk, sql string, args []*vector.Vector) error {
+	rows, err := b.s.query(b.ctx, fmt.Sprintf("%s LIMIT %d", sql, maxEntityScan+1), args)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer rows.Close()
 	for {
 		ch, err := rows.Next()
 		if err != nil || ch == nil {
-			return out, err
+			return err
 		}
 		if out.N+ch.N > maxEntityScan {
-			return nil, at(hint(fail(codeStateTooLarge, "entity %q has more than %d keys, too many to read at a time", r.entity.Name, maxEntityScan), "%s", r.usage()), b.sql, r.offset)
+			return at(hint(fail(codeStateTooLarge, "entity %q has more than %d keys, too many to read at a time", r.entity.Name, maxEntityScan), "%s", r.usage()), b.sql, r.offset)
 		}
 		for i := range ch.N {
 			out.AppendRow(ch, i)

@@ -90,7 +90,9 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 		case step.entity != nil:
 			r := step.entity
 			which := "by key"
-			if r.terms == nil {
+			if r.source != nil {
+				which = "by the keys of " + r.source.text
+			} else if r.terms == nil {
 				which = "every key with an event"
 			}
 			lines = append(lines, fmt.Sprintf("Lookup of %s as %s, %s (%s), strict, at one instant", r.what(), r.alias, which, strings.Join(r.keys, ", ")))

@@ -20,7 +20,9 @@ type entityRef struct {
 	keys   []string       // the keys' names here: the entity's, or those that the alias gives
 	asOf   *pg_query.Node // FOR SYSTEM_TIME AS OF: which position; nil: the newest
 	at     *pg_query.Node // the second argument of features_at: which instant; nil: the session's read time
-	offset int            // bytes in the statement
+	// batch are the arrays of features_for, one a key: a row for each place in them, in their order, NULL and unknown keys too.
+	batch  []*pg_query.Node
+	offset int // bytes in the statement
 }
 
 // entityIn is the entity that a FROM item is; nil where it is something else.
@@ -41,7 +43,10 @@ func (s *Session) entityIn(cat *schema.Catalog, st *parse.SQL, from *pg_query.No
 		}
 	} else if rf := from.GetRangeFunction(); rf != nil {
 		var err error
-		if r, err = featuresAt(cat, st, rf); r == nil || err != nil {
+		if r, err = featuresAt(cat, st, rf); r == nil && err == nil {
+			r, err = featuresFor(cat, st, rf)
+		}
+		if r == nil || err != nil {
 			return nil, err
 		}
 		alias = rf.Alias
@@ -124,6 +129,36 @@ func featuresAt(cat *schema.Catalog, st *parse.SQL, rf *pg_query.RangeFunction) 
 		return nil, at(fail(codeUndefinedObject, "entity %q does not exist", name), st.Text, nodeLocation(call.Args[0]))
 	}
 	r.alias, r.at, r.offset = featuresAtName, call.Args[1], int(call.Location)
+	return r, nil
+}
+
+// featuresForName is the function in FROM that reads many keys at once: features_for('entity', array, …).
+const featuresForName = "features_for"
+
+// featuresFor reads a call of features_for; nil where rf is another function.
+func featuresFor(cat *schema.Catalog, st *parse.SQL, rf *pg_query.RangeFunction) (*entityRef, error) {
+	if functionOf(rf) != featuresForName {
+		return nil, nil
+	}
+	call := rf.Functions[0].GetList().GetItems()[0].GetFuncCall()
+	usage := func(err *session.Error) error {
+		return at(hint(err, "FROM features_for('entity', $1::bigint[])"), st.Text, int(call.Location))
+	}
+	if len(call.Args) < 2 || len(call.AggOrder) > 0 || call.AggDistinct || rf.Ordinality || rf.Lateral {
+		return nil, usage(fail("42883", "features_for takes an entity's name and an array of each of its keys"))
+	}
+	name, null, ok := constantText(call.Args[0])
+	if !ok || null {
+		return nil, usage(fail(codeUnsupported, "the entity of features_for must be a literal"))
+	}
+	r := refOf(cat, name)
+	if r == nil {
+		return nil, at(fail(codeUndefinedObject, "entity %q does not exist", name), st.Text, nodeLocation(call.Args[0]))
+	}
+	if n := len(call.Args) - 1; n != len(r.entity.Keys) {
+		return nil, at(hint(fail("42883", "features_for('%s') takes %d arrays of keys, %d are given", name, len(r.entity.Keys), n), "Keys: %s.", columnNames(r.entity.Keys)), st.Text, int(call.Location))
+	}
+	r.alias, r.batch, r.offset = featuresForName, call.Args[1:], int(call.Location)
 	return r, nil
 }
 

@@ -24,11 +24,12 @@ import (
 //
 // What a replacement shows of its own (row numbers) never reaches a *: such SELECTs get their columns written out.
 type fromPlanner struct {
-	s     *Session
-	b     *binder
-	st    *parse.SQL
-	q     *queryPlan
-	shown map[*pg_query.Node][]shownColumn // of replaced items: what * shows of them
+	s        *Session
+	b        *binder
+	st       *parse.SQL
+	q        *queryPlan
+	shown    map[*pg_query.Node][]shownColumn // of replaced items: what * shows of them
+	entities int                              // so far
 }
 
 // scope is the WITH queries that a place in a statement sees, outermost level first.
@@ -46,6 +47,8 @@ type selectState struct {
 	scope scope
 	// merged are columns that USING made one of two, where the joins that said so were replaced: the unqualified name means expr.
 	merged []shownColumn
+	// pending are entities in FROM for which what binds their keys was not looked for yet.
+	pending []*entityRead
 	// replaced is set where * has to be written out.
 	replaced bool
 }
@@ -132,6 +135,9 @@ func (p *fromPlanner) selectStmt(sel *pg_query.SelectStmt, sc scope) error {
 			return err
 		}
 		sel.FromClause[i] = n
+	}
+	if err := p.bindEntities(at); err != nil {
+		return err
 	}
 	if at.replaced {
 		if err := p.writeOut(at); err != nil {
@@ -446,8 +452,7 @@ func qualify(at *selectState) {
 	for _, t := range at.sel.TargetList {
 		outputs[t.GetResTarget().GetName()] = true
 	}
-	var visit func(m proto.Message) bool
-	visit = func(m proto.Message) bool {
+	visit := func(m proto.Message) bool {
 		n, ok := m.(*pg_query.Node)
 		if !ok {
 			_, inner := m.(*pg_query.SelectStmt)

@@ -90,7 +90,9 @@ func (s *Session) newLookup(cat *schema.Catalog, p *lookupPlan) (*lookup, error)
 
 func (l *lookup) execute(ctx context.Context, args []*vector.Vector, asOf *uint64, t *int64) (session.Result, error) {
 	l.reset()
-	l.plan.keysOf(args, l.keys, l.enc)
+	if err := l.plan.keysOf(args, l.keys, l.enc); err != nil {
+		return nil, err
+	}
 	if err := l.fill(ctx, asOf, t); err != nil {
 		return nil, err
 	}

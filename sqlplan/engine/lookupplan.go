@@ -44,7 +44,14 @@ func (s *Session) planLookup(cat *schema.Catalog, st *parse.SQL, sel *pg_query.S
 	}
 	ent, alias := ref.entity, ref.alias
 	p := &lookupPlan{entityRef: ref, terms: make([]keyTerm, len(ent.Keys))}
-	if ok, err := p.bindKeys(s, st.Text, sel.WhereClause); !ok || err != nil {
+	if ref.batch != nil {
+		if sel.WhereClause != nil {
+			return nil, nil
+		}
+		if ok, err := s.batchTerms(st.Text, ref, p.terms); !ok || err != nil {
+			return nil, err
+		}
+	} else if ok, err := p.bindKeys(s, st.Text, sel.WhereClause); !ok || err != nil {
 		return nil, err
 	}
 	outs := ref.outputs(cat)
@@ -112,7 +119,7 @@ func labelOnline(ent *schema.Entity, name string) *session.Error {
 
 // onlyRelation is the one FROM item of a SELECT that does nothing but choose columns and rows of it, or nil.
 func onlyRelation(sel *pg_query.SelectStmt) *pg_query.Node {
-	if len(sel.FromClause) != 1 || sel.WhereClause == nil || sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.DistinctClause) > 0 ||
+	if len(sel.FromClause) != 1 || sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.DistinctClause) > 0 ||
 		len(sel.GroupClause) > 0 || sel.HavingClause != nil || len(sel.WindowClause) > 0 || len(sel.SortClause) > 0 || sel.LimitCount != nil ||
 		sel.LimitOffset != nil || len(sel.LockingClause) > 0 || sel.WithClause != nil || sel.IntoClause != nil {
 		return nil
@@ -176,14 +183,7 @@ func (s *Session) bindKey(sql string, r *entityRef, c *pg_query.Node) (key int, 
 	case pg_query.A_Expr_Kind_AEXPR_IN:
 		term, ok, err = s.keyListOf(sql, right.GetList().GetItems(), t)
 	case pg_query.A_Expr_Kind_AEXPR_OP_ANY:
-		right = uncast(right)
-		if r := right.GetParamRef(); r != nil {
-			term, ok = keyTerm{param: int(r.Number), list: true}, true
-		} else if a := right.GetAArrayExpr(); a != nil {
-			term, ok, err = s.keyListOf(sql, a.Elements, t)
-		} else if c := right.GetAConst(); c.GetSval() != nil {
-			term, ok, err = s.keyArrayOf(sql, c, t)
-		}
+		term, ok, err = s.arrayTerm(sql, right, t)
 	}
 	if !ok || err != nil {
 		return -1, term, err
@@ -281,8 +281,32 @@ func appendBound(dst []byte, v *vector.Vector, i int) []byte {
 	return dst
 }
 
-// keysOf are the distinct non-NULL keys that the arguments bind: their values by key column, and their encodings.
-func (p *lookupPlan) keysOf(args []*vector.Vector, out *vector.Chunk, enc *vector.Vector) {
+// batchTerms reads the arrays of features_for as terms; ok is false where one is neither a parameter nor made of literals.
+func (s *Session) batchTerms(sql string, r *entityRef, terms []keyTerm) (ok bool, err error) {
+	for i, n := range r.batch {
+		if terms[i], ok, err = s.arrayTerm(sql, n, r.entity.Keys[i].Type); !ok || err != nil {
+			return false, err
+		}
+	}
+	return true, nil
+}
+
+// arrayTerm is an array of keys that is a parameter or made of literals.
+func (s *Session) arrayTerm(sql string, n *pg_query.Node, t vector.Type) (keyTerm, bool, error) {
+	n = uncast(n)
+	if r := n.GetParamRef(); r != nil {
+		return keyTerm{param: int(r.Number), list: true}, true, nil
+	} else if a := n.GetAArrayExpr(); a != nil {
+		return s.keyListOf(sql, a.Elements, t)
+	} else if c := n.GetAConst(); c.GetSval() != nil {
+		return s.keyArrayOf(sql, c, t)
+	}
+	return keyTerm{}, false, nil
+}
+
+// keysOf are the keys that the arguments bind: their values by key column, and their encodings. They are the distinct ones
+// without NULL, or those of a batch as they come.
+func (p *lookupPlan) keysOf(args []*vector.Vector, out *vector.Chunk, enc *vector.Vector) error {
 	lists := make([]*vector.Vector, len(p.terms))
 	for i, k := range p.terms {
 		switch {
@@ -296,6 +320,35 @@ func (p *lookupPlan) keysOf(args []*vector.Vector, out *vector.Chunk, enc *vecto
 			lists[i] = args[k.param-1].Child[0]
 		}
 	}
+	if p.batch != nil {
+		return p.batchOf(lists, out, enc)
+	}
+	p.product(lists, out, enc)
+	return nil
+}
+
+// batchOf are the keys at each place of the lists. A key with a NULL is encoded as none that has events.
+func (p *lookupPlan) batchOf(lists []*vector.Vector, out *vector.Chunk, enc *vector.Vector) error {
+	for i, l := range lists {
+		if l.N != lists[0].N {
+			return fail(codeInvalidParameter, "the arrays of features_for have different lengths: %d of %q, %d of %q", lists[0].N, p.keys[0], l.N, p.keys[i])
+		}
+	}
+	var scratch []byte
+	for row := range lists[0].N {
+		scratch = scratch[:0]
+		for i, l := range lists {
+			out.Cols[i].AppendFrom(l, row)
+			scratch = appendBound(scratch, l, row)
+		}
+		out.N++
+		enc.AppendBytes(scratch)
+	}
+	return nil
+}
+
+// product are the distinct combinations of the lists' values without NULL.
+func (p *lookupPlan) product(lists []*vector.Vector, out *vector.Chunk, enc *vector.Vector) {
 	var seen map[string]bool
 	var scratch []byte
 	pos := make([]int, len(lists))
