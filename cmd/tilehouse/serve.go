@@ -52,6 +52,7 @@ func (s *size) Set(v string) error {
 type serveConfig struct {
 	data, listen, password, tlsCert, tlsKey, logLevel, debugListen string
 	fileRoots                                                      list
+	exportRoot                                                     string
 	memory, cache                                                  size
 	threads, maxConnections                                        int
 }
@@ -60,6 +61,7 @@ func (c *serveConfig) flags(fs *flag.FlagSet) {
 	c.memory = 2 << 30
 	fs.StringVar(&c.data, "data", "", "data `directory`; made if it does not exist")
 	fs.StringVar(&c.listen, "listen", "127.0.0.1:5433", "`host:port` to listen on; without a password only a loopback address")
+	fs.StringVar(&c.exportRoot, "export-root", "", "`directory` under which COPY … TO 'file' may write; none: no files")
 	fs.Var(&c.fileRoots, "file-root", "`directory` under which file sources may read; may be given several times; none: no files")
 	fs.StringVar(&c.password, "password", "", "set the password of role tilehouse to this at start; better: tilehouse password, or TILEHOUSE_PASSWORD")
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate `file` (PEM)")
@@ -121,7 +123,7 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 	// Go's own heap has three eighths of the limit, beside DuckDB's; the garbage collector works harder near it.
 	debug.SetMemoryLimit(int64(c.memory) * 3 / 8)
 	eng, err := engine.Open(ctx, engine.Config{
-		Dir: c.data, FileRoots: c.fileRoots, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
+		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -18,17 +18,24 @@ import (
 // maxCopyBytes bounds the rows that one COPY into an event table holds in memory until they are committed together.
 const maxCopyBytes = 2 << 30
 
-// bindCopy binds COPY … FROM STDIN and COPY … TO STDOUT.
+// bindCopy binds COPY … FROM STDIN, COPY … TO STDOUT and COPY … TO a file.
 func (s *Session) bindCopy(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt) (bound, error) {
-	if n.IsProgram || n.Filename != "" {
-		return bound{}, hint(fail(codeUnsupported, "COPY to or from files of the server is not supported"), `Use COPY … STDIN or STDOUT, or psql's \copy.`)
+	if n.IsProgram || n.IsFrom && n.Filename != "" {
+		return bound{}, hint(fail(codeUnsupported, "COPY from a file of the server, and from or to a program, is not supported"), `Use COPY … FROM STDIN or psql's \copy; files are read by CREATE SOURCE.`)
+	}
+	if n.Filename != "" {
+		target, err := s.exportTarget(st, n)
+		if err != nil {
+			return bound{}, err
+		}
+		return s.bindCopyOut(ctx, cat, st, n, nil, target)
 	}
 	format, err := copyFormat(st.Text, n)
 	if err != nil {
 		return bound{}, err
 	}
 	if !n.IsFrom {
-		return s.bindCopyOut(ctx, cat, st, n, format)
+		return s.bindCopyOut(ctx, cat, st, n, format, nil)
 	}
 	if n.WhereClause != nil {
 		return bound{}, fail(codeUnsupported, "COPY … WHERE is not supported")
@@ -52,17 +59,7 @@ func copyFormat(sql string, n *pg_query.CopyStmt) (*session.CopyFormat, error) {
 	opts := map[string]string{}
 	for _, o := range n.Options {
 		d := o.GetDefElem()
-		v := "true"
-		if d.Arg != nil {
-			switch a := d.Arg.Node.(type) {
-			case *pg_query.Node_String_:
-				v = a.String_.Sval
-			case *pg_query.Node_Boolean:
-				v = fmt.Sprint(a.Boolean.Boolval)
-			case *pg_query.Node_Integer:
-				v = fmt.Sprint(a.Integer.Ival)
-			}
-		}
+		v := copyOption(d)
 		opts[d.Defname] = v
 		switch d.Defname {
 		case "format", "delimiter", "null", "header", "quote", "escape", "encoding":
@@ -107,7 +104,8 @@ func copyFormat(sql string, n *pg_query.CopyStmt) (*session.CopyFormat, error) {
 	return f, nil
 }
 
-func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt, format *session.CopyFormat) (bound, error) {
+// bindCopyOut binds COPY … TO STDOUT in a format, or to a file.
+func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt, format *session.CopyFormat, file *exportTarget) (bound, error) {
 	node := n.Query
 	if node == nil {
 		items := []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{{Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}}}, 0), 0)}
@@ -137,6 +135,12 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 	params, columns, err := s.describe(ctx, st.Text, sql, nil)
 	if err != nil {
 		return bound{}, err
+	}
+	if file != nil {
+		return bound{params: params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+			rows, err := s.export(ctx, cat, inner, plan, file, args)
+			return noRows{fmt.Sprintf("COPY %d", rows)}, err
+		}}, nil
 	}
 	return bound{params: params, columns: columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
 		return s.runQuery(ctx, cat, inner, plan, args, format)

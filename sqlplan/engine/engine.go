@@ -30,6 +30,7 @@ type Config struct {
 	Dir         string   // made if it does not exist
 	FS          vfs.FS   // holds all of Dir but DuckDB's databases; default: the operating system's
 	FileRoots   []string // directories that file sources may read under
+	ExportRoot  string   // the directory that COPY … TO 'file' may write under; "": none
 	MemoryLimit int64    // bytes for DuckDB, joins and backfills together; default 2 GiB
 	OnlineCache int64    // bytes of values of hot keys; default 64 MiB, at most a sixteenth of MemoryLimit
 	Threads     int      // default: the processors
@@ -73,6 +74,7 @@ type Engine struct {
 	tiles    *tiles.Store
 	mat      *materialize.Manager
 	features *featurelog.Log // of online reads of feature views
+	exports  *exports        // nil: none
 
 	assigned atomic.Int64 // newest time given to a row by now(), microseconds
 }
@@ -97,6 +99,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 			err = errors.Join(err, e.Close())
 		}
 	}()
+	if e.exports, err = openExports(cfg.ExportRoot); err != nil {
+		return nil, err
+	}
 	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{FS: cfg.FS, Clock: cfg.Clock, Log: cfg.Log, CacheBytes: cfg.MemoryLimit / 16, MemTableBytes: cfg.MemTable}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.Dir, err)
 	}
@@ -106,7 +111,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	// DuckDB gets three eighths of the memory, what a join or backfill collects an eighth, the caches of the log, the online
 	// store and the runs a sixteenth each at most; the rest is for buffers, the garbage collector and the program itself.
 	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
-		MemoryLimit: cfg.MemoryLimit * 3 / 8, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots,
+		MemoryLimit: cfg.MemoryLimit * 3 / 8, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(),
 		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb")) + " AS proj", materialize.CreatePositions},
 	})
 	if err != nil {
@@ -140,6 +145,7 @@ func (e *Engine) Close() error {
 	if e.log != nil {
 		errs = append(errs, e.log.Close())
 	}
+	errs = append(errs, e.exports.close())
 	return errors.Join(errs...)
 }
 

@@ -2,6 +2,7 @@ package duck
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -23,6 +24,8 @@ type Options struct {
 	Threads int
 	// ReadRoots are directories under which SQL may read files. None: no files.
 	ReadRoots []string
+	// WriteRoots are directories under which COPY TO may write; SQL may read there, too.
+	WriteRoots []string
 	// Init are statements, one each, that run before the configuration is locked: ATTACH, CREATE MACRO, … What they make in
 	// the temporary schema is lost.
 	Init []string
@@ -99,9 +102,9 @@ func (db *DB) configure(o Options) error {
 		stmts = append(stmts, fmt.Sprintf("SET GLOBAL max_temp_directory_size = '%dB'", o.MaxTempBytes))
 	}
 	stmts = append(stmts, o.Init...)
-	if len(o.ReadRoots) > 0 {
-		roots := make([]string, len(o.ReadRoots))
-		for i, r := range o.ReadRoots {
+	if allowed := slices.Concat(o.ReadRoots, o.WriteRoots); len(allowed) > 0 {
+		roots := make([]string, len(allowed))
+		for i, r := range allowed {
 			roots[i] = QuoteLiteral(r)
 		}
 		stmts = append(stmts, "SET GLOBAL allowed_directories = ["+strings.Join(roots, ", ")+"]")

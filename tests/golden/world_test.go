@@ -59,6 +59,7 @@ func (w *world) start(t *testing.T, roots bool) {
 	cfg := engine.Config{Dir: w.data, MemoryLimit: memoryLimit, Threads: 2, NoSettle: true, Clock: func() time.Time { return time.UnixMicro(w.clock.Load()) }}
 	if roots {
 		cfg.FileRoots = []string{w.root}
+		cfg.ExportRoot = w.root
 	}
 	var err error
 	if w.engine, err = engine.Open(ctx, cfg); err != nil {
