@@ -72,6 +72,9 @@ func (s *Session) refuseLeftOver(b *binder, st *parse.SQL, q *queryPlan) error {
 // describeNode describes a statement. DuckDB describes none of the columns when one depends on a parameter that it cannot
 // type; then the parameters are cast to the types that the client gave, or to text, as PostgreSQL takes unknown ones.
 func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node, given []vector.Type) ([]vector.Type, []session.Column, error) {
+	if err := s.typeArrays(b, n); err != nil {
+		return nil, nil, err
+	}
 	sql, err := b.duckSQL(clone(n))
 	if err != nil {
 		return nil, nil, err
