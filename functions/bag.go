@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
@@ -13,6 +14,8 @@ const (
 	maxFreeCells = 1024
 	// floodFactor is how many times max_state a multiset may grow in memory.
 	floodFactor = 16
+	// fewCells may be merged into an ordered multiset one by one; more are sorted anew.
+	fewCells = 16
 )
 
 // bag is an exact multiset: a cell of type C for every distinct key. Keys are held as bytes whose order is the order of the
@@ -39,7 +42,14 @@ type bag[C any, P cell[C]] struct {
 	sink    P // takes what is added to a flooded bag
 	free    []P
 	scratch []byte
-	sorted  []string
+	sorted  []entry[P] // all cells by key, where inOrder
+	inOrder bool
+}
+
+// entry is a cell with its key.
+type entry[P any] struct {
+	key  string
+	cell P
 }
 
 // cell is what a bag holds for a key.
@@ -129,14 +139,30 @@ func (b *bag[C, P]) at(key []byte) P {
 	} else {
 		c = b.make()
 	}
-	b.cells[string(key)] = c
+	k := string(key)
+	b.cells[k] = c
 	b.size += len(key) + b.cost
+	if b.inOrder {
+		i, _ := b.find(k)
+		b.sorted = slices.Insert(b.sorted, i, entry[P]{k, c})
+	}
 	return c
+}
+
+// find is the place of a key in sorted.
+func (b *bag[C, P]) find(key string) (i int, ok bool) {
+	return slices.BinarySearchFunc(b.sorted, key, func(e entry[P], k string) int { return strings.Compare(e.key, k) })
+}
+
+// disorder gives up the order of cells, before many come.
+func (b *bag[C, P]) disorder() {
+	clear(b.sorted)
+	b.sorted, b.inOrder = b.sorted[:0], false
 }
 
 func (b *bag[C, P]) flood() {
 	b.flooded, b.sink = true, b.make()
-	b.cells, b.free, b.sorted, b.size = nil, nil, nil, 0
+	b.cells, b.free, b.sorted, b.inOrder, b.size = nil, nil, nil, false, 0
 }
 
 // settle drops the cell of a key when its last row is gone.
@@ -146,6 +172,11 @@ func (b *bag[C, P]) settle(key []byte, c P) {
 	}
 	delete(b.cells, string(key))
 	b.size -= len(key) + b.cost
+	if b.inOrder {
+		if i, ok := b.find(string(key)); ok {
+			b.sorted = slices.Delete(b.sorted, i, i+1)
+		}
+	}
 	b.release(c)
 }
 
@@ -160,6 +191,9 @@ func (b *bag[C, P]) mergeBag(o *bag[C, P]) {
 	if o.flooded && !b.flooded {
 		b.flood()
 	}
+	if len(o.cells) > fewCells {
+		b.disorder()
+	}
 	for k, c := range o.cells {
 		b.scratch = append(b.scratch[:0], k...)
 		b.at(b.scratch).merge(c)
@@ -169,6 +203,9 @@ func (b *bag[C, P]) mergeBag(o *bag[C, P]) {
 // unmergeBag takes away the rows of o from b.
 func unmergeBag[C any, P inverseCell[C]](b, o *bag[C, P]) {
 	b.marks -= o.marks
+	if len(o.cells) > fewCells {
+		b.disorder()
+	}
 	for k, oc := range o.cells {
 		// A key that is missing was merged as part of a mark.
 		if c, ok := b.cells[k]; ok {
@@ -185,6 +222,7 @@ func (b *bag[C, P]) Reset() {
 		b.release(c)
 	}
 	clear(b.cells)
+	b.disorder()
 	b.size, b.marks, b.flooded, b.sink = 0, 0, false, nil
 }
 
@@ -199,14 +237,16 @@ func (b *bag[C, P]) checkSize() error {
 	return fmt.Errorf("%w of %d bytes: %s", ErrStateTooLarge, b.max, b.name)
 }
 
-// order is the keys, ascending. It is valid until the next call.
-func (b *bag[C, P]) order() []string {
-	clear(b.sorted)
-	b.sorted = b.sorted[:0]
-	for k := range b.cells {
-		b.sorted = append(b.sorted, k)
+// order is the cells by key, ascending. It is valid until the multiset changes, and is not to be changed. Once asked for it is
+// kept as rows come and go, which is what a window being slid over wants.
+func (b *bag[C, P]) order() []entry[P] {
+	if !b.inOrder {
+		for k, c := range b.cells {
+			b.sorted = append(b.sorted, entry[P]{k, c})
+		}
+		slices.SortFunc(b.sorted, func(x, y entry[P]) int { return strings.Compare(x.key, y.key) })
+		b.inOrder = true
 	}
-	slices.Sort(b.sorted)
 	return b.sorted
 }
 
@@ -221,14 +261,15 @@ func (b *bag[C, P]) Append(dst []byte) []byte {
 	dst = binary.AppendUvarint(append(dst, b.version), uint64(len(b.cells)))
 	last, fixed := "", b.width() > 0
 	var cellBytes []byte
-	for _, k := range b.order() {
+	for _, e := range b.order() {
+		k := e.key
 		n := shared(last, k)
 		dst = binary.AppendUvarint(dst, uint64(n))
 		if !fixed {
 			dst = binary.AppendUvarint(dst, uint64(len(k)-n))
 		}
 		dst = append(dst, k[n:]...)
-		cellBytes = b.cells[k].append(cellBytes[:0])
+		cellBytes = e.cell.append(cellBytes[:0])
 		dst = append(binary.AppendUvarint(dst, uint64(len(cellBytes))), cellBytes...)
 		last = k
 	}
@@ -256,6 +297,9 @@ func (b *bag[C, P]) MergeEncoded(enc []byte) error {
 	if ok && n == 0 && len(enc) == 0 {
 		b.marks++
 		return nil
+	}
+	if n > fewCells {
+		b.disorder()
 	}
 	width, last := b.width(), ""
 	key := b.scratch[:0]

@@ -62,3 +62,27 @@ func BenchmarkState(b *testing.B) {
 		run("Finalize", func(int) { out.Reset(); _ = o.Finalize(out) })
 	}
 }
+
+// A median over a window of a thousand different values that slides by a row.
+func BenchmarkSlidingMedian(b *testing.B) {
+	const rows, window = 4096, 1000
+	r := rand.New(rand.NewPCG(1, 2))
+	v := vector.New(double64, rows)
+	for range rows {
+		v.AppendFloat(r.Float64())
+	}
+	in := &Input{Args: []*vector.Vector{v}}
+	a := mustBind("median", []vector.Type{double64})
+	s := a.New().(Inverter)
+	for row := range window {
+		s.Update(in, row)
+	}
+	out := vector.New(double64, 1)
+	b.ReportAllocs()
+	for i := range b.N {
+		s.Retract(in, i%rows)
+		s.Update(in, (i+window)%rows)
+		out.Reset()
+		_ = s.Finalize(out)
+	}
+}

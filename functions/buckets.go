@@ -116,15 +116,15 @@ func (b *bag[C, P]) appendMap(out *vector.Vector, finish finish[C]) error {
 	}
 	// Values first: where one is out of range, no key may be left behind in out.
 	values := vector.New(out.Child[1].Type, len(b.cells))
-	keys := b.order()
-	for _, k := range keys {
-		if err := finish(b.cells[k], values); err != nil {
+	cells := b.order()
+	for _, e := range cells {
+		if err := finish(e.cell, values); err != nil {
 			return err
 		}
 	}
 	var x scalar
-	for i, k := range keys {
-		b.value(&x, k)
+	for i, e := range cells {
+		b.value(&x, e.key)
 		x.appendTo(out.Child[0])
 		out.Child[1].AppendFrom(values, i)
 	}

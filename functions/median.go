@@ -38,8 +38,9 @@ func (a *median) ResultType() vector.Type { return a.mean.ResultType() }
 func (a *median) New() State {
 	return a.state(func(s *multisetState, out *vector.Vector) error {
 		rows := int64(0)
-		for _, c := range s.cells {
-			rows += c.n
+		cells := s.order()
+		for _, e := range cells {
+			rows += e.cell.n
 		}
 		if rows == 0 {
 			out.AppendNull()
@@ -48,11 +49,11 @@ func (a *median) New() State {
 		middle := vector.New(a.args[0], 2) // the values of the ranks (rows+1)/2 and rows/2+1
 		var x scalar
 		before := int64(0)
-		for _, k := range s.order() {
-			n := s.cells[k].n
+		for _, e := range cells {
+			n := e.cell.n
 			for _, rank := range []int64{(rows + 1) / 2, rows/2 + 1} {
 				if before < rank && rank <= before+n {
-					s.value(&x, k)
+					s.value(&x, e.key)
 					x.appendTo(middle)
 				}
 			}

@@ -108,6 +108,49 @@ func TestStatesAgainstOracle(t *testing.T) {
 	}
 }
 
+// A window that slides over rows, read at every step and at times merged into, has the bytes of a state of its own.
+func TestSlidingStates(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 3))
+	for _, sub := range subjects() {
+		if !sub.def.Inverse {
+			continue
+		}
+		const rows = 40
+		in := sub.input(r, rows)
+		s := sub.agg.New().(Inverter)
+		a, b := 0, 0
+		for b < rows {
+			for range min(1+r.IntN(3), rows-b) {
+				s.Update(in, b)
+				b++
+			}
+			for a < b && r.IntN(2) == 0 {
+				s.Retract(in, a)
+				a++
+			}
+			other := sub.agg.New()
+			if b < rows && r.IntN(4) == 0 {
+				for ; b < rows && r.IntN(30) > 0; b++ {
+					other.Update(in, b)
+				}
+				s.Merge(other)
+			}
+			fresh := sub.agg.New()
+			for row := a; row < b; row++ {
+				fresh.Update(in, row)
+			}
+			if got, want := s.Append(nil), fresh.Append(nil); !bytes.Equal(got, want) {
+				t.Fatalf("%s: rows %d to %d: %x, want %x", sub, a, b, got, want)
+			}
+			if got, want := value(t, sub.agg, s), value(t, sub.agg, fresh); got != want {
+				t.Fatalf("%s: rows %d to %d: %s, want %s", sub, a, b, got, want)
+			}
+		}
+	}
+}
+
 // Every entry of the list has what documentation and tests need.
 func TestListComplete(t *testing.T) {
 	tested := map[string]bool{}

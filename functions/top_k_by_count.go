@@ -48,11 +48,11 @@ func (a *topKByCount) New() State {
 			out.AppendNull()
 			return nil
 		}
-		keys := s.order() // ascending, and stays so among equals
-		slices.SortStableFunc(keys, func(x, y string) int { return cmp.Compare(s.cells[y].n, s.cells[x].n) })
+		cells := slices.Clone(s.order()) // ascending, and stays so among equals
+		slices.SortStableFunc(cells, func(x, y entry[*countCell]) int { return cmp.Compare(y.cell.n, x.cell.n) })
 		var x scalar
-		for _, k := range keys[:min(a.k, len(keys))] {
-			s.value(&x, k)
+		for _, e := range cells[:min(a.k, len(cells))] {
+			s.value(&x, e.key)
 			x.appendTo(out.Child[0])
 		}
 		out.CloseNested()
