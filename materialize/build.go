@@ -67,53 +67,6 @@ func keep(g *schema.Group, outputs []schema.Output) {
 	g.Online, g.Retain, g.Lifetime, g.Eras = true, max(g.Retain, retain), g.Lifetime || lifetime, slices.Compact(eras)
 }
 
-// Materialize publishes a feature: over a group that holds its partials already, which takes no time, or over a new one,
-// which takes the place of the group of the same relation and key when it is whole. Readers see the old one until then.
-// Cancelling ctx leaves no trace.
-func (m *Manager) Materialize(ctx context.Context, req Request) error {
-	m.build.Lock()
-	defer m.build.Unlock()
-	cat := m.cfg.Catalog.Current()
-	f := req.Feature
-	if f.ID == 0 {
-		id, err := m.cfg.Log.Sequence("feature")
-		if err != nil {
-			return err
-		}
-		f.ID = uint32(id)
-	}
-	if g := cat.GroupFor(f.Relation, req.Keys, req.Fingerprints); g != nil && !req.Again &&
-		(!f.Online || serves(g, f.Outputs)) {
-		f.Group = g.ID
-		return m.cfg.Catalog.Update(ctx, func(c *schema.Catalog) error { return req.Put(c, f) })
-	}
-	var old *schema.Group
-	for _, g := range cat.Groups {
-		if g.Ready && g.Relation == f.Relation && schema.SameKeys(g.Keys, req.Keys) {
-			old = g
-		}
-	}
-	id, err := m.cfg.Log.Sequence("group")
-	if err != nil {
-		return err
-	}
-	def := req.Group(uint32(id), old)
-	if f.Online {
-		keep(def, f.Outputs)
-	}
-	f.Group = def.ID
-	job := m.jobs.begin(f.Name, f.Relation, def.ID)
-	job.notice = req.Notice
-	err = m.replace(ctx, def, old, job, func(c *schema.Catalog) error {
-		if old != nil {
-			repoint(c, old.ID, def.ID)
-		}
-		return req.Put(c, f)
-	})
-	job.end(err)
-	return err
-}
-
 // repoint moves the features of a group to another.
 func repoint(c *schema.Catalog, from, to uint32) {
 	for id, f := range c.Features {
@@ -125,20 +78,28 @@ func repoint(c *schema.Catalog, from, to uint32) {
 	}
 }
 
-// replace builds a group and publishes it in place of old (nil: none), with what change does to the catalog. The build lock
-// is held.
-func (m *Manager) replace(ctx context.Context, def, old *schema.Group, job *job, change func(c *schema.Catalog) error) error {
+// replace builds a group and publishes it in place of old, with what change does to the catalog. The build lock is held.
+func (m *Manager) replace(ctx context.Context, def, old *schema.Group, job *job) error {
 	g, err := m.buildGroup(ctx, m.cfg.Catalog.Current(), def, m.cfg.Log.Position(), job)
 	if err != nil {
 		return errors.Join(err, m.abandon(ctx, g))
 	}
-	if err := m.publish(ctx, g, old, change); err != nil {
-		return errors.Join(err, m.abandon(ctx, g))
-	}
-	if err := m.built(g); err != nil || old == nil {
+	if err := m.built(g); err != nil {
 		return err
 	}
-	return m.dropGroup(old)
+	put := func(c *schema.Catalog) error {
+		if c.Groups[old.ID] == nil {
+			return errGroupGone
+		}
+		repoint(c, old.ID, def.ID)
+		delete(c.Groups, old.ID)
+		c.Groups[def.ID] = def
+		return nil
+	}
+	if err := m.publish(ctx, []*Group{g}, nil, put); err != nil {
+		return errors.Join(err, m.dropGroup(def))
+	}
+	return nil
 }
 
 // buildGroup reads the relation's rows, at a position or one not much later, into runs, day partials and tiles. An error comes
@@ -176,47 +137,8 @@ func (g *Group) seal(position uint64) error {
 	return err
 }
 
-// publish makes a built group live: with the committer held, the tiles catch up with what was committed since, and the
-// catalog changes.
-func (m *Manager) publish(ctx context.Context, g *Group, old *schema.Group, change func(c *schema.Catalog) error) error {
-	if g.Tiles != nil {
-		if err := m.catchUp(ctx, g); err != nil { // most of it, while others commit
-			return err
-		}
-	}
-	m.apply.Lock()
-	defer m.apply.Unlock()
-	if g.Tiles != nil {
-		if err := m.catchUp(ctx, g); err != nil {
-			return err
-		}
-	}
-	g.Schema.Ready = true
-	err := m.cfg.Catalog.Update(ctx, func(c *schema.Catalog) error {
-		if _, err := baseOf(c, g.Schema.Relation); err != nil {
-			return err
-		}
-		c.Groups[g.Schema.ID] = g.Schema
-		if old != nil {
-			delete(c.Groups, old.ID)
-		}
-		return change(c)
-	})
-	if err != nil {
-		return err
-	}
-	m.setLive(func(l map[uint32]*Group) {
-		l[g.Schema.ID] = g
-		if old != nil {
-			delete(l, old.ID)
-		}
-	})
-	return nil
-}
-
 // catchUp applies to a group's tiles what the log has after the position that they hold.
-func (m *Manager) catchUp(ctx context.Context, g *Group) error {
-	cat := m.cfg.Catalog.Current()
+func (m *Manager) catchUp(ctx context.Context, cat *schema.Catalog, g *Group) error {
 	b, err := baseOf(cat, g.Schema.Relation)
 	if err != nil {
 		return err
@@ -305,34 +227,6 @@ func (m *Manager) abandon(ctx context.Context, g *Group) error {
 // built ends a build that was published: its checkpoint goes, and what it wrote and did not need.
 func (m *Manager) built(g *Group) error {
 	return errors.Join(m.checkpoints.forget(g.rows), m.segments.discard(superseded(g.unpublished, g.Manifest.Segments)...))
-}
-
-// Dropped is what DROP took out of the catalog.
-type Dropped struct {
-	Groups    []*schema.Group
-	Relations []*schema.Relation
-}
-
-// Drop removes the data of dropped objects.
-func (m *Manager) Drop(ctx context.Context, d Dropped) error {
-	m.apply.Lock()
-	m.setLive(func(l map[uint32]*Group) {
-		for _, g := range d.Groups {
-			delete(l, g.ID)
-		}
-	})
-	m.apply.Unlock()
-	var errs []error
-	for _, g := range d.Groups {
-		errs = append(errs, m.dropGroup(g))
-	}
-	for _, r := range d.Relations {
-		if r.Kind == schema.EventTable {
-			m.graves.drop(reclog.SourceID(r.ID))
-			errs = append(errs, m.eval.drop(ctx, r.ID), m.proj.drop(ctx, r.ID), m.cfg.Log.DropSource(reclog.SourceID(r.ID)))
-		}
-	}
-	return errors.Join(append(errs, m.expireKept())...)
 }
 
 // dropGroup gives up the files and tiles of a group that no catalog names any more. Files stay while statements read them;

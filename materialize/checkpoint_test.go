@@ -322,7 +322,7 @@ func TestKeptIsBounded(t *testing.T) {
 	w.empty()
 	keep("v + 1")
 	must(t, w.reg.Update(t.Context(), func(c *schema.Catalog) error { delete(c.Relations, tableID); return nil }))
-	must(t, w.m.Drop(t.Context(), Dropped{}))
+	must(t, w.m.drop(dropped{}))
 	w.empty()
 	if files, err := os.ReadDir(filepath.Join(w.dir, "builds")); err != nil || len(files) > 0 {
 		t.Errorf("%v %v", files, err)

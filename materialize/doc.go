@@ -3,7 +3,7 @@
 // lets the committer keep their tiles, folds the log's tail into runs, settles days, refreshes file sources, and rebuilds what
 // is missing.
 //
-//	CREATE, REFRESH FEATURE ─► Materialize ─► buildGroup: scan ─► runs, days ─► tiles ─► publish
+//	CREATE, REFRESH FEATURE ─► Batch.Build ─► buildGroup: scan ─► runs, days ─► tiles ──► Batch.Publish at COMMIT
 //	INSERT, UPDATE, DELETE ──► reclog ──────► Apply: tiles, in the batch of the commit
 //	read at a position ──────► Snapshot: runs + tail of the log, or View: tiles at the newest position
 //	days end, tails grow ────► Settle: tiles.Settle, Prune; flushTail ─► overlay ─► publishRuns
@@ -24,7 +24,10 @@
 //
 // # Rules
 //
-//   - What readers use changes in one catalog version, written with the apply lock held, so that no commit falls in between.
+//   - What readers use changes in one catalog version. Runs change with the apply lock held, so that no commit falls in between; a new group
+//     joins live before the version that names it, so that the committer keeps its tiles from then on.
+//   - A transaction's groups are built while it is open, without tiles that anybody keeps: its own statements read their runs and
+//     the log's tail. They are published together with its rows, or removed.
 //   - A published Group and its manifest are immutable. A change makes a new one; live has the newest.
 //   - A statement's catalog may be older than live. Group, View.Source and segments.pin see to it that it reads runs which are
 //     still there, and tiles only where the committer kept them at the moment of the view.

@@ -23,6 +23,8 @@ type Group struct {
 	tilesEra int
 	tilesAt  uint64      // position of the tiles while the group is built
 	marks    *watermarks // of all its rows
+	// joining is the catalog in which the group exists, from when the committer keeps its tiles until it is published; then nil.
+	joining *schema.Catalog
 
 	// Of a group that is built: the identity of its rows, under which a checkpoint is kept, and the segments written for it.
 	rows        string

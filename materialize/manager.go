@@ -69,7 +69,8 @@ type Manager struct {
 
 // New starts a manager: what unfinished builds left is removed, published groups are compiled and checked, the committer is
 // told of them, and the settling of days and the rebuilding of what is missing begin. The order of locks is build, apply,
-// the catalog's, the tiles' writer.
+// the catalog's, the tiles' writer. A transaction's definitions and rows are committed with the build and the catalog's lock held, while the
+// committer takes apply: that is no deadlock because apply and the catalog's are taken together under build only.
 func New(ctx context.Context, cfg Config) (*Manager, error) {
 	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs"), CacheBytes: min(runs.DefaultCacheBytes, max(cfg.Memory/2, 1<<20)), Days: cfg.Days})
 	if err != nil {
@@ -160,6 +161,10 @@ func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committ
 		}
 	}
 	for _, g := range *m.live.Load() {
+		cat := cat
+		if g.joining != nil {
+			cat = g.joining
+		}
 		r, err := baseOf(cat, g.Schema.Relation)
 		if g.Tiles == nil || err != nil {
 			continue // its relation is being dropped

@@ -2,6 +2,7 @@ package materialize
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
@@ -224,6 +225,40 @@ func (p *projections) drop(ctx context.Context, relation uint32) error {
 		}
 	}
 	return nil
+}
+
+// dropUnknown removes the projections of relations that the catalog does not have.
+func (p *projections) dropUnknown(ctx context.Context, cat *schema.Catalog) error {
+	conn, err := p.db.Connect()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	rows, err := conn.Query(ctx, "SELECT relation FROM proj.main.positions")
+	if err != nil {
+		return err
+	}
+	var unknown []uint32
+	for {
+		ch, err := rows.Next()
+		if err != nil || ch == nil {
+			rows.Close()
+			if err != nil {
+				return err
+			}
+			break
+		}
+		for _, id := range ch.Cols[0].I64[:ch.N] {
+			if cat.Relations[uint32(id)] == nil {
+				unknown = append(unknown, uint32(id))
+			}
+		}
+	}
+	var errs []error
+	for _, id := range unknown {
+		errs = append(errs, p.drop(ctx, id))
+	}
+	return errors.Join(errs...)
 }
 
 func columnTypes(r *schema.Relation) []vector.Type {

@@ -14,10 +14,10 @@ import (
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
-// recover compiles the published groups, removes what no group names — files and tiles of builds that a crash or a cancelled
-// statement left, old files of segments that were merged, spill files — and returns the groups of which something is missing.
-// Those are served without it: from the relation's rows where run files are gone, from runs where tiles are. What checkpoints
-// name stays for the builds that go on from them.
+// recover compiles the published groups, removes what the catalog does not name — files and tiles of builds that a crash or a
+// cancelled statement left, old files of segments that were merged, projections of tables that were not committed or are
+// dropped, spill files — and returns the groups of which something is missing. Those are served without it: from the relation's
+// rows where run files are gone, from runs where tiles are. What checkpoints name stays for the builds that go on from them.
 func (m *Manager) recover(ctx context.Context) (damaged []*schema.Group, err error) {
 	cat := m.cfg.Catalog.Current()
 	live := map[uint32]*Group{}
@@ -44,7 +44,7 @@ func (m *Manager) recover(ctx context.Context) (damaged []*schema.Group, err err
 		}
 	}
 	if err := errors.Join(m.removeFiles("runs", func(name string) bool { return !used[name] }),
-		m.removeFiles("spill", func(name string) bool { return name != duckSpill }), m.dropUnknownTiles(cat)); err != nil {
+		m.removeFiles("spill", func(name string) bool { return name != duckSpill }), m.dropUnknownTiles(cat), m.proj.dropUnknown(ctx, cat)); err != nil {
 		return nil, err
 	}
 	for id, g := range live {
@@ -157,13 +157,13 @@ func (m *Manager) checkTiles(ctx context.Context, cat *schema.Catalog, g *Group)
 		return at <= g.Schema.Position, nil
 	}
 	g.tilesAt = at
-	return true, m.catchUp(ctx, g)
+	return true, m.catchUp(ctx, cat, g)
 }
 
 // repair builds damaged groups anew, and finds the newest event times of tails. It runs in the background after the start.
 func (m *Manager) repair(ctx context.Context, damaged []*schema.Group) {
 	for _, old := range damaged {
-		if err := m.rebuild(ctx, old); err != nil && ctx.Err() == nil {
+		if err := m.rebuild(ctx, old); err != nil && ctx.Err() == nil && !errors.Is(err, errGroupGone) {
 			m.cfg.Logger.Error("rebuilding derived data", "group", old.ID, "error", err)
 		}
 	}
@@ -206,7 +206,7 @@ func (m *Manager) rebuild(ctx context.Context, old *schema.Group) error {
 	def := *old
 	def.ID, def.Ready = uint32(id), false
 	job := m.jobs.begin(r.Name, r.ID, def.ID)
-	err = m.replace(ctx, &def, old, job, func(c *schema.Catalog) error { repoint(c, old.ID, def.ID); return nil })
+	err = m.replace(ctx, &def, old, job)
 	job.end(err)
 	return err
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -88,16 +89,8 @@ func (m *Manager) RefreshSource(ctx context.Context, id uint32) (Refreshed, erro
 	if err := m.admit(ctx, r, added); err != nil {
 		return Refreshed{}, err
 	}
-	for _, a := range added {
-		if a.ID = m.checkpoints.fileID(r.ID, &a); a.ID == 0 || slices.ContainsFunc(file.Files, func(f schema.FileVersion) bool { return f.ID == a.ID }) {
-			n, err := m.cfg.Log.Sequence("file")
-			if err != nil {
-				return Refreshed{}, err
-			}
-			a.ID = uint32(n)
-		}
-		a.Added = pending
-		file.Files = append(file.Files, a)
+	if err := m.newFiles(r.ID, &file, added); err != nil {
+		return Refreshed{}, err
 	}
 	for i := range file.Files {
 		if slices.Contains(removed, file.Files[i].ID) {
@@ -108,6 +101,30 @@ func (m *Manager) RefreshSource(ctx context.Context, id uint32) (Refreshed, erro
 		return Refreshed{}, err
 	}
 	return summary(&file, len(added), len(removed)), nil
+}
+
+// FirstFiles gives a source that is not in the catalog yet the files that there are, as of a position of their own.
+func (m *Manager) FirstFiles(ctx context.Context, r *schema.Relation) (Refreshed, error) {
+	listed, err := m.cfg.Roots.List(ctx, r.File.Path)
+	if err != nil {
+		return Refreshed{}, err
+	}
+	added, _ := compare(r.File, listed)
+	if err := m.admit(ctx, r, added); err != nil {
+		return Refreshed{}, err
+	}
+	if len(added) == 0 {
+		return Refreshed{}, nil
+	}
+	c, err := m.cfg.Log.Commit(ctx, &reclog.Txn{})
+	if err != nil {
+		return Refreshed{}, err
+	}
+	if err := m.newFiles(r.ID, r.File, added); err != nil {
+		return Refreshed{}, err
+	}
+	settlePositions(r.File, c.Position)
+	return summary(r.File, len(added), 0), nil
 }
 
 func summary(f *schema.File, added, removed int) Refreshed {
@@ -145,6 +162,22 @@ func (m *Manager) admit(ctx context.Context, r *schema.Relation, added []schema.
 		if err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// newFiles adds contents to a source's files, at a position that is pending. One that an unpublished build has read keeps its id.
+func (m *Manager) newFiles(source uint32, file *schema.File, added []schema.FileVersion) error {
+	for _, a := range added {
+		if a.ID = m.checkpoints.fileID(source, &a); a.ID == 0 || slices.ContainsFunc(file.Files, func(f schema.FileVersion) bool { return f.ID == a.ID }) {
+			n, err := m.cfg.Log.Sequence("file")
+			if err != nil {
+				return err
+			}
+			a.ID = uint32(n)
+		}
+		a.Added = pending
+		file.Files = append(file.Files, a)
 	}
 	return nil
 }

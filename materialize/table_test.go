@@ -160,7 +160,7 @@ func TestDropDuringBuild(t *testing.T) {
 	req.Group = func(id uint32, old *schema.Group) *schema.Group {
 		r := w.reg.Current().Relations[tableID]
 		must(t, w.reg.Update(t.Context(), func(c *schema.Catalog) error { delete(c.Relations, tableID); return nil }))
-		must(t, w.m.Drop(t.Context(), Dropped{Relations: []*schema.Relation{r}}))
+		must(t, w.m.drop(dropped{relations: []*schema.Relation{r}}))
 		return group(id, old)
 	}
 	if err := w.m.Materialize(t.Context(), req); err == nil {

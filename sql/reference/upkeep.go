@@ -22,10 +22,99 @@ again. REFRESH FEATURE computes what a feature made WITH NO DATA lacks; FULL reb
 		Name:    "SHOW",
 		Purpose: "List what there is",
 		Synopsis: `
-SHOW {FEATURES | SOURCES | ENTITIES | MATERIALIZATIONS}`,
+SHOW {FEATURES | FEATURE_COLUMNS | FEATURE_VIEWS | SOURCES | ENTITIES | PARTIALS | MATERIALIZATIONS | JOBS
+     | WATERMARKS | LINEAGE | DEAD_LETTERS | FEATURE_LOG} [LIKE 'pattern']`,
 		Text: `
-Each is a short form of a view of schema ` + "`tilehouse`" + `.`,
+Each is a short form of a view of schema ` + "`tilehouse`" + `; LIKE chooses by the first column. Clients also find every object in
+information_schema and pg_class: event tables as tables, file sources as foreign tables, the rest as views, with types and comments. Nothing
+fills dead_letters and feature_log yet: there are no streams, and online reads are not logged.`,
 		Examples: []Example{{"Features and entities:", []string{`SHOW FEATURES`, `SHOW ENTITIES`}}},
+	},
+	{
+		Name:    "ALTER",
+		Purpose: "Change an option or a name, or suspend a feature",
+		Synopsis: `
+ALTER FEATURE [IF EXISTS] name {SUSPEND | RESUME | SET (option = value, …) | RESET (option, …) | RENAME TO name}
+ALTER {TABLE | SOURCE | VIEW} [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
+ALTER {ENTITY | FEATURE VIEW} [IF EXISTS] name RENAME TO name`,
+		Text: `
+A suspended feature keeps nothing and costs nothing. Reading it is refused (55000) until RESUME builds it again: a value that nobody keeps
+is never answered. SET and RESET take the options of CREATE FEATURE, and build what the new definition lacks; of a table, a source or a view
+they take those that do not say which rows it has: lateness, future_bound, complete_through.
+
+RENAME TO gives a feature's columns their names anew. The definitions of readers follow: one that reads a renamed table goes on to know it by its
+old name, as an alias. What a feature view names is not renamed.`,
+		Examples: []Example{
+			{"A feature that is not needed for a while:", []string{
+				`CREATE FEATURE rare_1d ON customer AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 1 DAY`,
+				`ALTER FEATURE rare_1d SUSPEND`,
+				`SELECT name, state FROM tilehouse.features WHERE name = 'rare_1d'`,
+				`ALTER FEATURE rare_1d RESUME`,
+			}},
+			{"Another name, and another option:", []string{
+				`ALTER FEATURE rare_1d RENAME TO seldom_1d`,
+				`ALTER FEATURE seldom_1d SET (delay = '1 hour')`,
+				`SELECT definition FROM tilehouse.features WHERE name = 'seldom_1d'`,
+			}},
+		},
+		See: []string{"CREATE FEATURE", "DROP"},
+	},
+	{
+		Name:    "CREATE FUNCTION",
+		Purpose: "Name an expression",
+		Synopsis: `
+CREATE [OR REPLACE] FUNCTION name (argument type, …) RETURNS type
+  [LANGUAGE sql] IMMUTABLE [STRICT] {AS $$ SELECT expression $$ | RETURN expression}
+DROP FUNCTION [IF EXISTS] name [(type, …)], … [CASCADE | RESTRICT]`,
+		Text: `
+The expression is written into what calls it: features, event views, feature views and any SELECT. Arguments are cast to their types, and the
+result to its own; numeric without a precision is numeric(38,9). The body reads its arguments only, by name or as $1, and calls nothing volatile.
+A name has one function.
+
+A definition keeps the function as it was when it was made, so that OR REPLACE changes no value of a feature that is there: a notice names
+such definitions, and REFRESH FEATURE, ALTER FEATURE or OR REPLACE of the feature take the new one.`,
+		Examples: []Example{{"Amounts in whole euros:", []string{
+			`CREATE FUNCTION euros(amount numeric) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT floor(amount) $$`,
+			`CREATE FEATURE euros_7d ON customer AS SELECT customer_id, sum(euros(amount)) FROM purchases GROUP BY customer_id WINDOW 7 DAYS`,
+			`SELECT euros_7d, euros(12.99) AS one FROM customer WHERE customer_id = 42`,
+		}}},
+		See: []string{"CREATE FEATURE"},
+	},
+	{
+		Name:    "COMMENT",
+		Purpose: "Say what an object or a column is",
+		Synopsis: `
+COMMENT ON {FEATURE | FEATURE VIEW | ENTITY | SOURCE | TABLE | VIEW} name IS {'text' | NULL}
+COMMENT ON COLUMN name.column IS {'text' | NULL}`,
+		Text: `
+Comments stand in pg_description, where client programs look for them, and in schema ` + "`tilehouse`" + `. A column of an entity that is a
+feature's has the feature's comment; OR REPLACE and RENAME TO keep comments.`,
+		Examples: []Example{{"A feature:", []string{
+			`COMMENT ON ENTITY customer IS 'Who pays'`,
+			`SELECT name, comment FROM tilehouse.entities ORDER BY name`,
+		}}},
+	},
+	{
+		Name:    "BEGIN",
+		Purpose: "Make several definitions, and write rows, as one",
+		Synopsis: `
+BEGIN
+statement; …
+{COMMIT | ROLLBACK}`,
+		Text: `
+Definitions and rows of event tables take effect together at COMMIT, in one version of the catalog; ROLLBACK, an error and a crash leave nothing.
+Statements of the transaction see its definitions at once, others only after COMMIT. A feature's backfill runs at CREATE and is published at
+COMMIT, with the rows that came meanwhile. Where another transaction defined the same name, refreshed the source or replaced what the
+features build on, COMMIT fails with 40001: run the transaction again. REFRESH SOURCE is a transaction of its own. A transaction that
+writes ordinary tables writes neither event tables nor definitions: they are kept in different stores.`,
+		Examples: []Example{{"A table, its rows and a feature:", []string{
+			`BEGIN`,
+			`CREATE TABLE visits (customer_id bigint, ts timestamptz NOT NULL) WITH (event_time = 'ts')`,
+			`INSERT INTO visits VALUES (42, '2024-06-08 10:00Z')`,
+			`CREATE FEATURE visits_1d ON customer AS SELECT customer_id, count(*) FROM visits GROUP BY customer_id WINDOW 1 DAY`,
+			`COMMIT`,
+			`SELECT visits_1d FROM customer WHERE customer_id = 42`,
+		}}},
 	},
 	{
 		Name:    "DROP",
@@ -33,7 +122,7 @@ Each is a short form of a view of schema ` + "`tilehouse`" + `.`,
 		Synopsis: `
 DROP {TABLE | SOURCE | VIEW | ENTITY | FEATURE} [IF EXISTS] name, … [CASCADE | RESTRICT]`,
 		Text: `
-An object that others read is kept, and the refusal names its readers.`,
+An object that others read is kept, and the refusal names its readers and theirs; CASCADE drops them too, and says so.`,
 		Examples: []Example{{"A feature:", []string{
 			`CREATE FEATURE short_1d ON customer AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 1 DAY`,
 			`DROP FEATURE short_1d`,

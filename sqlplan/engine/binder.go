@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -64,8 +65,11 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 		return sql, ok, err
 	}
 	sql, err := b.s.dividing(b.ctx, func(d *rewrite.Divisions) (string, error) {
-		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, Divisions: d})
+		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: functionsOf(b.cat), Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, Divisions: d})
 	})
+	if call := (*rewrite.CallError)(nil); errors.As(err, &call) {
+		return "", at(asError(err), b.sql, call.Offset)
+	}
 	if err != nil {
 		return "", asError(err)
 	}
@@ -82,6 +86,9 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 		if err != nil {
 			return "", false, at(asError(err), b.sql, int(rv.Location))
 		}
+		return sql, true, nil
+	}
+	if sql, ok := b.systemRelation(rv); ok {
 		return sql, true, nil
 	}
 	if rv.Schemaname != "" && rv.Schemaname != "public" {
@@ -112,18 +119,11 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 	if b.describe {
 		return fmt.Sprintf("(SELECT %s%s WHERE false)", nullColumns(r.Columns), hidden), nil
 	}
-	sql, err := b.s.e.mat.RelationSQL(b.ctx, b.cat, r, b.position)
-	if e := asError(err); e != nil && e.Code == codeDiskFull {
-		sql, err = b.replayed(r) // the projection cannot grow, but reads go on
-	}
+	sql, err := b.baseSQL(materialize.Base(b.cat, r))
 	if err != nil {
-		return "", asError(err)
+		return "", err
 	}
-	if p := b.s.pendingOf(r); p != nil {
-		if sql, err = b.s.overlay(b.ctx, p, sql); err != nil {
-			return "", err
-		}
-	}
+	sql = materialize.RowsOver(b.cat, r, sql)
 	cols := make([]string, len(r.Columns), len(r.Columns)+1)
 	for i, c := range r.Columns {
 		cols[i] = duck.QuoteIdent(c.Name)
@@ -134,21 +134,41 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 	return fmt.Sprintf("(SELECT %s FROM %s)", strings.Join(cols, ", "), sql), nil
 }
 
-// replayed is an event table or a view of one from the log, in a temporary table of this statement.
+// baseSQL is the rows of a relation that is no view, with what the open block changed of them, and their ids.
+func (b *binder) baseSQL(r *schema.Relation) (string, error) {
+	var sql string
+	var err error
+	if r.Kind == schema.EventTable && b.s.unborn(r) {
+		sql = fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s WHERE false)", nullColumns(r.Columns), rowIDName)
+	} else if sql, err = b.s.e.mat.RelationSQL(b.ctx, b.cat, r, b.position); err != nil {
+		e := asError(err)
+		if e.Code != codeDiskFull {
+			return "", e
+		}
+		if sql, err = b.replayed(r); err != nil { // the projection cannot grow, but reads go on
+			return "", asError(err)
+		}
+	}
+	if p := b.s.pendingOf(r); p != nil {
+		return b.s.overlay(b.ctx, p, sql)
+	}
+	return sql, nil
+}
+
+// replayed is an event table from the log, in a temporary table of this statement.
 func (b *binder) replayed(r *schema.Relation) (string, error) {
-	base := materialize.Base(b.cat, r)
-	cols := make([]string, len(base.Columns))
-	for i, c := range base.Columns {
+	cols := make([]string, len(r.Columns))
+	for i, c := range r.Columns {
 		cols[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
 	}
 	table := b.s.temp("replayed")
 	if _, err := b.s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDName)); err != nil {
 		return "", err
 	}
-	err := b.s.e.mat.LiveRows(b.ctx, base, b.position, func(rows *vector.Chunk, ids []int64) error {
+	err := b.s.e.mat.LiveRows(b.ctx, r, b.position, func(rows *vector.Chunk, ids []int64) error {
 		return materialize.AppendWithIDs(b.s.conn, "temp", table, rows, ids)
 	})
-	return materialize.RowsOver(b.cat, r, "temp.main."+table), err
+	return "temp.main." + table, err
 }
 
 const rowIDName = "__rowid"

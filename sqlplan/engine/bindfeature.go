@@ -226,25 +226,21 @@ func (b *boundAggregates) fingerprint(call string, opt functions.Options) string
 func (b *boundAggregates) group(id uint32, old *schema.Group) *schema.Group {
 	g := &schema.Group{ID: id, Relation: b.relation.ID, Keys: b.keys}
 	add := func(columns []schema.Expr, partials []schema.Partial) {
-		at := make([]int, len(columns))
 		u := boundAggregates{columns: g.Columns}
-		for i, c := range columns {
-			at[i] = u.column(c, c.Type)
-		}
-		g.Columns = u.columns
 		for _, p := range partials {
 			if g.Partial(p.Fingerprint) >= 0 {
 				continue
 			}
 			p.Args = slices.Clone(p.Args)
 			for i, a := range p.Args {
-				p.Args[i] = at[a]
+				p.Args[i] = u.column(columns[a], columns[a].Type)
 			}
 			if p.Filter >= 0 {
-				p.Filter = at[p.Filter]
+				p.Filter = u.column(columns[p.Filter], columns[p.Filter].Type)
 			}
 			g.Partials = append(g.Partials, p)
 		}
+		g.Columns = u.columns
 	}
 	if old != nil {
 		g.Online, g.Retain, g.Lifetime, g.Eras = old.Online, old.Retain, old.Lifetime, old.Eras

@@ -48,7 +48,7 @@ func times(names ...string) []schema.Column {
 
 // catalogViews are the views by name.
 var catalogViews = map[string]catalogView{
-	"features": {slices.Concat(text("name", "entity", "relation", "columns", "state", "fingerprint", "definition")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+	"features": {slices.Concat(text("name", "entity", "relation", "columns", "state", "fingerprint", "definition", "comment")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
 			var cols []string
@@ -56,10 +56,13 @@ var catalogViews = map[string]catalogView{
 				cols = append(cols, o.Name)
 			}
 			state := "ready"
-			if cat.Groups[f.Group] == nil {
+			switch {
+			case f.Suspended:
+				state = "suspended"
+			case cat.Groups[f.Group] == nil:
 				state = "no data"
 			}
-			out = append(out, literals(f.Name, cat.Entities[f.Entity].Name, cat.Relations[f.Relation].Name, strings.Join(cols, ", "), state, f.Fingerprint, f.SQL))
+			out = append(out, append(literals(f.Name, cat.Entities[f.Entity].Name, cat.Relations[f.Relation].Name, strings.Join(cols, ", "), state, f.Fingerprint, f.SQL), orNull(f.Comment)))
 		}
 		return out, nil
 	}},
@@ -79,10 +82,10 @@ var catalogViews = map[string]catalogView{
 	}},
 	"feature_views": {slices.Concat(text("name", "keys", "request", "columns", "entities", "views", "features"), flags("online"), floats("log_fraction"), numbers("logged", "dropped"), text("definition")), featureViewRows},
 	"feature_log":   {slices.Concat(text("view"), times("logged", "read_time"), numbers("position"), text("bound", "columns")), featureLogRows},
-	"entities": {text("name", "keys"), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+	"entities": {text("name", "keys", "comment"), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, e := range sorted(cat.Entities, func(e *schema.Entity) string { return e.Name }) {
-			out = append(out, literals(e.Name, columnNames(e.Keys)))
+			out = append(out, append(literals(e.Name, columnNames(e.Keys)), orNull(e.Comment)))
 		}
 		return out, nil
 	}},
@@ -105,7 +108,7 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-	"partials": {slices.Concat(text("fingerprint", "relation", "keys", "partial"), numbers("group_id"), text("features")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+	"partials": {slices.Concat(text("fingerprint", "relation", "keys", "partial"), numbers("group_id"), text("features", "state")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {
 			for _, p := range g.Partials {
@@ -119,13 +122,20 @@ var catalogViews = map[string]catalogView{
 				for _, k := range g.Keys {
 					keys = append(keys, k.SQL)
 				}
-				out = append(out, append(literals(p.Fingerprint, cat.Relations[g.Relation].Name, strings.Join(keys, ", "), p.SQL), fmt.Sprint(g.ID), duck.QuoteLiteral(strings.Join(readers, ", "))))
+				state := "used"
+				if len(readers) == 0 { // its feature was replaced or dropped; the group has others
+					state = "kept until the group is built anew"
+				}
+				out = append(out, append(literals(p.Fingerprint, cat.Relations[g.Relation].Name, strings.Join(keys, ", "), partialText(g, &p)), fmt.Sprint(g.ID), duck.QuoteLiteral(strings.Join(readers, ", ")), duck.QuoteLiteral(state)))
 			}
 		}
 		return out, nil
 	}},
 	"materializations": {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("days", "rows", "total_rows", "percent", "seconds_left", "bytes", "position")), materializationRows},
 	"jobs":             {jobColumns, jobRows},
+	"watermarks":       {watermarkColumns, watermarkRows},
+	"lineage":          {lineageColumns, lineageRows},
+	"dead_letters":     {deadLetterColumns, noRowsYet},
 	"settings": {text("name", "setting", "description"), func(s *Session, _ *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, n := range settingNames() {
@@ -175,6 +185,14 @@ func literals(values ...string) []string {
 	return out
 }
 
+// orNull is a text as a literal, NULL where it is empty.
+func orNull(s string) string {
+	if s == "" {
+		return "NULL"
+	}
+	return duck.QuoteLiteral(s)
+}
+
 func timeLiteral(micros int64) string { return fmt.Sprintf("make_timestamptz(%d)", micros) }
 
 func windowText(w schema.Window) string {
@@ -197,8 +215,11 @@ func durationText(micros int64) string {
 		unit time.Duration
 		name string
 	}{{24 * time.Hour, "days"}, {time.Hour, "hours"}, {time.Minute, "minutes"}, {time.Second, "seconds"}} {
-		if d%u.unit == 0 {
-			return fmt.Sprintf("%d %s", d/u.unit, u.name)
+		if n := d / u.unit; d%u.unit == 0 {
+			if n == 1 {
+				return "1 " + strings.TrimSuffix(u.name, "s")
+			}
+			return fmt.Sprintf("%d %s", n, u.name)
 		}
 	}
 	return d.String()
@@ -229,7 +250,7 @@ func (s *Session) bindShow(_ context.Context, _ *schema.Catalog, st *parse.Show)
 		columns[i] = session.Column{Name: c.Name, Type: c.Type}
 	}
 	return bound{columns: columns, run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
-		sql, err := s.catalogView(ctx, s.e.catalog.Current(), st.What)
+		sql, err := s.catalogView(ctx, s.catalog(), st.What)
 		if err != nil {
 			return nil, err
 		}

@@ -22,7 +22,7 @@ const eventTimeName = "ts"
 
 func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (string, error) {
 	const tag = "CREATE FEATURE"
-	cat := s.e.catalog.Current()
+	cat := s.catalog()
 	old := cat.Feature(st.Name.Name)
 	if err := s.nameFree(ctx, cat, st.Name, st.Text); err != nil && (old == nil || !st.OrReplace && !st.IfNotExists) {
 		return "", err
@@ -54,7 +54,7 @@ func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (s
 			}
 			f.ID = uint32(id)
 		}
-		return tag, s.e.catalog.Update(ctx, func(c *schema.Catalog) error { return putFeature(c, f) })
+		return tag, s.define(func(c *schema.Catalog) error { return putFeature(c, f) })
 	}
 	return tag, s.materialize(ctx, f, bound, false)
 }
@@ -69,7 +69,10 @@ func putFeature(c *schema.Catalog, f *schema.Feature) error {
 			return fail(codeDuplicateObject, "%q already exists", f.Name)
 		}
 	}
-	c.Features[f.ID] = f
+	if err := outputNames(c, c.Entities[f.Entity], f, f.SQL, -1); err != nil {
+		return err
+	}
+	c.Features[f.ID] = f.WithComments(c.Features[f.ID])
 	return nil
 }
 
@@ -267,9 +270,16 @@ func (b *boundAggregates) refingerprint() {
 	}
 }
 
-// materialize finds or builds the group that holds f's partials, and publishes f with it in one catalog version.
+// materialize finds or builds the group that holds f's partials, and defines f with it.
 func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *boundAggregates, again bool) error {
-	err := s.e.mat.Materialize(ctx, materialize.Request{
+	if err := s.refuseMixed(true); err != nil {
+		return err
+	}
+	newest := func() (*schema.Catalog, error) {
+		err := s.rebase()
+		return s.catalog(), err
+	}
+	built, err := s.defining().batch.Build(ctx, newest, materialize.Request{
 		Feature: f, Keys: bound.keys, Fingerprints: bound.fingerprints(),
 		Group: bound.group,
 		Put:   putFeature,
@@ -282,7 +292,10 @@ func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *bou
 		e.Message = fmt.Sprintf("feature %q: %s", f.Name, e.Message)
 		return e
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.define(built.Put)
 }
 
 func (b *boundAggregates) fingerprints() []string {

@@ -2,16 +2,11 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 
-	pg_query "github.com/pganalyze/pg_query_go/v6"
-
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -35,7 +30,7 @@ func (s *Session) exists(ctx context.Context, cat *schema.Catalog, n parse.Name,
 
 func (s *Session) createEventTable(ctx context.Context, st *parse.CreateTable) (string, error) {
 	const tag = "CREATE TABLE"
-	cat := s.e.catalog.Current()
+	cat := s.catalog()
 	if done, err := s.exists(ctx, cat, st.Name, st.Text, st.IfNotExists); done || err != nil {
 		return tag, err
 	}
@@ -55,7 +50,7 @@ func (s *Session) createEventTable(ctx context.Context, st *parse.CreateTable) (
 	if err := checkPrimaryKey(st.Text, r, st.Name.Position); err != nil {
 		return "", err
 	}
-	return tag, s.putRelation(ctx, r)
+	return tag, s.putRelation(r)
 }
 
 // checkColumns checks a relation's event time, key and defaults.
@@ -100,13 +95,13 @@ func checkPrimaryKey(sql string, r *schema.Relation, place int) error {
 }
 
 // putRelation gives a relation its id and writes it.
-func (s *Session) putRelation(ctx context.Context, r *schema.Relation) error {
+func (s *Session) putRelation(r *schema.Relation) error {
 	id, err := s.e.log.Sequence("relation")
 	if err != nil {
 		return err
 	}
 	r.ID = uint32(id)
-	return s.e.catalog.Update(ctx, func(c *schema.Catalog) error {
+	return s.define(func(c *schema.Catalog) error {
 		if c.Lookup(r.Name) != nil {
 			return fail(codeDuplicateTable, "relation %q already exists", r.Name)
 		}
@@ -117,7 +112,7 @@ func (s *Session) putRelation(ctx context.Context, r *schema.Relation) error {
 
 func (s *Session) createEntity(ctx context.Context, sql string, st *parse.CreateEntity) (string, error) {
 	const tag = "CREATE ENTITY"
-	cat := s.e.catalog.Current()
+	cat := s.catalog()
 	if done, err := s.exists(ctx, cat, st.Name, sql, st.IfNotExists); done || err != nil {
 		return tag, err
 	}
@@ -139,7 +134,7 @@ func (s *Session) createEntity(ctx context.Context, sql string, st *parse.Create
 		return "", err
 	}
 	e.ID = uint32(id)
-	return tag, s.e.catalog.Update(ctx, func(c *schema.Catalog) error {
+	return tag, s.define(func(c *schema.Catalog) error {
 		if c.Lookup(e.Name) != nil {
 			return fail(codeDuplicateObject, "%q already exists", e.Name)
 		}
@@ -150,7 +145,7 @@ func (s *Session) createEntity(ctx context.Context, sql string, st *parse.Create
 
 func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (string, error) {
 	const tag = "CREATE SOURCE"
-	cat := s.e.catalog.Current()
+	cat := s.catalog()
 	if done, err := s.exists(ctx, cat, st.Name, st.Text, st.IfNotExists); done || err != nil {
 		return tag, err
 	}
@@ -211,13 +206,12 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 	if err := checkPrimaryKey(st.Text, r, place); err != nil {
 		return "", err
 	}
-	if err := s.putRelation(ctx, r); err != nil {
+	rep, err := s.e.mat.FirstFiles(ctx, r)
+	if err != nil {
 		return "", err
 	}
-	rep, err := s.e.mat.RefreshSource(ctx, r.ID)
-	if err != nil { // files that cannot be read leave no source behind, also where the statement was cancelled
-		gone := s.dropObjects(context.WithoutCancel(ctx), st.Text, "SOURCE", []parse.Name{st.Name}, true, true)
-		return "", errors.Join(asError(err), gone)
+	if err := s.putRelation(r); err != nil {
+		return "", err
 	}
 	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %d files, %d rows", r.Name, rep.Files, rep.Rows)})
 	return tag, nil
@@ -225,7 +219,7 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 
 func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView) (string, error) {
 	const tag = "CREATE VIEW"
-	cat := s.e.catalog.Current()
+	cat := s.catalog()
 	if _, err := s.exists(ctx, cat, st.Name, st.Text, false); err != nil {
 		return "", err
 	}
@@ -311,212 +305,30 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 	if err := s.checkColumns(ctx, st.Text, r, nil, st.Options["event_time"]); err != nil {
 		return "", err
 	}
-	return tag, s.putRelation(ctx, r)
+	return tag, s.putRelation(r)
 }
 
-// drop drops features, entities and sources; what reads them goes with CASCADE only.
-func (s *Session) drop(ctx context.Context, sql string, st *parse.Drop) (string, error) {
-	tag := "DROP " + string(st.Object)
-	return tag, s.dropObjects(ctx, sql, string(st.Object), st.Names, st.IfExists, st.Cascade)
-}
-
-func (s *Session) dropObjects(ctx context.Context, sql, kind string, names []parse.Name, ifExists, cascade bool) error {
-	var gone materialize.Dropped
-	before := s.e.catalog.Current()
-	err := s.e.catalog.Update(ctx, func(c *schema.Catalog) error {
-		gone = materialize.Dropped{}
-		for _, n := range names {
-			o := c.Lookup(n.Name)
-			if o == nil || objectKind(o) != kind {
-				if ifExists {
-					s.notice(session.Notice{Message: fmt.Sprintf("%s %q does not exist, skipping", strings.ToLower(kind), n.Name)})
-					continue
-				}
-				if o != nil {
-					was := objectKind(o)
-					return at(hint(fail(codeWrongObject, "%q is not a %s", n.Name, strings.ToLower(kind)), "It is an object of another kind: DROP %s %s.", was, n.Name), sql, n.Position)
-				}
-				return at(fail(codeUndefinedObject, "%s %q does not exist", strings.ToLower(kind), n.Name), sql, n.Position)
-			}
-			if err := dropObject(c, o, cascade, &gone); err != nil {
-				return at(asError(err), sql, n.Position)
-			}
-		}
-		return nil
-	})
+func (s *Session) refreshSource(ctx context.Context, sql string, st *parse.Refresh) (string, error) {
+	r := s.catalog().Relation(st.Name.Name)
+	if r == nil || r.File == nil {
+		return "", at(fail(codeUndefinedObject, "source %q does not exist", st.Name.Name), sql, st.Name.Position)
+	}
+	rep, err := s.e.mat.RefreshSource(ctx, r.ID)
 	if err != nil {
-		return err
+		return "", err
 	}
-	if err := s.dropLogs(before); err != nil {
-		return err
-	}
-	return s.e.mat.Drop(ctx, gone)
+	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %d files added, %d removed", r.Name, rep.Added, rep.Removed)})
+	return "REFRESH SOURCE", nil
 }
 
-// objectKind is what DROP calls an object.
-func objectKind(o any) string {
-	switch o := o.(type) {
-	case *schema.Feature:
-		return "FEATURE"
-	case *schema.FeatureView:
-		return "FEATURE VIEW"
-	case *schema.Entity:
-		return "ENTITY"
-	case *schema.Relation:
-		switch o.Kind {
-		case schema.FileSource:
-			return "SOURCE"
-		case schema.EventTable:
-			return "TABLE"
-		case schema.EventView:
-			return "VIEW"
-		}
-	}
-	return ""
-}
-
-// objectName is the name of an object that objectKind knows.
-func objectName(o any) string {
-	switch o := o.(type) {
-	case *schema.Feature:
-		return o.Name
-	case *schema.FeatureView:
-		return o.Name
-	case *schema.Entity:
-		return o.Name
-	case *schema.Relation:
-		return o.Name
-	}
-	return ""
-}
-
-// dropObject removes o and, with cascade, what reads it.
-func dropObject(c *schema.Catalog, o any, cascade bool, gone *materialize.Dropped) error {
-	var readers []any
-	var names []string
-	for _, f := range c.Features {
-		if e, ok := o.(*schema.Entity); ok && f.Entity == e.ID {
-			readers, names = append(readers, f), append(names, "feature "+f.Name)
-		}
-		if r, ok := o.(*schema.Relation); ok && f.Relation == r.ID {
-			readers, names = append(readers, f), append(names, "feature "+f.Name)
-		}
-	}
-	if r, ok := o.(*schema.Relation); ok {
-		for _, v := range c.Relations {
-			if v.View != nil && v.View.Base == r.ID {
-				readers, names = append(readers, v), append(names, "event view "+v.Name)
-			}
-		}
-	}
-	var views []*schema.FeatureView
-	switch o := o.(type) {
-	case *schema.Feature:
-		views = c.ViewsOf(o)
-	case *schema.FeatureView:
-		views = c.ViewsOver(o)
-	case *schema.Entity:
-		views = c.ViewsKeyed(o)
-	}
-	for _, v := range views {
-		readers, names = append(readers, v), append(names, "feature view "+v.Name)
-	}
-	if len(readers) > 0 && !cascade {
-		slices.Sort(names)
-		e := hint(fail(codeDependent, "cannot drop %s %s because other objects depend on it", strings.ToLower(objectKind(o)), objectName(o)), "Use DROP … CASCADE to drop them too.")
-		e.Detail = "Readers: " + strings.Join(names, ", ") + "."
-		return e
-	}
-	for _, r := range readers {
-		if err := dropObject(c, r, true, gone); err != nil {
-			return err
-		}
-	}
-	switch o := o.(type) {
-	case *schema.FeatureView:
-		delete(c.FeatureViews, o.ID)
-	case *schema.Feature:
-		delete(c.Features, o.ID)
-		for _, f := range c.Features {
-			if f.Group == o.Group {
-				return nil
-			}
-		}
-		if g := c.Groups[o.Group]; g != nil {
-			delete(c.Groups, g.ID)
-			gone.Groups = append(gone.Groups, g)
-		}
-	case *schema.Entity:
-		delete(c.Entities, o.ID)
-	case *schema.Relation:
-		delete(c.Relations, o.ID)
-		gone.Relations = append(gone.Relations, o)
-	}
-	return nil
-}
-
-// refresh is REFRESH SOURCE and REFRESH FEATURE.
-func (s *Session) refresh(ctx context.Context, sql string, st *parse.Refresh) (string, error) {
-	cat := s.e.catalog.Current()
-	if st.Object == parse.Source {
-		r := cat.Relation(st.Name.Name)
-		if r == nil || r.File == nil {
-			return "", at(fail(codeUndefinedObject, "source %q does not exist", st.Name.Name), sql, st.Name.Position)
-		}
-		rep, err := s.e.mat.RefreshSource(ctx, r.ID)
-		if err != nil {
-			return "", err
-		}
-		s.notice(session.Notice{Message: fmt.Sprintf("source %q: %d files added, %d removed", r.Name, rep.Added, rep.Removed)})
-		return "REFRESH SOURCE", nil
-	}
+func (s *Session) refreshFeature(ctx context.Context, sql string, st *parse.Refresh) (string, error) {
+	cat := s.catalog()
 	f := cat.Feature(st.Name.Name)
 	if f == nil {
 		return "", at(fail(codeUndefinedObject, "feature %q does not exist", st.Name.Name), sql, st.Name.Position)
 	}
-	parsed, err := parse.Parse(f.SQL)
-	if err != nil {
-		return "", err
+	if f.Suspended {
+		return "", at(suspended(f), sql, st.Name.Position)
 	}
-	again, bound, err := s.bindFeature(ctx, cat, parsed.(*parse.CreateFeature))
-	if err != nil {
-		return "", err
-	}
-	again.ID, again.Comment = f.ID, f.Comment
-	return "REFRESH FEATURE", s.materialize(ctx, again, bound, true)
-}
-
-// wordIn is the byte offset of a name's first mention as a word of its own, -1 where there is none: the parser gives the
-// names of DROP no place.
-func wordIn(sql, name string) int {
-	at := regexp.MustCompile(`(?i)\b` + regexp.QuoteMeta(name) + `\b`).FindStringIndex(sql)
-	if at == nil {
-		return -1
-	}
-	return at[0]
-}
-
-// bindDropStmt binds PostgreSQL's DROP: TABLE and VIEW of ours, or ordinary ones.
-func (s *Session) bindDropStmt(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.DropStmt) (bound, error) {
-	kind := map[pg_query.ObjectType]string{pg_query.ObjectType_OBJECT_TABLE: "TABLE", pg_query.ObjectType_OBJECT_VIEW: "VIEW", pg_query.ObjectType_OBJECT_INDEX: "INDEX"}[n.RemoveType]
-	if kind == "" {
-		return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
-	}
-	var ours []parse.Name
-	for _, o := range n.Objects {
-		items := o.GetList().GetItems()
-		name := items[len(items)-1].GetString_().GetSval()
-		if cat.Lookup(name) != nil {
-			ours = append(ours, parse.Name{Name: name, Position: wordIn(st.Text, name)})
-		}
-	}
-	switch {
-	case len(ours) == 0:
-		return s.bindOrdinary(ctx, cat, st, nil, nil, "DROP "+kind, false)
-	case len(ours) < len(n.Objects):
-		return bound{}, fail(codeUnsupported, "DROP of event tables and ordinary ones in one statement is not supported")
-	}
-	return definition(func(ctx context.Context) (string, error) {
-		return "DROP " + kind, s.dropObjects(ctx, st.Text, kind, ours, n.MissingOk, n.Behavior == pg_query.DropBehavior_DROP_CASCADE)
-	}), nil
+	return "REFRESH FEATURE", s.rebuild(ctx, f, f.SQL, true)
 }

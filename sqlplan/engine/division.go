@@ -46,7 +46,7 @@ func (s *Session) expressions(ctx context.Context, nodes []*pg_query.Node, from 
 	out := make([]string, len(nodes))
 	_, err := s.dividing(ctx, func(d *rewrite.Divisions) (string, error) {
 		for i, n := range nodes {
-			sql, err := rewrite.Expr(n, rewrite.Options{Divisions: d})
+			sql, err := rewrite.Expr(n, rewrite.Options{Function: functionsOf(s.catalog()), Divisions: d})
 			if err != nil {
 				return "", asError(err)
 			}

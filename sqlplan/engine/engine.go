@@ -178,27 +178,32 @@ func (e *Engine) noteAssigned(t int64) {
 func (e *Engine) readTime() int64 { return max(e.now(), e.assigned.Load()+1) }
 
 // commit writes changes as one transaction of the log.
-func (e *Engine) commit(ctx context.Context, changes []reclog.Change) error {
+func (e *Engine) commit(ctx context.Context, cat *schema.Catalog, changes []reclog.Change) error {
 	_, err := e.log.Commit(ctx, &reclog.Txn{Changes: changes})
+	return e.commitError(err, cat, changes)
+}
+
+// commitError says of an error of committing changes which relation it is about.
+func (e *Engine) commitError(err error, cat *schema.Catalog, changes []reclog.Change) error {
 	var of *duck.Error
 	if errors.As(err, &of) && len(changes) > 0 { // only the features' expressions are DuckDB's here
 		out := asError(err)
-		if r := e.catalog.Current().Relations[uint32(changes[0].Source)]; r != nil {
+		if r := cat.Relations[uint32(changes[0].Source)]; r != nil {
 			out.Message = fmt.Sprintf("features over %q cannot be computed of the new rows: %s", r.Name, out.Message)
 			out.Table = r.Name
 		}
 		return out
 	}
-	return e.explainUnique(err)
+	return explainUnique(err, cat)
 }
 
 // explainUnique names the relation and its columns in a unique violation.
-func (e *Engine) explainUnique(err error) error {
+func explainUnique(err error, cat *schema.Catalog) error {
 	var u *reclog.UniqueError
 	if !errors.As(err, &u) {
 		return err
 	}
-	r := e.catalog.Current().Relations[uint32(u.Source)]
+	r := cat.Relations[uint32(u.Source)]
 	if r == nil {
 		return err
 	}

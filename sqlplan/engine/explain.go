@@ -50,7 +50,7 @@ func (s *Session) bindExplain(ctx context.Context, cat *schema.Catalog, sql stri
 		if err != nil {
 			return nil, err
 		}
-		lines, err := s.planLines(ctx, s.e.catalog.Current(), q, given)
+		lines, err := s.planLines(ctx, s.catalog(), q, given)
 		if err != nil {
 			return nil, err
 		}
@@ -143,7 +143,7 @@ func (s *Session) asofLines(b *binder, plan *asofPlan) ([]string, error) {
 			}
 			for k, o := range m.Outputs {
 				p := g.Partials[m.Specs[k].Partial]
-				lines = append(lines, fmt.Sprintf("         %s = %s over %s  [partial %s]", f.computed()[o].name, p.SQL, windowText(schema.Window(m.Specs[k].Window)), p.Fingerprint))
+				lines = append(lines, fmt.Sprintf("         %s = %s over %s  [partial %s]", f.computed()[o].name, partialText(g, &p), windowText(schema.Window(m.Specs[k].Window)), p.Fingerprint))
 			}
 		}
 		if f.view != nil && f.read.view != nil {
@@ -205,7 +205,7 @@ func (s *Session) analyze(ctx context.Context, st *parse.SQL, given []vector.Typ
 	s.reads = &event.ReadStats{}
 	defer func() { s.reads = nil }()
 	began := time.Now()
-	b, err := s.bindSelect(ctx, s.e.catalog.Current(), st, given)
+	b, err := s.bindSelect(ctx, s.catalog(), st, given)
 	if err != nil {
 		return nil, err
 	}
@@ -307,7 +307,7 @@ func (s *Session) explained(st *parse.ExplainFeature, run func(ctx context.Conte
 			p := uint64(st.AsOf)
 			asOf = &p
 		}
-		cat := s.e.catalog.Current()
+		cat := s.catalog()
 		view := s.e.mat.View(cat)
 		defer view.Close()
 		lines, err := run(ctx, cat, view, when, asOf)
@@ -335,7 +335,7 @@ func (s *Session) explainValues(ctx context.Context, cat *schema.Catalog, view *
 		as := plan.assembler(g, live)
 		for i, o := range g.outputs {
 			iv := o.window.Interval(when, false)
-			lines = append(lines, fmt.Sprintf("%s = %s over [%s, %s)", as.names[i], g.group.Partials[o.partial].SQL, endText(iv.Lo), endText(iv.Hi)))
+			lines = append(lines, fmt.Sprintf("%s = %s over [%s, %s)", as.names[i], partialText(g.group, &g.group.Partials[o.partial]), endText(iv.Lo), endText(iv.Hi)))
 			tr := &tracer{partial: o.partial, part: &live.Partials[o.partial], state: as.wants[i].State}
 			pieces, err := src.Key(ctx, key)
 			if err != nil {

@@ -38,7 +38,7 @@ const requestFunction = "request"
 
 func (s *Session) createFeatureView(ctx context.Context, st *parse.CreateFeatureView) (string, error) {
 	const tag = "CREATE FEATURE VIEW"
-	cat := s.e.catalog.Current()
+	cat := s.catalog()
 	old := cat.FeatureView(st.Name.Name)
 	if err := s.nameFree(ctx, cat, st.Name, st.Text); err != nil && (old == nil || !st.OrReplace && !st.IfNotExists) {
 		return "", err
@@ -57,7 +57,7 @@ func (s *Session) createFeatureView(ctx context.Context, st *parse.CreateFeature
 		}
 		id = uint32(n)
 	}
-	return tag, s.e.catalog.Update(ctx, func(c *schema.Catalog) error {
+	return tag, s.define(func(c *schema.Catalog) error {
 		if other := c.Lookup(st.Name.Name); other != nil {
 			if o, ok := other.(*schema.FeatureView); !ok || o.ID != id {
 				return at(fail(codeDuplicateObject, "%q already exists", st.Name.Name), st.Text, st.Name.Position)

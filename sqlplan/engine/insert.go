@@ -384,7 +384,7 @@ func (s *Session) checkRows(r *schema.Relation, ch *vector.Chunk) error {
 		case t == vector.PosInfinity || t == vector.NegInfinity:
 			return fail(codeBadTime, "event time %q of relation %q must be finite", r.EventTime, r.Name)
 		case t > limit:
-			return hint(fail(codeBadTime, "event time %s of relation %q lies beyond the future bound", formatTime(t), r.Name), "The bound is the clock plus %s; set it with WITH (future_bound = '…') when the table is created.", formatMicros(r.FutureBound))
+			return hint(fail(codeBadTime, "event time %s of relation %q lies beyond the future bound", formatTime(t), r.Name), "The bound is the clock plus %s; ALTER TABLE %s SET (future_bound = '…') changes it.", formatMicros(r.FutureBound), r.Name)
 		}
 	}
 	return s.checkKeys(r, ch)
@@ -392,9 +392,9 @@ func (s *Session) checkRows(r *schema.Relation, ch *vector.Chunk) error {
 
 // checkKeys refuses rows whose key of a feature over r is NULL: they could never be counted.
 func (s *Session) checkKeys(r *schema.Relation, ch *vector.Chunk) error {
-	cat := s.e.catalog.Current()
+	cat := s.catalog()
 	for _, g := range cat.Groups {
-		if g.Relation != r.ID || !g.Ready {
+		if g.Relation != r.ID {
 			continue
 		}
 		for _, k := range g.Keys {

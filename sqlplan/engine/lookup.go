@@ -121,7 +121,7 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 	var when int64
 	view := l.s.e.mat.View(l.cat) // the position first, then the instant: rows that the server timed before it all count
 	defer view.Close()
-	if l.s.e.catalog.Current() != l.cat {
+	if l.s.catalog() != l.cat {
 		return errStalePlan // a group may have been replaced, and its tiles dropped, before the view was opened
 	}
 	if t != nil {

@@ -106,11 +106,19 @@ func (p *readPlan) check(cat *schema.Catalog) error {
 		return nil
 	}
 	for _, w := range p.outputs {
+		if w.feature.Suspended {
+			return suspended(w.feature)
+		}
 		if cat.Groups[w.feature.Group] == nil {
 			return hint(fail("55000", "feature %q has not been materialized", w.feature.Name), "REFRESH FEATURE %s;", w.feature.Name)
 		}
 	}
 	return nil
+}
+
+// suspended refuses to read or refresh a feature that ALTER FEATURE suspended: its data is gone until it is resumed.
+func suspended(f *schema.Feature) *session.Error {
+	return hint(fail("55000", "feature %q is suspended", f.Name), "ALTER FEATURE %s RESUME; builds it again.", f.Name)
 }
 
 // values assembles the outputs of one key at the cut t and appends them to cols: the one path under lookup, features_at and

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -21,6 +22,11 @@ func (e *Engine) Password(_ context.Context, role string) (string, error) {
 func (e *Engine) HasPassword(role string) bool {
 	r := e.catalog.Current().Role(role)
 	return r != nil && r.Verifier != ""
+}
+
+// oneRole refuses statements about roles and their rights.
+func oneRole(sql string) *session.Error {
+	return hint(fail(codeUnsupported, "%s is not supported: there is one role, %q, which may do everything", firstWords(sql), DefaultRole), "Its password is set by tilehouse password, or --password; readers that must not write need a server of their own.")
 }
 
 // SetVerifier sets a role's SCRAM-SHA-256 verifier; the password itself never comes here.

@@ -19,11 +19,11 @@ import (
 
 // prepared is a bound statement. It implements session.Statement.
 type prepared struct {
-	s       *Session
-	sql     string
-	oids    []uint32
-	version uint64        // of the catalog it was bound at
-	sent    []vector.Type // of the parameters, as the client sends them
+	s    *Session
+	sql  string
+	oids []uint32
+	cat  *schema.Catalog // that it was bound at
+	sent []vector.Type   // of the parameters, as the client sends them
 	bound
 }
 
@@ -48,12 +48,17 @@ func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (se
 }
 
 func (p *prepared) bind(ctx context.Context) error {
-	cat := p.s.e.catalog.Current()
-	p.version = cat.Version
 	st, err := parse.Parse(p.sql)
 	if err != nil {
 		return err
 	}
+	if !endsTransaction(st) { // COMMIT itself finds out, and ends the block
+		if err := p.s.rebase(); err != nil {
+			return err
+		}
+	}
+	cat := p.s.catalog()
+	p.cat = cat
 	if st == nil {
 		p.bound = bound{run: func(context.Context, []*vector.Vector) (session.Result, error) { return noRows{}, nil }}
 		return nil
@@ -111,7 +116,7 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 	if p.s.tx != nil && p.s.tx.failed && !p.ends {
 		return nil, fail(codeFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block")
 	}
-	if p.s.tx != nil && !p.s.tx.implicit && p.alone {
+	if p.s.tx != nil && p.alone && (!p.s.tx.implicit || p.s.tx.defs != nil || len(p.s.tx.events) > 0) {
 		return nil, p.s.failed(hint(fail(codeInTransaction, "%s cannot run inside a transaction block", firstWords(p.sql)), "Run it outside of BEGIN … COMMIT; in psycopg: autocommit=True."))
 	}
 	for {
@@ -135,7 +140,13 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 
 // current binds the statement again where the catalog changed since.
 func (p *prepared) current(ctx context.Context) error {
-	if p.version == p.s.e.catalog.Current().Version {
+	if p.ends {
+		return nil
+	}
+	if err := p.s.rebase(); err != nil {
+		return err
+	}
+	if p.cat == p.s.catalog() {
 		return nil
 	}
 	columns := p.columns
@@ -174,8 +185,24 @@ func command(run func(ctx context.Context) (tag string, err error)) bound {
 	}}
 }
 
-// definition is a command that changes the catalog, which has no part in transaction blocks yet.
-func definition(run func(ctx context.Context) (tag string, err error)) bound {
+// definition is a command that changes the catalog: as a step of the open transaction, or in one of its own.
+func (s *Session) definition(run func(ctx context.Context) (tag string, err error)) bound {
+	return command(func(ctx context.Context) (string, error) {
+		if s.tx != nil {
+			return run(ctx)
+		}
+		s.tx = &transaction{implicit: true, single: true}
+		tag, err := run(ctx)
+		if err != nil {
+			s.rollback()
+			return "", err
+		}
+		return tag, s.commit(ctx)
+	})
+}
+
+// alone is a command that is its own transaction.
+func alone(run func(ctx context.Context) (tag string, err error)) bound {
 	b := command(run)
 	b.alone = true
 	return b
@@ -184,21 +211,32 @@ func definition(run func(ctx context.Context) (tag string, err error)) bound {
 func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql string, st parse.Statement, given []vector.Type) (bound, error) {
 	switch st := st.(type) {
 	case *parse.CreateTable:
-		return definition(func(ctx context.Context) (string, error) { return s.createEventTable(ctx, st) }), nil
+		return s.definition(func(ctx context.Context) (string, error) { return s.createEventTable(ctx, st) }), nil
 	case *parse.CreateEntity:
-		return definition(func(ctx context.Context) (string, error) { return s.createEntity(ctx, sql, st) }), nil
+		return s.definition(func(ctx context.Context) (string, error) { return s.createEntity(ctx, sql, st) }), nil
 	case *parse.CreateSource:
-		return definition(func(ctx context.Context) (string, error) { return s.createSource(ctx, st) }), nil
+		return s.definition(func(ctx context.Context) (string, error) { return s.createSource(ctx, st) }), nil
 	case *parse.CreateEventView:
-		return definition(func(ctx context.Context) (string, error) { return s.createEventView(ctx, st) }), nil
+		return s.definition(func(ctx context.Context) (string, error) { return s.createEventView(ctx, st) }), nil
 	case *parse.CreateFeature:
-		return definition(func(ctx context.Context) (string, error) { return s.createFeature(ctx, st) }), nil
+		return s.definition(func(ctx context.Context) (string, error) { return s.createFeature(ctx, st) }), nil
 	case *parse.CreateFeatureView:
-		return definition(func(ctx context.Context) (string, error) { return s.createFeatureView(ctx, st) }), nil
+		return s.definition(func(ctx context.Context) (string, error) { return s.createFeatureView(ctx, st) }), nil
 	case *parse.Drop:
-		return definition(func(ctx context.Context) (string, error) { return s.drop(ctx, sql, st) }), nil
+		return s.definition(func(ctx context.Context) (string, error) { return s.drop(sql, st) }), nil
 	case *parse.Refresh:
-		return definition(func(ctx context.Context) (string, error) { return s.refresh(ctx, sql, st) }), nil
+		if st.Object == parse.Source {
+			return alone(func(ctx context.Context) (string, error) { return s.refreshSource(ctx, sql, st) }), nil
+		}
+		return s.definition(func(ctx context.Context) (string, error) { return s.refreshFeature(ctx, sql, st) }), nil
+	case *parse.Alter:
+		return s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, sql, string(st.Object), st) }), nil
+	case *parse.Comment:
+		return s.definition(func(context.Context) (string, error) {
+			return "COMMENT", s.comment(sql, string(st.Object), st.Name, "", st.Text)
+		}), nil
+	case *parse.Grant:
+		return bound{}, oneRole(sql)
 	case *parse.Show:
 		return s.bindShow(ctx, cat, st)
 	case *parse.Explain:
@@ -217,7 +255,7 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 	case *pg_query.Node_TransactionStmt:
 		kind := transactionKind(n.TransactionStmt)
 		b := command(func(ctx context.Context) (string, error) { return s.transactionStatement(ctx, kind) })
-		b.ends = kind == "COMMIT" || kind == "ROLLBACK"
+		b.ends = endsTransaction(st)
 		return b, nil
 	case *pg_query.Node_VariableSetStmt:
 		return command(func(context.Context) (string, error) { return s.variableSet(n.VariableSetStmt) }), nil
@@ -253,10 +291,18 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 		return s.bindOrdinary(ctx, cat, st, nil, n.CreateTableAsStmt.Into.Rel, "SELECT", false)
 	case *pg_query.Node_ViewStmt:
 		return s.bindOrdinary(ctx, cat, st, nil, n.ViewStmt.View, "CREATE VIEW", false)
+	case *pg_query.Node_CreateFunctionStmt:
+		return s.bindCreateFunction(st, n.CreateFunctionStmt)
 	case *pg_query.Node_DropStmt:
 		return s.bindDropStmt(ctx, cat, st, n.DropStmt)
 	case *pg_query.Node_AlterTableStmt:
-		return s.bindOrdinary(ctx, cat, st, nil, n.AlterTableStmt.Relation, "ALTER TABLE", false)
+		return s.bindAlterTable(ctx, cat, st, n.AlterTableStmt)
+	case *pg_query.Node_RenameStmt:
+		return s.bindRename(ctx, cat, st, n.RenameStmt)
+	case *pg_query.Node_CommentStmt:
+		return s.bindCommentStmt(ctx, cat, st, n.CommentStmt)
+	case *pg_query.Node_GrantStmt, *pg_query.Node_GrantRoleStmt, *pg_query.Node_CreateRoleStmt, *pg_query.Node_AlterRoleStmt, *pg_query.Node_DropRoleStmt:
+		return bound{}, oneRole(st.Text)
 	case *pg_query.Node_TruncateStmt:
 		return s.bindOrdinary(ctx, cat, st, nil, nil, "TRUNCATE TABLE", false)
 	case *pg_query.Node_IndexStmt:
@@ -264,6 +310,15 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 		return s.bindOrdinary(ctx, cat, st, nil, n.IndexStmt.Relation, "CREATE INDEX", false)
 	}
 	return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
+}
+
+func endsTransaction(st parse.Statement) bool {
+	sql, ok := st.(*parse.SQL)
+	if !ok || sql.Node.GetTransactionStmt() == nil {
+		return false
+	}
+	kind := transactionKind(sql.Node.GetTransactionStmt())
+	return kind == "COMMIT" || kind == "ROLLBACK"
 }
 
 func transactionKind(t *pg_query.TransactionStmt) string {

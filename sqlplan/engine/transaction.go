@@ -14,10 +14,12 @@ import (
 type transaction struct {
 	failed   bool
 	implicit bool
+	single   bool  // implicit, around one statement
 	duck     bool  // DuckDB's transaction has begun
 	ordinary bool  // ordinary tables were written
 	began    int64 // what now() is in it, microseconds; 0: not asked yet
 	events   []*pendingRows
+	defs     *definitions // nil: none
 }
 
 // pendingRows is what a transaction changed of an event table and did not commit yet. A pending row's id is −1 − its index.
@@ -90,22 +92,25 @@ func (s *Session) rollback() {
 	if s.tx.duck {
 		_, _ = s.conn.Exec(context.Background(), "ROLLBACK") // a failed one has rolled back already
 	}
+	if err := s.discardDefinitions(); err != nil { // the next start removes it
+		s.e.cfg.Log.Error("removing what a transaction built", "error", err)
+	}
 	s.tx = nil
 }
 
-// commit ends the block: rows of event tables as one transaction of the log, ordinary tables as one of DuckDB. One block
-// writes only one of the two (refuseMixed).
+// commit ends the block: definitions and rows of event tables as one transaction of the log, ordinary tables as one of
+// DuckDB. One block writes only one of the two (refuseMixed).
 func (s *Session) commit(ctx context.Context) error {
 	tx := s.tx
-	if len(tx.events) > 0 {
-		var changes []reclog.Change
-		for _, p := range tx.events {
+	var changes []reclog.Change
+	for _, p := range tx.events {
+		if s.catalog().Relations[p.rel.ID] != nil { // not dropped in the same block
 			changes = append(changes, p.change())
 		}
-		if err := s.e.commit(ctx, changes); err != nil {
-			s.rollback()
-			return asError(err)
-		}
+	}
+	if err := s.publish(ctx, changes); err != nil {
+		s.rollback()
+		return asError(err)
 	}
 	s.tx = nil
 	if tx.duck {
@@ -160,12 +165,12 @@ func (s *Session) pendingOf(r *schema.Relation) *pendingRows {
 	return nil
 }
 
-// refuseMixed refuses a block that writes event tables and ordinary tables: the two have no common commit.
+// refuseMixed refuses a block that writes event tables or definitions, and ordinary tables: the two have no common commit.
 func (s *Session) refuseMixed(event bool) error {
-	if s.tx == nil || event && !s.tx.ordinary || !event && len(s.tx.events) == 0 {
+	if s.tx == nil || event && !s.tx.ordinary || !event && len(s.tx.events) == 0 && s.tx.defs == nil {
 		return nil
 	}
-	return hint(fail(codeUnsupported, "a transaction cannot write both event tables and ordinary tables"), "Commit the one before writing the other.")
+	return hint(fail(codeUnsupported, "a transaction cannot write both ordinary tables, and event tables or definitions of features and their kin"), "Commit the one before the other: the two are kept in different stores, which have no common commit.")
 }
 
 // refuseOwnWrites refuses a read of features in a block that wrote to a source of theirs.
@@ -198,7 +203,7 @@ func (s *Session) write(ctx context.Context, rel *schema.Relation, deletes []int
 		if c.Inserts == nil && len(c.Deletes) == 0 {
 			return nil
 		}
-		return s.e.commit(ctx, []reclog.Change{c})
+		return s.e.commit(ctx, s.catalog(), []reclog.Change{c})
 	}
 	p := s.pendingOf(rel)
 	if p == nil {

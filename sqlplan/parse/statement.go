@@ -293,10 +293,13 @@ const (
 	AlterSuspend AlterAction = iota
 	AlterResume
 	AlterSet
+	AlterReset
 	AlterRename
 )
 
-func (a AlterAction) String() string { return [...]string{"suspend", "resume", "set", "rename"}[a] }
+func (a AlterAction) String() string {
+	return [...]string{"suspend", "resume", "set", "reset", "rename"}[a]
+}
 
 // Alter is ALTER {FEATURE | FEATURE VIEW | ENTITY | SOURCE | CONNECTION}; only a feature and a source can be suspended.
 type Alter struct {
@@ -304,8 +307,9 @@ type Alter struct {
 	Name     Name
 	IfExists bool
 	Action   AlterAction
-	Options  Options // of SET
+	Options  Options // of SET; of RESET by name, without values
 	NewName  string  // of RENAME TO
+	Position int     // bytes: of the action
 }
 
 // Refresh is REFRESH FEATURE or REFRESH SOURCE.
@@ -317,7 +321,7 @@ type Refresh struct {
 	Full             bool
 }
 
-// Show is SHOW {FEATURES | SOURCES | ENTITIES | MATERIALIZATIONS | PARTIALS}.
+// Show is SHOW {FEATURES | SOURCES | ENTITIES | …}: the views of schema tilehouse.
 type Show struct {
 	What    string // lower case: features, …
 	Like    string

@@ -45,7 +45,7 @@ func ours(r *reader) readFunc {
 		r.i++
 		return refresh
 	case r.peek(0).is("show") && len(r.toks) > 1:
-		if r.peek(1).is("features", "sources", "entities", "materializations", "partials") {
+		if r.peek(1).is("features", "sources", "entities", "materializations", "partials", "jobs", "watermarks", "lineage", "dead_letters", "feature_log", "feature_columns", "feature_views") {
 			r.i++
 			return show
 		}
@@ -311,6 +311,7 @@ func drop(r *reader, o Object) Statement {
 func alter(r *reader, o Object) (Statement, error) {
 	a := &Alter{Object: o, IfExists: r.ifExists(), Name: r.name()}
 	at := r.at()
+	a.Position = at
 	switch {
 	case r.accept("suspend"):
 		a.Action = AlterSuspend
@@ -318,10 +319,12 @@ func alter(r *reader, o Object) (Statement, error) {
 		a.Action = AlterResume
 	case r.accept("set"):
 		a.Action, a.Options = AlterSet, r.options()
+	case r.accept("reset"):
+		a.Action, a.Options = AlterReset, r.options()
 	case r.accept("rename", "to"):
 		a.Action, a.NewName = AlterRename, r.ident()
 	default:
-		r.unexpected("ALTER FEATURE takes SUSPEND, RESUME, SET (…) or RENAME TO")
+		r.unexpected("ALTER takes SUSPEND, RESUME, SET (…), RESET (…) or RENAME TO.")
 	}
 	r.end()
 	if r.err == nil && a.Action <= AlterResume && o != Feature && o != Source {

@@ -23,6 +23,33 @@ func tokenOptions(s *SQL, toks []token, d *pg_query.DefElem) (Options, error) {
 	return o, r.err
 }
 
+// RelOptions reads the (…) of ALTER TABLE … SET and RESET, which PostgreSQL's grammar reads: its AST does not keep how a
+// value was written. d is one of its options.
+func RelOptions(sql string, d *pg_query.DefElem) (Options, error) {
+	toks, err := scan(sql)
+	if err != nil {
+		return nil, convert(sql, err)
+	}
+	at := -1
+	for i := range toks {
+		if toks[i].start == int(d.Location) {
+			break
+		}
+		if toks[i].is("set", "reset") && i+1 < len(toks) && toks[i+1].is("(") {
+			at = i + 1
+		}
+	}
+	if at < 0 {
+		return nil, ErrorAt(sql, int(d.Location), codeSyntax, "options stand in SET (…) or RESET (…)", "")
+	}
+	r := &reader{src: sql, toks: toks, i: at}
+	o := r.options()
+	if r.err != nil {
+		return nil, convert(sql, r.err)
+	}
+	return o, nil
+}
+
 func nameOf(rv *pg_query.RangeVar) (Name, error) {
 	n := Name{Schema: rv.GetSchemaname(), Name: rv.GetRelname(), Position: int(rv.GetLocation())}
 	if rv.GetCatalogname() != "" {

@@ -14,13 +14,23 @@ var volatileFunctions = wordSet(`now clock_timestamp statement_timestamp transac
 
 // deterministic refuses volatile functions below n: a stored definition must give the same value whenever it is evaluated.
 func deterministic(n *pg_query.Node) error {
-	var err error
-	refuse := func(at int, name string) {
-		err = faultAt(at, codeDefinition, "use the event time column; a feature is read as of a time",
+	if name, at := volatile(n); name != "" {
+		return faultAt(at, codeDefinition, "use the event time column; a feature is read as of a time",
 			"%s is volatile: the expressions of a definition must be deterministic", name)
 	}
+	return nil
+}
+
+// Volatile is the first volatile function or literal in an expression, as it is written; "" where there is none.
+func Volatile(n *pg_query.Node) string {
+	name, _ := volatile(n)
+	return name
+}
+
+func volatile(n *pg_query.Node) (found string, offset int) {
+	refuse := func(at int, name string) { found, offset = name, at }
 	Walk(n, func(m proto.Message) bool {
-		if err != nil {
+		if found != "" {
 			return false
 		}
 		switch n := m.(type) {
@@ -40,9 +50,9 @@ func deterministic(n *pg_query.Node) error {
 				refuse(int(s.Location), "'"+s.GetSval().GetSval()+"'")
 			}
 		}
-		return err == nil
+		return found == ""
 	})
-	return err
+	return found, offset
 }
 
 // relativeTimes are the literals of dates and times that mean the clock.

@@ -27,6 +27,9 @@ type Options struct {
 	Divisions *Divisions
 	// Role is what CURRENT_USER and SESSION_USER are, Database what CURRENT_CATALOG and current_database() are.
 	Role, Database string
+	// Function is the function of the user's own of a name, nil where there is none. It may be nil. Calls are expanded before
+	// any rule runs.
+	Function func(name string) *Function
 	// Off names rules that are left out.
 	Off map[string]bool
 }
@@ -95,6 +98,9 @@ func Rewrite(stmt *pg_query.Node, opt Options) (sql string, err error) {
 	c := &context{opt: opt, qualified: map[string]bool{}, top: topSelect(n), original: map[proto.Message]string{}}
 	c.setOperation = c.top != nil && n.GetSelectStmt() != c.top
 	c.names(n)
+	if err := Inline(n, opt.Function); err != nil {
+		return "", err
+	}
 	c.numberDivisions(n)
 	if err := c.relations(n, nil); err != nil {
 		return "", err

@@ -15,6 +15,7 @@ type Catalog struct {
 	Features     map[uint32]*Feature
 	FeatureViews map[uint32]*FeatureView
 	Groups       map[uint32]*Group
+	Functions    map[uint32]*Function
 	Roles        map[uint32]*Role
 
 	byName map[string]any
@@ -27,18 +28,19 @@ const (
 	KindFeature     = "feature"
 	KindFeatureView = "feature view"
 	KindGroup       = "group"
+	KindFunction    = "function"
 	KindRole        = "role"
 )
 
 // Empty is a catalog without objects.
 func Empty() *Catalog {
-	return &Catalog{Relations: map[uint32]*Relation{}, Entities: map[uint32]*Entity{}, Features: map[uint32]*Feature{}, FeatureViews: map[uint32]*FeatureView{}, Groups: map[uint32]*Group{}, Roles: map[uint32]*Role{}, byName: map[string]any{}}
+	return &Catalog{Relations: map[uint32]*Relation{}, Entities: map[uint32]*Entity{}, Features: map[uint32]*Feature{}, FeatureViews: map[uint32]*FeatureView{}, Groups: map[uint32]*Group{}, Functions: map[uint32]*Function{}, Roles: map[uint32]*Role{}, byName: map[string]any{}}
 }
 
 // Clone is a copy that may be changed: maps are new, objects shared. Replace objects, do not change them.
 func (c *Catalog) Clone() *Catalog {
 	return &Catalog{Version: c.Version, Relations: maps.Clone(c.Relations), Entities: maps.Clone(c.Entities),
-		Features: maps.Clone(c.Features), FeatureViews: maps.Clone(c.FeatureViews), Groups: maps.Clone(c.Groups), Roles: maps.Clone(c.Roles)}
+		Features: maps.Clone(c.Features), FeatureViews: maps.Clone(c.FeatureViews), Groups: maps.Clone(c.Groups), Functions: maps.Clone(c.Functions), Roles: maps.Clone(c.Roles)}
 }
 
 // Index makes the lookups by name; call it once a changed catalog is complete.
@@ -83,14 +85,44 @@ func (c *Catalog) FeaturesOf(entity uint32) []*Feature {
 	return out
 }
 
-// GroupFor is the ready group of a relation and key that holds all the partials, nil if there is none.
-func (c *Catalog) GroupFor(relation uint32, keys []Expr, fingerprints []string) *Group {
+// GroupOf is the group of a relation and key, nil if there is none.
+func (c *Catalog) GroupOf(relation uint32, keys []Expr) *Group {
 	for _, g := range c.Groups {
-		if g.Ready && g.Relation == relation && SameKeys(g.Keys, keys) && g.HasAll(fingerprints) {
+		if g.Relation == relation && SameKeys(g.Keys, keys) {
 			return g
 		}
 	}
 	return nil
+}
+
+// GroupFor is the group of a relation and key that holds all the partials, nil if there is none.
+func (c *Catalog) GroupFor(relation uint32, keys []Expr, fingerprints []string) *Group {
+	if g := c.GroupOf(relation, keys); g != nil && g.HasAll(fingerprints) {
+		return g
+	}
+	return nil
+}
+
+// DropUnread takes out the groups that no feature reads.
+func (c *Catalog) DropUnread() {
+	read := map[uint32]bool{}
+	for _, f := range c.Features {
+		read[f.Group] = true
+	}
+	maps.DeleteFunc(c.Groups, func(id uint32, _ *Group) bool { return !read[id] })
+}
+
+// PartialsRead are the fingerprints of a group's partials that a feature other than one (0: none) reads.
+func (c *Catalog) PartialsRead(group, except uint32) map[string]bool {
+	read := map[string]bool{}
+	for _, f := range c.Features {
+		if f.Group == group && f.ID != except {
+			for _, o := range f.Outputs {
+				read[o.Partial] = true
+			}
+		}
+	}
+	return read
 }
 
 // SameKeys reports whether two key lists are the same expressions.
@@ -142,6 +174,10 @@ func (c *Catalog) Add(kind string, body []byte) error {
 		o := &Group{}
 		err = json.Unmarshal(body, o)
 		c.Groups[o.ID] = o
+	case KindFunction:
+		o := &Function{}
+		err = json.Unmarshal(body, o)
+		c.Functions[o.ID] = o
 	case KindRole:
 		o := &Role{}
 		err = json.Unmarshal(body, o)
@@ -151,6 +187,16 @@ func (c *Catalog) Add(kind string, body []byte) error {
 	}
 	if err != nil {
 		return fmt.Errorf("catalog: document of kind %s: %w", kind, err)
+	}
+	return nil
+}
+
+// Function is the function of a name, nil if there is none. Functions have names of their own.
+func (c *Catalog) Function(name string) *Function {
+	for _, f := range c.Functions {
+		if f.Name == name {
+			return f
+		}
 	}
 	return nil
 }

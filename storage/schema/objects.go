@@ -2,6 +2,7 @@ package schema
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -13,6 +14,7 @@ type Column struct {
 	Type    vector.Type `json:"type"`
 	NotNull bool        `json:"not_null,omitempty"`
 	Default string      `json:"default,omitempty"` // SQL, "" for none
+	Comment string      `json:"comment,omitempty"`
 }
 
 // RelationKind says where a relation's rows live.
@@ -153,7 +155,40 @@ type Output struct {
 	Name    string      `json:"name"`
 	Type    vector.Type `json:"type"`
 	Partial string      `json:"partial"` // fingerprint
+	Comment string      `json:"comment,omitempty"`
 	Window  Window      `json:"window"`
+}
+
+// WithComments is f with the comments of what it takes the place of, nil for nothing: columns are known by their names.
+func (f *Feature) WithComments(old *Feature) *Feature {
+	if old == nil || old == f {
+		return f
+	}
+	next := *f
+	if next.Comment == "" {
+		next.Comment = old.Comment
+	}
+	next.Outputs = slices.Clone(f.Outputs)
+	for i := range next.Outputs {
+		o := &next.Outputs[i]
+		if j := slices.IndexFunc(old.Outputs, func(p Output) bool { return p.Name == o.Name }); j >= 0 && o.Comment == "" {
+			o.Comment = old.Outputs[j].Comment
+		}
+	}
+	return &next
+}
+
+// Function is a SQL function of the user's own: an expression over its arguments. All SQL in it is PostgreSQL's.
+type Function struct {
+	ID      uint32   `json:"id"`
+	Name    string   `json:"name"`
+	Args    []string `json:"args"`  // names, "" for none
+	Types   []string `json:"types"` // of the arguments
+	Returns string   `json:"returns"`
+	Body    string   `json:"body"` // the expression, functions of the user's own that it calls written into it
+	Strict  bool     `json:"strict,omitempty"`
+	SQL     string   `json:"sql"` // the statement that made it
+	Comment string   `json:"comment,omitempty"`
 }
 
 // Role is who may connect.

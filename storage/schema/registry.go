@@ -42,8 +42,21 @@ func OpenRegistry(db *pebble.DB) (*Registry, error) {
 func (r *Registry) Current() *Catalog { return r.current.Load() }
 
 // Update changes the catalog: change gets a copy, whose objects it replaces and does not change in place. What differs is
-// written in one synced batch, together with what the extra functions add, and then becomes current. An error, of change or of CheckViews, leaves no trace.
-func (r *Registry) Update(ctx context.Context, change func(c *Catalog) error, extra ...func(b *pebble.Batch) error) error {
+// written in one synced batch, and then becomes current. An error, of change or of CheckViews, leaves no trace.
+func (r *Registry) Update(ctx context.Context, change func(c *Catalog) error) error {
+	return r.UpdateWith(ctx, change, func(write func(b *pebble.Batch) error) error {
+		b := r.db.NewBatch()
+		defer b.Close()
+		if err := write(b); err != nil || b.Empty() {
+			return err
+		}
+		return b.Commit(pebble.Sync)
+	})
+}
+
+// UpdateWith is Update in a batch of somebody else's: commit calls write, perhaps more than once with different batches, and
+// makes durable the last one that it was called with. What commit returns decides whether the change becomes current.
+func (r *Registry) UpdateWith(ctx context.Context, change func(c *Catalog) error, commit func(write func(b *pebble.Batch) error) error) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err := ctx.Err(); err != nil {
@@ -59,25 +72,15 @@ func (r *Registry) Update(ctx context.Context, change func(c *Catalog) error, ex
 	if err := next.CheckViews(); err != nil {
 		return err
 	}
-	b := r.db.NewBatch()
-	defer b.Close()
-	n, err := r.diff(b, old, next)
-	if err != nil {
+	n := 0
+	err := commit(func(b *pebble.Batch) (err error) {
+		n, err = r.diff(b, old, next)
 		return err
+	})
+	if err == nil && n > 0 {
+		r.current.Store(next.Index())
 	}
-	for _, f := range extra {
-		if err := f(b); err != nil {
-			return err
-		}
-	}
-	if n == 0 && len(extra) == 0 {
-		return nil
-	}
-	if err := b.Commit(pebble.Sync); err != nil {
-		return err
-	}
-	r.current.Store(next.Index())
-	return nil
+	return err
 }
 
 // diff writes the documents that differ and counts them.
@@ -93,6 +96,9 @@ func (r *Registry) diff(b *pebble.Batch, old, next *Catalog) (int, error) {
 			return diff(r.store, b, next.Version, KindFeatureView, old.FeatureViews, next.FeatureViews)
 		},
 		func() (int, error) { return diff(r.store, b, next.Version, KindGroup, old.Groups, next.Groups) },
+		func() (int, error) {
+			return diff(r.store, b, next.Version, KindFunction, old.Functions, next.Functions)
+		},
 		func() (int, error) { return diff(r.store, b, next.Version, KindRole, old.Roles, next.Roles) },
 	} {
 		k, err := d()

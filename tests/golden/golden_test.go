@@ -114,8 +114,7 @@ UNION ALL SELECT 'group ' || group_id::text || ': ' || part || ', ' || sum(rows)
 ORDER BY line`
 
 // relationNames are the names of event tables and ordinary ones.
-const relationNames = `SELECT name FROM tilehouse.sources WHERE kind = 'event table'
-UNION ALL SELECT table_name FROM information_schema.tables WHERE table_catalog = 'tables' AND table_type = 'BASE TABLE' ORDER BY 1`
+const relationNames = `SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' AND table_type = 'BASE TABLE' ORDER BY 1`
 
 // snapshot is the committed state as text: the catalog's views, and the number of rows of every relation.
 func (w *world) snapshot(t *testing.T) string {

@@ -1,0 +1,173 @@
+package rewrite
+
+import (
+	"fmt"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+)
+
+// Function is a function of the user's own: an expression over its arguments, which takes the place of its calls.
+type Function struct {
+	Name    string
+	Args    []string             // names; "" for one that the body knows as $n only
+	Types   []*pg_query.TypeName // of the arguments
+	Returns *pg_query.TypeName
+	Body    *pg_query.Node // without calls of functions of the user's own; columns and parameters of it are arguments
+	Strict  bool           // NULL where an argument is NULL
+}
+
+// maxInlined bounds the calls that one statement's are expanded to: functions nest, and each may use an argument twice.
+const maxInlined = 10_000
+
+// Inline puts the bodies of functions in place of their calls in n, which is changed. An argument is cast to its type wherever
+// the body has it, and the result to the function's: what the call says of types is what the text says. Nothing is captured, because
+// a body has no names but its arguments', and these are replaced in it alone.
+func Inline(n *pg_query.Node, lookup func(name string) *Function) error {
+	if lookup == nil {
+		return nil
+	}
+	var err error
+	left := maxInlined
+	parse.Walk(n, func(m proto.Message) bool {
+		node, ok := m.(*pg_query.Node)
+		if err != nil || !ok || node.GetFuncCall() == nil {
+			return err == nil
+		}
+		call := node.GetFuncCall()
+		name := functionName(call.Funcname)
+		if name == "" {
+			return true
+		}
+		f := lookup(name)
+		if f == nil {
+			return true
+		}
+		if left--; left < 0 {
+			err = located(call, "54001", fmt.Sprintf("the statement's functions expand to more than %d calls", maxInlined), "")
+			return false
+		}
+		var body *pg_query.Node
+		if body, err = f.expand(call); err != nil {
+			return false
+		}
+		node.Node = body.Node
+		return true // calls among the arguments come next
+	})
+	return err
+}
+
+// functionName is the name that a call may mean a function of the user's own by, "" where it cannot.
+func functionName(words []*pg_query.Node) string {
+	switch {
+	case len(words) == 1:
+		return words[0].GetString_().GetSval()
+	case len(words) == 2 && words[0].GetString_().GetSval() == publicSchema:
+		return words[1].GetString_().GetSval()
+	}
+	return ""
+}
+
+// CallError is an error of a call of a function of the user's own.
+type CallError struct {
+	Err    *parse.Error
+	Offset int // bytes: of the call in the statement
+}
+
+func (e *CallError) Error() string { return e.Err.Error() }
+
+// Unwrap is the error without its place.
+func (e *CallError) Unwrap() error { return e.Err }
+
+func located(call *pg_query.FuncCall, code, message, hint string) error {
+	return &CallError{&parse.Error{Code: code, Message: message, Hint: hint}, int(call.Location)}
+}
+
+func typeOf(t *pg_query.TypeName) *pg_query.TypeName { return proto.Clone(t).(*pg_query.TypeName) }
+
+// expand is the expression that a call stands for.
+func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
+	switch {
+	case call.Over != nil || call.AggDistinct || call.AggFilter != nil || len(call.AggOrder) > 0 || call.AggWithinGroup || call.AggStar:
+		return nil, located(call, "42809", fmt.Sprintf("%s is no aggregate and no window function", f.Name), "")
+	case len(call.Args) != len(f.Args) || call.FuncVariadic:
+		return nil, located(call, "42883", fmt.Sprintf("function %s is called with %d arguments and has %d", f.Name, len(call.Args), len(f.Args)), "")
+	}
+	uses := make([]int, len(f.Args))
+	out := copyOf(f.Body)
+	f.arguments(out, func(n *pg_query.Node, i int) {
+		uses[i]++
+		n.Node = cast(copyOf(call.Args[i]), typeOf(f.Types[i])).Node
+	})
+	var isNull []*pg_query.Node
+	for i, a := range call.Args {
+		if a.GetNamedArgExpr() != nil {
+			return nil, located(call, "0A000", fmt.Sprintf("function %s is called by position", f.Name), "")
+		}
+		if f.Strict {
+			uses[i]++
+			isNull = append(isNull, &pg_query.Node{Node: &pg_query.Node_NullTest{NullTest: &pg_query.NullTest{Arg: copyOf(a), Nulltesttype: pg_query.NullTestType_IS_NULL}}})
+		}
+		if uses[i] != 1 && parse.Volatile(a) != "" {
+			return nil, located(call, "0A000", fmt.Sprintf("%s is volatile, and function %s uses the argument %d times", parse.Volatile(a), f.Name, uses[i]), "Compute it in a subquery first.")
+		}
+	}
+	out = cast(out, typeOf(f.Returns))
+	if len(isNull) > 0 {
+		some := isNull[0]
+		if len(isNull) > 1 {
+			some = &pg_query.Node{Node: &pg_query.Node_BoolExpr{BoolExpr: &pg_query.BoolExpr{Boolop: pg_query.BoolExprType_OR_EXPR, Args: isNull}}}
+		}
+		when := &pg_query.Node{Node: &pg_query.Node_CaseWhen{CaseWhen: &pg_query.CaseWhen{Expr: some, Result: &pg_query.Node{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Isnull: true}}}}}}
+		out = &pg_query.Node{Node: &pg_query.Node_CaseExpr{CaseExpr: &pg_query.CaseExpr{Args: []*pg_query.Node{when}, Defresult: out}}}
+	}
+	return out, nil
+}
+
+// arguments gives visit every mention of an argument in the body n, with its index. What visit puts there is not looked at.
+func (f *Function) arguments(n *pg_query.Node, visit func(n *pg_query.Node, i int)) {
+	parse.Walk(n, func(m proto.Message) bool {
+		node, ok := m.(*pg_query.Node)
+		if !ok {
+			return true
+		}
+		if i := f.argument(node); i >= 0 {
+			visit(node, i)
+			return false
+		}
+		return true
+	})
+}
+
+// argument is the index of the argument that n names: x, f.x or $1; −1 where it names none.
+func (f *Function) argument(n *pg_query.Node) int {
+	if p := n.GetParamRef(); p != nil && p.Number >= 1 && int(p.Number) <= len(f.Args) {
+		return int(p.Number) - 1
+	}
+	w := words(n.GetColumnRef().GetFields())
+	if len(w) == 2 && w[0] == f.Name {
+		w = w[1:]
+	}
+	if len(w) == 1 && w[0] != "" {
+		for i, a := range f.Args {
+			if a == w[0] {
+				return i
+			}
+		}
+	}
+	return -1
+}
+
+// Unknown is a name in the body that is no argument's, nil where there is none.
+func (f *Function) Unknown() *pg_query.Node {
+	var found *pg_query.Node
+	parse.Walk(f.Body, func(m proto.Message) bool {
+		if n, ok := m.(*pg_query.Node); ok && found == nil && (n.GetColumnRef() != nil || n.GetParamRef() != nil || n.GetSubLink() != nil) && f.argument(n) < 0 {
+			found = n
+		}
+		return found == nil
+	})
+	return found
+}
