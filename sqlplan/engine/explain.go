@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,8 +29,28 @@ func planRows(lines []string) session.Result {
 	return &chunkRows{noRows: noRows{"EXPLAIN"}, chunk: ch}
 }
 
+// explainOptions refuses options that EXPLAIN does not have; those that say how much to print change nothing.
+func explainOptions(st *parse.Explain) error {
+	for _, name := range slices.Sorted(maps.Keys(st.Options)) {
+		o := st.Options[name]
+		switch name {
+		case "analyze", "analyse", "verbose", "costs", "timing", "summary", "buffers":
+		case "format":
+			if !strings.EqualFold(o.Value, "text") {
+				return at(hint(fail(codeUnsupported, "EXPLAIN format %q is not supported", o.Value), "EXPLAIN prints text."), st.Text, o.ValuePosition)
+			}
+		default:
+			return at(hint(fail("42601", "unrecognized EXPLAIN option %q", name), "Options: analyze, verbose, format text."), st.Text, o.Position)
+		}
+	}
+	return nil
+}
+
 // bindExplain binds EXPLAIN [ANALYZE].
 func (s *Session) bindExplain(ctx context.Context, cat *schema.Catalog, sql string, st *parse.Explain, given []vector.Type) (bound, error) {
+	if err := explainOptions(st); err != nil {
+		return bound{}, err
+	}
 	inner, ok := st.Inner.(*parse.SQL)
 	if !ok || inner.Node.GetSelectStmt() == nil {
 		return bound{}, hint(fail(codeUnsupported, "EXPLAIN is for SELECT"), "EXPLAIN FEATURE f FOR (key) AT 'time' explains one value.")

@@ -62,6 +62,18 @@ func faultAt(offset int, code, hint, format string, args ...any) error {
 	return &fault{code: code, hint: hint, message: fmt.Sprintf(format, args...), offset: offset}
 }
 
+// sentence is a hint as clients see it: with a capital and a full stop.
+func sentence(hint string) string {
+	if hint == "" {
+		return ""
+	}
+	hint = strings.ToUpper(hint[:1]) + hint[1:]
+	if !strings.HasSuffix(hint, ".") && !strings.HasSuffix(hint, "…") {
+		hint += "."
+	}
+	return hint
+}
+
 // convert makes an *Error of any error met while parsing sql.
 func convert(sql string, err error) error {
 	var done *Error
@@ -70,7 +82,7 @@ func convert(sql string, err error) error {
 	}
 	var f *fault
 	if errors.As(err, &f) {
-		return ErrorAt(sql, f.offset, f.code, f.message, f.hint)
+		return ErrorAt(sql, f.offset, f.code, f.message, sentence(f.hint))
 	}
 	var pe *parser.Error
 	if errors.As(err, &pe) {
