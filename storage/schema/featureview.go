@@ -84,9 +84,9 @@ func (e *BrokenView) Error() string {
 }
 
 // CheckViews holds what every catalog holds: that each feature view finds the outputs that it reads, with the types that they
-// had when it was made, and that none served online looks forward. Errors: *BrokenView.
+// had when it was made, and that none served online looks forward. Errors: *BrokenView, of the view that was made first.
 func (c *Catalog) CheckViews() error {
-	for _, v := range c.FeatureViews {
+	for _, v := range c.views(func(*FeatureView) bool { return true }) {
 		for _, b := range v.Base {
 			f := c.Features[b.Feature]
 			broken := &BrokenView{View: v.Name, Output: b.Output}
