@@ -72,6 +72,7 @@ var (
 // Definition is an entry of the list of aggregates: what documentation, pg_proc, the planner and the tests read.
 type Definition struct {
 	Name         string
+	Family       Family   // where documentation lists it; "" where Implicit
 	Calls        []string // how SQL calls it, arguments by name; empty where Implicit
 	Example      string   // a call over the purchases of the reference (sql/reference/world.sql)
 	Help         string   // one line
@@ -88,6 +89,22 @@ type Definition struct {
 	// argument is none, otherwise a number as SQL writes it, or numbers in braces: "5", "-2.5e3", "{0.5,0.9}". Errors are *BindError.
 	Bind func(args []vector.Type, constants []string, opt Options) (Aggregate, error)
 }
+
+// Family is what aggregates have in common, in words.
+type Family string
+
+// The families, in the order of the documentation.
+const (
+	CountsAndSums Family = "counts, sums"
+	Spread        Family = "spread"
+	TwoColumns    Family = "two columns"
+	OrderOfValues Family = "order of values"
+	OrderOfTime   Family = "order of time"
+	PerValue      Family = "by value"
+)
+
+// Families are all of them.
+var Families = []Family{CountsAndSums, Spread, TwoColumns, OrderOfValues, OrderOfTime, PerValue}
 
 // Parameter is a constant argument. Parameters stand after the arguments of rows.
 type Parameter struct {

@@ -25,6 +25,7 @@ const (
 
 var approxCountDistinctDef = &Definition{
 	Name:         "approx_count_distinct",
+	Family:       CountsAndSums,
 	Calls:        []string{"approx_count_distinct(x)"},
 	Example:      "approx_count_distinct(category)",
 	Help:         "number of distinct values, estimated by HyperLogLog of 4096 registers",

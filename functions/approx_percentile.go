@@ -24,6 +24,7 @@ const maxPercentiles = 100
 
 var approxPercentileDef = &Definition{
 	Name:         "approx_percentile",
+	Family:       OrderOfValues,
 	Calls:        []string{"approx_percentile(x, p)", "approx_percentile(x, p[])"},
 	Example:      "approx_percentile(amount, ARRAY[0.5, 0.95])",
 	Help:         "the value that a share p of the rows does not pass, estimated: percentile_disc(p) by counts in log-linear buckets; NaN is greater than all numbers",

@@ -7,6 +7,7 @@ const avgScale = 16
 
 var avgDef = &Definition{
 	Name:         "avg",
+	Family:       CountsAndSums,
 	Calls:        []string{"avg(x)"},
 	Example:      "avg(amount)",
 	Help:         "the average",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var avgMapDef = &Definition{
 	Name:         "avg_map",
+	Family:       PerValue,
 	Calls:        []string{"avg_map(b, x)"},
 	Example:      "avg_map(category, amount)",
 	Help:         "the average of x over the rows of each bucket b; an exact multiset of at most max_state bytes",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var boolAndDef = &Definition{
 	Name:         "bool_and",
+	Family:       CountsAndSums,
 	Calls:        []string{"bool_and(x)"},
 	Example:      "bool_and(declined)",
 	Help:         "whether x is true in every row",

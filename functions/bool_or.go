@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var boolOrDef = &Definition{
 	Name:         "bool_or",
+	Family:       CountsAndSums,
 	Calls:        []string{"bool_or(x)"},
 	Example:      "bool_or(declined)",
 	Help:         "whether x is true in at least one row",

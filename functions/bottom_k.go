@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var bottomKDef = &Definition{
 	Name:         "bottom_k",
+	Family:       OrderOfValues,
 	Calls:        []string{"bottom_k(x, k)"},
 	Example:      "bottom_k(amount, 3)",
 	Help:         "the k least values, equal ones repeated, the least first; in the order of min",

@@ -10,6 +10,7 @@ import (
 
 var corrDef = &Definition{
 	Name:         "corr",
+	Family:       TwoColumns,
 	Calls:        []string{"corr(y, x)"},
 	Example:      "corr(amount, purchase_id)",
 	Help:         "Pearson's coefficient of correlation, from -1 to 1",

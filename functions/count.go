@@ -8,6 +8,7 @@ import (
 
 var countDef = &Definition{
 	Name:         "count",
+	Family:       CountsAndSums,
 	Calls:        []string{"count(*)", "count(x)"},
 	Example:      "count(*)",
 	Help:         "number of rows, or of rows where the argument is not NULL",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var countDistinctDef = &Definition{
 	Name:         "count_distinct",
+	Family:       CountsAndSums,
 	Calls:        []string{"count(DISTINCT x)"},
 	Example:      "count(DISTINCT category)",
 	Help:         "number of distinct values; an exact multiset of at most max_state bytes",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var countMapDef = &Definition{
 	Name:         "count_map",
+	Family:       PerValue,
 	Calls:        []string{"count_map(b)"},
 	Example:      "count_map(category)",
 	Help:         "the number of rows of each bucket b; an exact multiset of at most max_state bytes",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var covarPopDef = &Definition{
 	Name:         "covar_pop",
+	Family:       TwoColumns,
 	Calls:        []string{"covar_pop(y, x)"},
 	Example:      "covar_pop(amount, purchase_id)",
 	Help:         "population covariance: the mean product of the distances of y and x to their means",

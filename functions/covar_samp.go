@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var covarSampDef = &Definition{
 	Name:         "covar_samp",
+	Family:       TwoColumns,
 	Calls:        []string{"covar_samp(y, x)"},
 	Example:      "covar_samp(amount, purchase_id)",
 	Help:         "sample covariance: the sum of the products of the distances of y and x to their means, divided by the number of rows less one",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var firstDef = &Definition{
 	Name:         "first",
+	Family:       OrderOfTime,
 	Calls:        []string{"first(x)"},
 	Example:      "first(category)",
 	Help:         "the value of the oldest row by event time, then primary key, then the value's bytes",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var firstKDef = &Definition{
 	Name:         "first_k",
+	Family:       OrderOfTime,
 	Calls:        []string{"first_k(x, k)"},
 	Example:      "first_k(category, 3)",
 	Help:         "the values of the k oldest rows, oldest first; rows are in the order of first",

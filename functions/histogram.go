@@ -15,6 +15,7 @@ const maxBounds = 1000
 
 var histogramDef = &Definition{
 	Name:         "histogram",
+	Family:       OrderOfValues,
 	Calls:        []string{"histogram(x, bounds)"},
 	Example:      "histogram(amount, ARRAY[10, 20, 100])",
 	Help:         "how many rows lie before, between and after bounds b1 < b2 < …: x < b1, b1 <= x < b2, …, bn <= x; NaN is greater than all numbers",

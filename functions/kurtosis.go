@@ -9,6 +9,7 @@ import (
 
 var kurtosisDef = &Definition{
 	Name:         "kurtosis",
+	Family:       Spread,
 	Calls:        []string{"kurtosis(x)"},
 	Example:      "kurtosis(amount)",
 	Help:         "excess kurtosis of the sample: (n-1)/((n-2)(n-3)) times ((n+1) times the fourth standardized moment less 3(n-1))",

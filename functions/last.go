@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var lastDef = &Definition{
 	Name:         "last",
+	Family:       OrderOfTime,
 	Calls:        []string{"last(x)"},
 	Example:      "last(amount)",
 	Help:         "the value of the newest row by event time, then primary key, then the value's bytes",

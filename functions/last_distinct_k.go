@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var lastDistinctKDef = &Definition{
 	Name:         "last_distinct_k",
+	Family:       OrderOfTime,
 	Calls:        []string{"last_distinct_k(x, k)"},
 	Example:      "last_distinct_k(category, 3)",
 	Help:         "the k different values that were seen last, the newest first; each stands where its newest row is in the order of last",

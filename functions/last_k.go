@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var lastKDef = &Definition{
 	Name:         "last_k",
+	Family:       OrderOfTime,
 	Calls:        []string{"last_k(x, k)"},
 	Example:      "last_k(category, 3)",
 	Help:         "the values of the k newest rows, newest first; rows are in the order of last",

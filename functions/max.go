@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var maxDef = &Definition{
 	Name:         "max",
+	Family:       OrderOfValues,
 	Calls:        []string{"max(x)"},
 	Example:      "max(amount)",
 	Help:         "the greatest value; NaN is greater than all numbers, -0 counts as 0, text orders by its bytes",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var maxMapDef = &Definition{
 	Name:         "max_map",
+	Family:       PerValue,
 	Calls:        []string{"max_map(b, x)"},
 	Example:      "max_map(category, amount)",
 	Help:         "the greatest x of each bucket b, in the order of max; buckets of at most max_state bytes",

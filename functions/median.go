@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var medianDef = &Definition{
 	Name:         "median",
+	Family:       OrderOfValues,
 	Calls:        []string{"median(x)"},
 	Example:      "median(amount)",
 	Help:         "the value in the middle, or the mean of the two in the middle, as percentile_cont(0.5); NaN is greater than all numbers; an exact multiset of at most max_state bytes",

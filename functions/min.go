@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var minDef = &Definition{
 	Name:         "min",
+	Family:       OrderOfValues,
 	Calls:        []string{"min(x)"},
 	Example:      "min(amount)",
 	Help:         "the least value; NaN is greater than all numbers, -0 counts as 0, text orders by its bytes",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var minMapDef = &Definition{
 	Name:         "min_map",
+	Family:       PerValue,
 	Calls:        []string{"min_map(b, x)"},
 	Example:      "min_map(category, amount)",
 	Help:         "the least x of each bucket b, in the order of min; buckets of at most max_state bytes",

@@ -10,6 +10,7 @@ import (
 
 var regrInterceptDef = &Definition{
 	Name:         "regr_intercept",
+	Family:       TwoColumns,
 	Calls:        []string{"regr_intercept(y, x)"},
 	Example:      "regr_intercept(amount, purchase_id)",
 	Help:         "intercept of the line y = slope * x + intercept of least squares",

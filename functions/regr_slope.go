@@ -9,6 +9,7 @@ import (
 
 var regrSlopeDef = &Definition{
 	Name:         "regr_slope",
+	Family:       TwoColumns,
 	Calls:        []string{"regr_slope(y, x)"},
 	Example:      "regr_slope(amount, purchase_id)",
 	Help:         "slope of the line y = slope * x + intercept of least squares",

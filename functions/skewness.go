@@ -9,6 +9,7 @@ import (
 
 var skewnessDef = &Definition{
 	Name:         "skewness",
+	Family:       Spread,
 	Calls:        []string{"skewness(x)"},
 	Example:      "skewness(amount)",
 	Help:         "skewness of the sample, the adjusted Fisher-Pearson coefficient: sqrt(n(n-1))/(n-2) times the third standardized moment",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var stddevDef = &Definition{
 	Name:         "stddev",
+	Family:       Spread,
 	Calls:        []string{"stddev(x)"},
 	Example:      "stddev(amount)",
 	Help:         "sample standard deviation: another name of stddev_samp",

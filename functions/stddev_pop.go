@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var stddevPopDef = &Definition{
 	Name:         "stddev_pop",
+	Family:       Spread,
 	Calls:        []string{"stddev_pop(x)"},
 	Example:      "stddev_pop(amount)",
 	Help:         "population standard deviation: the square root of var_pop",

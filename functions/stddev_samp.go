@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var stddevSampDef = &Definition{
 	Name:         "stddev_samp",
+	Family:       Spread,
 	Calls:        []string{"stddev_samp(x)"},
 	Example:      "stddev_samp(amount)",
 	Help:         "sample standard deviation: the square root of var_samp",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var sumDef = &Definition{
 	Name:         "sum",
+	Family:       CountsAndSums,
 	Calls:        []string{"sum(x)"},
 	Example:      "sum(amount)",
 	Help:         "the sum",

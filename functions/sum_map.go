@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var sumMapDef = &Definition{
 	Name:         "sum_map",
+	Family:       PerValue,
 	Calls:        []string{"sum_map(b, x)"},
 	Example:      "sum_map(category, amount)",
 	Help:         "the sum of x over the rows of each bucket b; an exact multiset of at most max_state bytes",

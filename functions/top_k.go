@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var topKDef = &Definition{
 	Name:         "top_k",
+	Family:       OrderOfValues,
 	Calls:        []string{"top_k(x, k)"},
 	Example:      "top_k(amount, 3)",
 	Help:         "the k greatest values, equal ones repeated, the greatest first; in the order of max",

@@ -9,6 +9,7 @@ import (
 
 var topKByCountDef = &Definition{
 	Name:         "top_k_by_count",
+	Family:       PerValue,
 	Calls:        []string{"top_k_by_count(x, k)"},
 	Example:      "top_k_by_count(category, 3)",
 	Help:         "the k most frequent values, the most frequent first, of equally frequent ones the lesser first; an exact multiset of at most max_state bytes",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var varPopDef = &Definition{
 	Name:         "var_pop",
+	Family:       Spread,
 	Calls:        []string{"var_pop(x)"},
 	Example:      "var_pop(amount)",
 	Help:         "population variance: the mean square of the distance to the mean",

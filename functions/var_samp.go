@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var varSampDef = &Definition{
 	Name:         "var_samp",
+	Family:       Spread,
 	Calls:        []string{"var_samp(x)"},
 	Example:      "var_samp(amount)",
 	Help:         "sample variance: the sum of squares of the distance to the mean, divided by the number of rows less one",

@@ -4,6 +4,7 @@ import "github.com/tilehouse/tilehouse/functions/vector"
 
 var varianceDef = &Definition{
 	Name:         "variance",
+	Family:       Spread,
 	Calls:        []string{"variance(x)"},
 	Example:      "variance(amount)",
 	Help:         "sample variance: another name of var_samp",

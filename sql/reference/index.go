@@ -50,6 +50,22 @@ func Topics() string {
 	return b.String()
 }
 
+// AggregateTable is the table of the README: the names of all aggregates, by family.
+func AggregateTable() string {
+	var b strings.Builder
+	b.WriteString("| | |\n|---|---|\n")
+	for _, f := range functions.Families {
+		var names []string
+		for _, d := range aggregates() {
+			if d.Family == f {
+				names = append(names, fmt.Sprintf("[`%s`](docs/reference/%s)", d.Name, File(d.Name)))
+			}
+		}
+		fmt.Fprintf(&b, "| %s | %s |\n", f, strings.Join(names, ", "))
+	}
+	return b.String()
+}
+
 // Index is the Markdown page that lists all others.
 func Index() string {
 	var b strings.Builder

@@ -23,7 +23,7 @@ const latestFunction = "latest"
 // where latest is last that takes a NULL for a value: a version says since when it holds, not until when, so the newest one
 // before the cut is the one in force, and a NULL in it ends what the one before it said. Rows that c refuses are no versions.
 //
-// Since when a version holds is the relation's event time. LANGUAGE.md's default, when it became known, is the time of a
+// Since when a version holds is the relation's event time. A version's other natural beginning, when it became known, is the time of a
 // commit: sources that record it for every version have it as their event time; an event table's and a file's rows say it
 // themselves. A version that was deleted was never there, as with all rows: the one before it is in force again.
 

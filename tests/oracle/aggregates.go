@@ -98,7 +98,7 @@ func unique(xs []any) (out []any) {
 
 func last(xs []any) any { return xs[len(xs)-1] }
 
-// byTime is the first argument of rows by event time, then primary key, then the value: LANGUAGE.md §2 (7).
+// byTime is the first argument of rows by event time, then primary key, then the value: the rule of ties.
 func (f *Feature) byTime(rows []*Row) []any {
 	rows = append([]*Row(nil), rows...)
 	sort.SliceStable(rows, func(i, j int) bool {

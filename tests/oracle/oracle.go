@@ -27,7 +27,7 @@ type Feature struct {
 	Start     *int64 // nil: none
 }
 
-// Counts reports whether an event at ts lies in the interval of a read at t: LANGUAGE.md §2, the table.
+// Counts reports whether an event at ts lies in the interval of a read at t: the README's table.
 func (f *Feature) Counts(ts, t int64, inclusive bool) bool {
 	u := t - f.Delay
 	switch {

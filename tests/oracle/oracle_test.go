@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// The values are worked out by hand, from the table in LANGUAGE.md §2.
+// The values are worked out by hand, from the README's table of what counts.
 func TestIntervals(t *testing.T) {
 	start := int64(95)
 	for _, c := range []struct {

@@ -93,7 +93,7 @@ func least(a, b row) int {
 	}
 }
 
-// naive is what an ASOF join gives a left row: written from LANGUAGE.md, sharing nothing with the engine.
+// naive is what an ASOF join gives a left row: written from the README's rules, sharing nothing with the engine.
 func naive(l row, right []row, op string, keyed bool, tolerance int64) *row {
 	var best *row
 	for i := range right {
