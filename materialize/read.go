@@ -59,14 +59,30 @@ func (m *Manager) CompleteThrough(ctx context.Context, cat *schema.Catalog, g *s
 	if c, err := m.Group(g); err == nil && c.Manifest != nil && c.Schema == g && position >= c.Manifest.Position {
 		return newestTime(c.Manifest), nil
 	}
-	var newest int64 = event.Forever
-	err = m.ScanAt(ctx, cat, g, position, func(r *event.Rows) error {
-		for _, t := range r.TS {
-			newest = max(newest, t)
-		}
-		return nil
-	})
-	return newest, err
+	return m.newestEvent(ctx, cat, g, b, position)
+}
+
+// newestEvent is the newest event time of a group over files, event.Forever where it has no rows.
+func (m *Manager) newestEvent(ctx context.Context, cat *schema.Catalog, g *schema.Group, b *schema.Relation, position uint64) (int64, error) {
+	rows, _, err := m.baseSQL(ctx, b, position)
+	if err != nil {
+		return 0, err
+	}
+	conn, err := m.cfg.DB.Connect()
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close()
+	res, err := conn.Query(ctx, newestSQL(cat, g, rows))
+	if err != nil {
+		return 0, err
+	}
+	defer res.Close()
+	ch, err := res.Next()
+	if err != nil || ch == nil || ch.Cols[0].IsNull(0) {
+		return event.Forever, err
+	}
+	return ch.Cols[0].I64[0], nil
 }
 
 // View is the online stores and the log at one instant. It must be closed.

@@ -137,19 +137,15 @@ func noRowsSQL(r *schema.Relation) string {
 	return fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s WHERE false)", strings.Join(cols, ", "), rowIDColumn)
 }
 
-// eventSQL is the query for a group's event rows: keys, event time, row id, primary key, columns. Rows without a key or
-// a finite event time are left out.
+// eventSQL is the query for a group's event rows: keys, event time, row id, primary key, columns.
 func eventSQL(c *schema.Catalog, g *schema.Group, rows string) string {
 	r := c.Relations[g.Relation]
 	b := base(c, r)
-	ts := duck.QuoteIdent(r.EventTime)
-	var items, conds []string
+	var items []string
 	for _, k := range g.Keys {
 		items = append(items, k.SQL)
-		conds = append(conds, "("+k.SQL+") IS NOT NULL")
 	}
-	items = append(items, ts, rowIDColumn)
-	conds = append(conds, "isfinite("+ts+")")
+	items = append(items, duck.QuoteIdent(r.EventTime), rowIDColumn)
 	if g.Layout.Tie {
 		for i := range b.PrimaryKey {
 			items = append(items, fmt.Sprintf("%s%d", pkColumn, i))
@@ -158,5 +154,21 @@ func eventSQL(c *schema.Catalog, g *schema.Group, rows string) string {
 	for _, col := range g.Columns {
 		items = append(items, col.SQL)
 	}
-	return fmt.Sprintf("SELECT %s FROM %s WHERE %s", strings.Join(items, ", "), rowsSQL(c, r, rows), strings.Join(conds, " AND "))
+	return fmt.Sprintf("SELECT %s %s", strings.Join(items, ", "), eventFrom(c, g, rows))
+}
+
+// newestSQL is the query for the newest event time of a group's event rows, NULL where there are none.
+func newestSQL(c *schema.Catalog, g *schema.Group, rows string) string {
+	return fmt.Sprintf("SELECT max(%s) %s", duck.QuoteIdent(c.Relations[g.Relation].EventTime), eventFrom(c, g, rows))
+}
+
+// eventFrom is FROM and WHERE of a group's event rows: those without a key or a finite event time are left out.
+func eventFrom(c *schema.Catalog, g *schema.Group, rows string) string {
+	r := c.Relations[g.Relation]
+	conds := make([]string, 0, len(g.Keys)+1)
+	for _, k := range g.Keys {
+		conds = append(conds, "("+k.SQL+") IS NOT NULL")
+	}
+	conds = append(conds, "isfinite("+duck.QuoteIdent(r.EventTime)+")")
+	return fmt.Sprintf("FROM %s WHERE %s", rowsSQL(c, r, rows), strings.Join(conds, " AND "))
 }

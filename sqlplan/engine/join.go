@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"slices"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/materialize"
@@ -30,9 +31,12 @@ func (e *Engine) join(ctx context.Context, cat *schema.Catalog, req joinRequest)
 	if err != nil {
 		return err
 	}
-	through, err := e.mat.CompleteThrough(ctx, cat, req.Group, req.Position)
-	if err != nil {
-		return err
+	var through int64
+	if slices.ContainsFunc(req.Outputs, func(o pointintime.Output) bool { return o.Window.Following }) {
+		// Of files that say nothing about it, this is a scan: it is made for labels only, which alone need it.
+		if through, err = e.mat.CompleteThrough(ctx, cat, req.Group, req.Position); err != nil {
+			return err
+		}
 	}
 	spec := pointintime.JoinSpec{
 		Layout: g.Schema.Layout, Partials: g.Partials, Outputs: req.Outputs, Inclusive: req.Inclusive, CompleteThrough: through,

@@ -77,7 +77,7 @@ type JoinSpec struct {
 	Outputs   []Output
 	Inclusive bool // events at the cut itself count
 	// CompleteThrough is the time, inclusive, up to which the events are complete: a Following output is NULL where its
-	// window ends after it, or where the cut is NULL.
+	// window ends after it, or where the cut is NULL. Other outputs do not ask for it.
 	CompleteThrough int64
 
 	Labels []LabelSource // run at once, a goroutine each, before the events are read
