@@ -115,8 +115,9 @@ type lookupParts struct {
 	row     map[string]*vector.Vector
 	derived []int
 	columns []schema.Column  // of the row of base values, that the derived outputs read
-	one     string           // SQL of one row
-	many    string           // SQL of several rows
+	items   []string         // SQL of the derived outputs
+	one     string           // SQL of what they are computed from: one row
+	many    string           // the same of several rows
 	args    []*vector.Vector // of both: a list of each column's values, since DuckDB plans anew for a parameter that is NULL
 }
 
@@ -134,9 +135,9 @@ func (s *Session) newLookupParts(cat *schema.Catalog, r *viewRead) (*lookupParts
 		p.parts = append(p.parts, l)
 	}
 	p.columns = r.reads(p.derived)
-	var items, one, many []string
+	var one, many []string
 	for _, i := range p.derived {
-		items = append(items, r.outputs[i].SQL)
+		p.items = append(p.items, r.outputs[i].SQL)
 	}
 	for i, c := range p.columns {
 		list := vector.ListOf(c.Type)
@@ -144,11 +145,9 @@ func (s *Session) newLookupParts(cat *schema.Catalog, r *viewRead) (*lookupParts
 		many = append(many, fmt.Sprintf("unnest(CAST($%d AS %s)) AS %s", i+1, list.DuckDB(), c.Name))
 		p.args = append(p.args, vector.New(list, 1))
 	}
-	p.one = fmt.Sprintf("SELECT %s FROM (SELECT %s)", strings.Join(items, ", "), strings.Join(one, ", "))
-	p.many = fmt.Sprintf("SELECT %s FROM (SELECT %s)", strings.Join(items, ", "), strings.Join(many, ", "))
-	if len(p.columns) == 0 { // constants
-		p.one = "SELECT " + strings.Join(items, ", ")
-		p.many = p.one
+	if len(p.columns) > 0 { // or constants only
+		p.one = fmt.Sprintf(" FROM (SELECT %s)", strings.Join(one, ", "))
+		p.many = fmt.Sprintf(" FROM (SELECT %s)", strings.Join(many, ", "))
 	}
 	return p, nil
 }
@@ -192,7 +191,7 @@ func (p *lookupParts) fill(ctx context.Context, s *Session, view *materialize.Vi
 
 // evaluate computes the derived outputs of n rows.
 func (p *lookupParts) evaluate(ctx context.Context, s *Session, n int, values []*vector.Vector) error {
-	sql := p.one
+	from := p.one
 	for i, c := range p.columns {
 		p.args[i].Reset()
 		p.args[i].Child[0].AppendRange(p.row[c.Name], 0, n)
@@ -203,9 +202,9 @@ func (p *lookupParts) evaluate(ctx context.Context, s *Session, n int, values []
 	case len(p.columns) == 0:
 		times = n
 	case n > 1:
-		sql = p.many
+		from = p.many
 	}
-	st, err := s.projection(ctx, sql)
+	st, err := s.projection(ctx, "SELECT "+strings.Join(p.items, ", ")+from)
 	if err != nil {
 		return err
 	}
@@ -213,13 +212,13 @@ func (p *lookupParts) evaluate(ctx context.Context, s *Session, n int, values []
 	for range times {
 		rows, err := st.Query(ctx, p.args...)
 		if err != nil {
-			return err
+			return p.blame(ctx, s, from, err)
 		}
 		for {
 			ch, err := rows.Next()
 			if err != nil {
 				rows.Close()
-				return err
+				return p.blame(ctx, s, from, err)
 			}
 			if ch == nil {
 				break
@@ -234,6 +233,19 @@ func (p *lookupParts) evaluate(ctx context.Context, s *Session, n int, values []
 		return fail(codeInternal, "feature view %q: %d rows of %d were evaluated", p.read.view.Name, got, n)
 	}
 	return nil
+}
+
+// blame names the column whose expression raised err: the first one that fails alone as well.
+func (p *lookupParts) blame(ctx context.Context, s *Session, from string, err error) error {
+	e := asError(err)
+	for k, i := range p.derived {
+		if _, one := s.conn.Exec(ctx, "SELECT "+p.items[k]+from, p.args...); one != nil && asError(one).Code == e.Code {
+			e.Message = fmt.Sprintf("column %q of feature view %q: %s", p.read.outputs[i].Name, p.read.view.Name, e.Message)
+			e.Hint = fmt.Sprintf("%s = %s", p.read.outputs[i].Name, p.read.outputs[i].Text)
+			return e
+		}
+	}
+	return e
 }
 
 // maxProjections is how many prepared projections of feature views a session keeps.
