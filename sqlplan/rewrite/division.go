@@ -26,19 +26,42 @@ type Divisions struct {
 // Begin begins to write a statement, which may be several expressions; the first division has the number 0.
 func (d *Divisions) Begin(token string) { d.Token, d.Asked, d.next = token, 0, 0 }
 
-// numberDivisions numbers the divisions before anything is rewritten.
-func (c *context) numberDivisions(n *pg_query.Node) {
+// numberDivisions numbers the divisions before anything is rewritten. Those of one SELECT with the same text are one: GROUP BY
+// must find the expression of an output again.
+func (c *context) numberDivisions(n *pg_query.Node) error {
 	if c.opt.Divisions == nil {
-		return
+		return nil
 	}
 	c.divisions = map[*pg_query.A_Expr]int{}
-	parse.Walk(n, func(m proto.Message) bool {
-		if e, ok := m.(*pg_query.A_Expr); ok && divides(e) {
-			c.divisions[e] = c.opt.Divisions.next
-			c.opt.Divisions.next++
-		}
-		return true
-	})
+	var err error
+	var scope func(m proto.Message)
+	scope = func(top proto.Message) {
+		known := map[string]int{}
+		parse.Walk(top, func(m proto.Message) bool {
+			if s, ok := m.(*pg_query.SelectStmt); ok && m != top {
+				scope(s)
+				return false
+			}
+			e, ok := m.(*pg_query.A_Expr)
+			if !ok || !divides(e) {
+				return err == nil
+			}
+			var text string
+			if text, err = parse.Deparse(&pg_query.Node{Node: &pg_query.Node_AExpr{AExpr: e}}); err != nil {
+				return false
+			}
+			number, ok := known[text]
+			if !ok {
+				number = c.opt.Divisions.next
+				c.opt.Divisions.next++
+				known[text] = number
+			}
+			c.divisions[e] = number
+			return true
+		})
+	}
+	scope(n)
+	return err
 }
 
 func divides(e *pg_query.A_Expr) bool {

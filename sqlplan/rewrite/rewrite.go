@@ -101,7 +101,9 @@ func Rewrite(stmt *pg_query.Node, opt Options) (sql string, err error) {
 	if err := Inline(n, opt.Function); err != nil {
 		return "", err
 	}
-	c.numberDivisions(n)
+	if err := c.numberDivisions(n); err != nil {
+		return "", err
+	}
 	if err := c.relations(n, nil); err != nil {
 		return "", err
 	}
