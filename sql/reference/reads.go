@@ -120,9 +120,10 @@ ANALYZE runs the statement, and counts what was read.`,
 		Name:    "EXPLAIN FEATURE",
 		Purpose: "Take one value apart: every partial state, tile and edge that it is put together from",
 		Synopsis: `
-EXPLAIN FEATURE feature FOR (key, …) [AT time]`,
+EXPLAIN [(FORMAT {text | json})] FEATURE {feature | feature_view[.column]} FOR (key, … [, request value, …]) [AT time]`,
 		Text: `
-Without AT the instant is now. What is shown is what a read at that instant folds, in the same order.`,
+Without AT the instant is now. What is shown is what a read at that instant folds, in the same order, and the value so far with each piece.
+Of a feature view the derivations come first, then what they read.`,
 		Examples: []Example{{"The last seven days of a customer:", []string{`EXPLAIN FEATURE spend FOR (42) AT '2024-06-08 12:00Z'`}}},
 		See:      []string{"EXPLAIN", "CREATE FEATURE"},
 	},

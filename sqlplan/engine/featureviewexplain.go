@@ -78,8 +78,8 @@ func (s *Session) bindExplainView(cat *schema.Catalog, st *parse.ExplainFeature,
 		}
 		want = outputList{w}
 	}
-	return s.explained(st, func(ctx context.Context, cat *schema.Catalog, view *materialize.View, when int64, asOf *uint64) ([]string, error) {
-		lines := []string{fmt.Sprintf("feature view %s of (%s) at %s, strict: events before the cut", v.Name, strings.Join(st.ValueTexts, ", "), formatTime(when))}
+	return s.explained(st, func(ctx context.Context, cat *schema.Catalog, view *materialize.View, when int64, asOf *uint64) (*explanation, error) {
+		out := &explanation{View: v.Name, Key: st.ValueTexts, At: formatTime(when)}
 		plan := newReadPlan(cat, want)
 		if err := plan.check(cat); err != nil {
 			return nil, err
@@ -97,14 +97,17 @@ func (s *Session) bindExplainView(cat *schema.Catalog, st *parse.ExplainFeature,
 			return nil, err
 		}
 		for _, o := range plan.view.outputs {
-			value := "looks forward, and is read by ASOF JOIN only"
-			if i := slices.IndexFunc(known, func(w wantedOutput) bool { return w.output.Name == o.Name }); i >= 0 {
-				value = s.valueText(l.values[i])
+			e := explainedOutput{Name: o.Name, Expression: o.Text, Why: "looks forward, and is read by ASOF JOIN only"}
+			if o.Plain() == "" {
+				e.Reads = o.Expr
 			}
-			lines = append(lines, derivation(o), "  value: "+value)
+			if i := slices.IndexFunc(known, func(w wantedOutput) bool { return w.output.Name == o.Name }); i >= 0 {
+				e.Why, e.Value = "", s.maybeText(l.values[i])
+			}
+			out.Outputs = append(out.Outputs, e)
 		}
 		for i, r := range v.Request {
-			lines = append(lines, fmt.Sprintf("%s = request column %s: %s", schema.ViewRequest(i), r.Name, s.valueText(values[len(v.Keys)+i])))
+			out.Request = append(out.Request, explainedInput{Name: schema.ViewRequest(i), Column: r.Name, Value: s.maybeText(values[len(v.Keys)+i])})
 		}
 		for _, part := range plan.view.parts {
 			var key []byte
@@ -114,17 +117,17 @@ func (s *Session) bindExplainView(cat *schema.Catalog, st *parse.ExplainFeature,
 				names = append(names, v.Keys[k].Name+" "+s.valueText(values[k]))
 			}
 			for o, b := range part.base {
-				lines = append(lines, fmt.Sprintf("%s of %s:", schema.ViewValue(b), strings.Join(names, ", ")))
-				more, err := s.explainValues(ctx, cat, view, part.read.outputs[o:o+1], key, when, asOf)
+				list, err := s.explainValues(ctx, cat, view, part.read.outputs[o:o+1], key, when, asOf)
 				if err != nil {
 					return nil, err
 				}
-				for _, m := range more {
-					lines = append(lines, "  "+m)
+				for i := range list {
+					list[i].Input, list[i].Of = schema.ViewValue(b), strings.Join(names, ", ")
 				}
+				out.Values = append(out.Values, list...)
 			}
 		}
-		return lines, nil
+		return out, nil
 	})
 }
 
@@ -134,4 +137,13 @@ func (s *Session) valueText(v *vector.Vector) string {
 		return "NULL"
 	}
 	return string(codec.AppendText(nil, v, 0, s.codecSettings()))
+}
+
+// maybeText is valueText, nil where the value is NULL.
+func (s *Session) maybeText(v *vector.Vector) *string {
+	if v.IsNull(0) {
+		return nil
+	}
+	text := s.valueText(v)
+	return &text
 }

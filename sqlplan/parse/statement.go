@@ -336,9 +336,10 @@ type Explain struct {
 	Text             string
 }
 
-// ExplainFeature is EXPLAIN FEATURE f FOR (values) [AT time] [AS OF position].
+// ExplainFeature is EXPLAIN [(options)] FEATURE f FOR (values) [AT time] [AS OF position].
 type ExplainFeature struct {
 	Name        Name
+	Options     Options // of the parenthesised form
 	Values      []*pg_query.Node
 	ValueTexts  []string
 	At          *pg_query.Node // nil: now

@@ -403,6 +403,13 @@ func explain(r *reader, depth int) (Statement, error) {
 	if r.err != nil {
 		return nil, r.err
 	}
+	if s.Options != nil && r.accept("feature") {
+		st, err := explainFeature(r, depth)
+		if f, ok := st.(*ExplainFeature); ok {
+			f.Options = s.Options
+		}
+		return st, err
+	}
 	if r.i >= len(r.toks) {
 		return nil, syntaxAt(r.src, r.toks, r.i, "")
 	}
