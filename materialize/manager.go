@@ -48,6 +48,7 @@ type Manager struct {
 	runs        *runs.Store
 	segments    *segments
 	checkpoints *checkpoints
+	schedule    *schedule
 	graves      *graves
 	proj        *projections
 	eval        *evaluator
@@ -68,9 +69,10 @@ type Manager struct {
 }
 
 // New starts a manager: what unfinished builds left is removed, published groups are compiled and checked, the committer is
-// told of them, and the settling of days and the rebuilding of what is missing begin. The order of locks is build, apply,
-// the catalog's, the tiles' writer. A transaction's definitions and rows are committed with the build and the catalog's lock held, while the
-// committer takes apply: that is no deadlock because apply and the catalog's are taken together under build only.
+// told of them, and the settling of days, the refreshing of sources and the rebuilding of what is missing begin. The order of
+// locks is build, apply, the catalog's, the tiles' writer. A transaction's definitions and rows are committed with the build and
+// the catalog's lock held, while the committer takes apply: that is no deadlock because apply and the catalog's are taken together
+// under build only.
 func New(ctx context.Context, cfg Config) (*Manager, error) {
 	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs"), CacheBytes: min(runs.DefaultCacheBytes, max(cfg.Memory/2, 1<<20)), Days: cfg.Days})
 	if err != nil {
@@ -87,6 +89,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, tables: map[uint32]*projection{}},
 		eval:   &evaluator{conn: conn, tables: map[uint32]bool{}}}
+	m.schedule = newSchedule()
 	m.checkpoints = &checkpoints{m: m, by: map[string]*checkpoint{}}
 	damaged, err := m.recover(ctx)
 	if err != nil {
@@ -100,6 +103,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		m.repair(background, damaged)
 		m.keepSettling(background)
 	})
+	m.done.Go(func() { m.keepRefreshing(background) })
 	return m, nil
 }
 

@@ -69,6 +69,14 @@ type Refreshed struct {
 func (m *Manager) RefreshSource(ctx context.Context, id uint32) (Refreshed, error) {
 	m.build.Lock()
 	defer m.build.Unlock()
+	rep, err := m.refreshSource(ctx, id)
+	if r := m.cfg.Catalog.Current().Relations[id]; r != nil && ctx.Err() == nil {
+		m.schedule.ended(r, m.cfg.Clock(), err)
+	}
+	return rep, err
+}
+
+func (m *Manager) refreshSource(ctx context.Context, id uint32) (Refreshed, error) {
 	cat := m.cfg.Catalog.Current()
 	r := cat.Relations[id]
 	if r == nil || r.File == nil {

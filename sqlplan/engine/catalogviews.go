@@ -89,12 +89,12 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-	"sources": {slices.Concat(text("name", "kind", "event_time", "path"), numbers("files", "rows")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+	"sources": {slices.Concat(text("name", "kind", "event_time", "path"), numbers("files", "rows"), text("refresh_every"), times("last_refresh", "next_refresh"), text("last_error")), func(s *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, r := range sorted(cat.Relations, func(r *schema.Relation) string { return r.Name }) {
 			row := literals(r.Name, string(r.Kind), r.EventTime)
 			if r.File == nil {
-				out = append(out, append(row, "NULL", "NULL", "NULL"))
+				out = append(out, append(row, "NULL", "NULL", "NULL", "NULL", "NULL", "NULL", "NULL"))
 				continue
 			}
 			files, rows := 0, int64(0)
@@ -104,7 +104,8 @@ var catalogViews = map[string]catalogView{
 					rows += f.Rows
 				}
 			}
-			out = append(out, append(row, duck.QuoteLiteral(r.File.Path), fmt.Sprint(files), fmt.Sprint(rows)))
+			row = append(row, duck.QuoteLiteral(r.File.Path), fmt.Sprint(files), fmt.Sprint(rows))
+			out = append(out, append(row, s.refreshes(r)...))
 		}
 		return out, nil
 	}},

@@ -15,6 +15,9 @@ import (
 // defaultFutureBound is how far ahead of the clock an event time may lie unless the table says otherwise, in microseconds.
 const defaultFutureBound = 24 * 3600 * 1_000_000
 
+// leastRefresh is the shortest interval of refreshes, in microseconds.
+const leastRefresh = 1_000_000
+
 // exists answers IF NOT EXISTS: done is true where the object is there and the statement wants no more.
 func (s *Session) exists(ctx context.Context, cat *schema.Catalog, n parse.Name, sql string, ifNotExists bool) (done bool, err error) {
 	err = s.nameFree(ctx, cat, n, sql)
@@ -161,9 +164,7 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 	}
 	r := &schema.Relation{Name: st.Name.Name, Kind: schema.FileSource, SQL: st.Text, PrimaryKey: st.PrimaryKey, EventTime: o.text("event_time", "")}
 	r.File = &schema.File{Path: o.text("path", "")}
-	if v, ok := st.Options["refresh_every"]; ok {
-		o.refuse(v, codeUnsupported, "option %q is not supported yet: a source is refreshed by REFRESH SOURCE", "refresh_every")
-	}
+	r.File.RefreshEvery = o.duration("refresh_every", 0, leastRefresh)
 	r.Lateness = o.duration("lateness", 0, 0)
 	if r.File.Path == "" {
 		return "", at(hint(fail(codeInvalidParameter, "a file source needs a path"), "WITH (connector = 'file', path = 'lake/**/*.parquet', event_time = 'ts')"), st.Text, st.Name.Position)

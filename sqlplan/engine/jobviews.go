@@ -68,6 +68,25 @@ func (s *Session) buildRows(cat *schema.Catalog) [][]string {
 	return out
 }
 
+// refreshes are the columns of tilehouse.sources that say when a file source is refreshed.
+func (s *Session) refreshes(r *schema.Relation) []string {
+	st := s.e.mat.Refreshes(r.ID)
+	every, last, next, failed := "NULL", "NULL", "NULL", "NULL"
+	if r.File.RefreshEvery > 0 {
+		every = duck.QuoteLiteral(durationText(r.File.RefreshEvery))
+	}
+	if !st.Last.IsZero() {
+		last = timeLiteral(st.Last.UnixMicro())
+	}
+	if !st.Next.IsZero() {
+		next = timeLiteral(st.Next.UnixMicro())
+	}
+	if st.Error != "" {
+		failed = duck.QuoteLiteral(st.Error)
+	}
+	return []string{every, last, next, failed}
+}
+
 // daysOf is how many days an interval touches.
 func daysOf(iv event.Interval) int64 {
 	if iv.Lo >= iv.Hi {

@@ -53,6 +53,7 @@ type File struct {
 	Format          string            `json:"format"` // "parquet" or "csv"
 	Options         map[string]string `json:"options,omitempty"`
 	CompleteThrough int64             `json:"complete_through,omitempty"`
+	RefreshEvery    int64             `json:"refresh_every,omitempty"` // microseconds; 0: by statement only
 	Files           []FileVersion     `json:"files"` // every content ever read, ascending by ID
 }
 
