@@ -17,6 +17,7 @@ import (
 type Request struct {
 	Feature      *schema.Feature
 	Keys         []schema.Expr
+	Unnest       []schema.Unnest
 	Fingerprints []string // of the partials it reads
 	// Group makes the definition of a new group with the feature's partials and those of old (nil: none).
 	Group func(id uint32, old *schema.Group) *schema.Group

@@ -40,6 +40,8 @@ type checkpoint struct {
 
 	// Of a file source: the rows of each file that were read, from its first on.
 	Files []readFile `json:"files,omitempty"`
+	// Rejected counts the rows read that have no key or no time, by file id.
+	Rejected map[uint32]int64 `json:"rejected,omitempty"`
 
 	// Of an event table: rows of ids below Next were read, or, where Next is 0, all that came at positions up to To. From is the
 	// position of the first portion: what went after it may be in the segments.
@@ -61,7 +63,7 @@ type readFile struct {
 // rowsIdentity identifies the event rows of a group: groups of equal identity have equal rows, whatever their partials.
 func rowsIdentity(c *schema.Catalog, g *schema.Group) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d|%+v|%s", g.Relation, g.Layout, eventSQL(c, g, "rows"))
+	fmt.Fprintf(h, "%d|%+v|%s", g.Relation, g.Layout, eventSQL(c, g, "rows", false))
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 
@@ -175,7 +177,7 @@ func (cs *checkpoints) readFile(path string) (*checkpoint, error) {
 func (cs *checkpoints) save(c *checkpoint) error {
 	next := *c
 	next.Version, next.Saved = checkpointVersion, cs.m.cfg.Clock()
-	next.Segments, next.Files = slices.Clone(c.Segments), slices.Clone(c.Files)
+	next.Segments, next.Files, next.Rejected = slices.Clone(c.Segments), slices.Clone(c.Files), maps.Clone(c.Rejected)
 	b, err := json.Marshal(&next)
 	if err != nil {
 		return err
@@ -211,10 +213,13 @@ func (cs *checkpoints) of(rows string) *checkpoint {
 	defer cs.mu.Unlock()
 	if c := cs.by[rows]; c != nil {
 		out := *c
-		out.Segments, out.Files = slices.Clone(c.Segments), slices.Clone(c.Files)
+		out.Segments, out.Files, out.Rejected = slices.Clone(c.Segments), slices.Clone(c.Files), maps.Clone(c.Rejected)
+		if out.Rejected == nil {
+			out.Rejected = map[uint32]int64{}
+		}
 		return &out
 	}
-	return &checkpoint{Rows: rows}
+	return &checkpoint{Rows: rows, Rejected: map[uint32]int64{}}
 }
 
 // has reports whether a checkpoint names a segment.

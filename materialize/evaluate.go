@@ -24,7 +24,7 @@ type evaluator struct {
 // columnsOnly reports whether g's rows can be taken from a row of its relation without evaluating anything.
 func columnsOnly(c *schema.Catalog, g *schema.Group) bool {
 	r := c.Relations[g.Relation]
-	if r.View != nil {
+	if r.View != nil || len(g.Unnest) > 0 {
 		return false
 	}
 	for _, e := range g.Keys {
@@ -98,7 +98,7 @@ func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Grou
 	if err := appendWithIDs(ev.conn, "temp", table, ch, ids); err != nil {
 		return nil, err
 	}
-	rows, err := ev.conn.Query(ctx, eventSQL(c, g, "temp.main."+table))
+	rows, err := ev.conn.Query(ctx, eventSQL(c, g, "temp.main."+table, false))
 	if err != nil {
 		return nil, err
 	}

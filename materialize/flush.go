@@ -125,7 +125,9 @@ type runsChange struct {
 	o     *overlay
 	floor uint64
 	dead  map[uint64]uint64
-	next  *Group // set by publishRuns
+	// rejected are rows of files without key or time, beside those that the group has counted.
+	rejected map[uint32]int64
+	next     *Group // set by publishRuns
 }
 
 // publishRuns makes new runs of published groups live, and groups that take the place of others by their ids, together with
@@ -134,6 +136,13 @@ func (m *Manager) publishRuns(ctx context.Context, changes []*runsChange, replac
 	for _, ch := range changes {
 		def := *ch.o.g.Schema
 		def.Position = ch.o.man.Position
+		if len(ch.rejected) > 0 {
+			def.Rejected = maps.Clone(def.Rejected)
+			if def.Rejected == nil {
+				def.Rejected = map[uint32]int64{}
+			}
+			maps.Copy(def.Rejected, ch.rejected)
+		}
 		var err error
 		if def.Manifest, err = encodeDocument(&ch.o.man, ch.floor, ch.dead); err != nil {
 			return err

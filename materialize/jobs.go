@@ -50,6 +50,8 @@ type job struct {
 
 	notice func(text string) // tells the client, at most every noticeEvery; nil: nobody
 	told   time.Time
+
+	telling sync.Mutex
 }
 
 // noticeEvery is the time between two notices of a build's progress; a shorter build gives none.
@@ -102,8 +104,9 @@ func (j *job) change(f func(*Job)) {
 		j.told, text = now, j.j.Text(now)
 	}
 	j.mu.Unlock()
-	if text != "" {
+	if text != "" && j.telling.TryLock() { // rows are counted by several goroutines, and a client may be slow
 		j.notice(text)
+		j.telling.Unlock()
 	}
 }
 

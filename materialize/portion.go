@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -100,17 +101,17 @@ func (m *Manager) tablePortions(ctx context.Context, b *schema.Relation, first u
 	return append(out, portion{first: first}), left, nil
 }
 
-// portionSQL is the rows of a portion, with row ids; fileIDs maps their high bits for files.
-func portionSQL(b *schema.Relation, p *portion) (sql string, fileIDs []uint32, err error) {
+// rowsOf is the rows of a portion; what a file has without key or time is counted in rejected.
+func (p *portion) rowsOf(b *schema.Relation, rejected *rejects) (baseRows, error) {
 	if b.Kind == schema.EventTable {
 		where := fmt.Sprintf("%s >= %d", rowIDColumn, p.first)
 		if p.end > 0 {
 			where += fmt.Sprintf(" AND %s < %d", rowIDColumn, p.end)
 		}
-		return fmt.Sprintf("(SELECT * FROM %s WHERE %s)", ProjectionTable(b.ID), where), nil, nil
+		return baseRows{sql: fmt.Sprintf("(SELECT * FROM %s WHERE %s)", ProjectionTable(b.ID), where)}, nil
 	}
 	if err := unchanged(p.files); err != nil {
-		return "", nil, err
+		return baseRows{}, err
 	}
 	where := ""
 	if p.to > 0 {
@@ -120,7 +121,7 @@ func portionSQL(b *schema.Relation, p *portion) (sql string, fileIDs []uint32, e
 	for i := range p.files {
 		ids[i] = p.files[i].ID
 	}
-	return filesSQL(b, p.files, where), ids, nil
+	return baseRows{filesSQL(b, p.files, where), ids, rejected}, nil
 }
 
 // resume sets a checkpoint to what can be used at a position, and says what is left to read of the relation, and how many rows.
@@ -148,35 +149,37 @@ func (m *Manager) resume(ctx context.Context, b *schema.Relation, c *checkpoint,
 	return m.tablePortions(ctx, b, first)
 }
 
-// readPortion sorts the rows of a portion into a segment of the overlay, and says at which position they are.
-func (m *Manager) readPortion(ctx context.Context, cat *schema.Catalog, o *overlay, p *portion, position uint64) (at uint64, err error) {
+// readPortion sorts the rows of a portion into a segment of the overlay, and says at which position they are, and how many of
+// each file were left out.
+func (m *Manager) readPortion(ctx context.Context, cat *schema.Catalog, o *overlay, p *portion, position uint64) (at uint64, rejected map[uint32]int64, err error) {
+	counted := newRejects()
 	b, err := o.builder()
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer b.Close()
 	o.job.stage("reading rows")
 	base, err := baseOf(cat, o.g.Schema.Relation)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	sql, ids, err := portionSQL(base, p)
+	from, err := p.rowsOf(base, counted)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	at, err = m.scanSQL(ctx, cat, o.g.Schema, sql, ids, position, false, func(rows *event.Rows) error {
+	at, err = m.scanSQL(ctx, cat, o.g.Schema, from, position, false, func(rows *event.Rows) error {
 		o.job.read(rows)
 		return b.Add(rows)
 	})
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if err := b.Finish(); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	o.job.stage("writing runs")
 	_, err = o.writeRows(ctx, b, at)
-	return at, err
+	return at, counted.rows, err
 }
 
 // buildRuns sorts a relation's rows into segments, a portion after the other with a checkpoint after each, and folds them into
@@ -212,8 +215,12 @@ func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, 
 	at := position
 	for i := range left {
 		p := &left[i]
-		if at, err = m.readPortion(ctx, cat, o, p, position); err != nil {
+		var rejected map[uint32]int64
+		if at, rejected, err = m.readPortion(ctx, cat, o, p, position); err != nil {
 			return err
+		}
+		for f, n := range rejected {
+			c.Rejected[f] += n
 		}
 		if c.From == 0 {
 			c.From = at
@@ -233,7 +240,11 @@ func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, 
 	if err != nil {
 		return err
 	}
-	return m.finishRuns(ctx, o, c, gone, len(left) == 0)
+	if err := m.finishRuns(ctx, o, c, gone, len(left) == 0); err != nil {
+		return err
+	}
+	g.Schema.Rejected = c.Rejected
+	return nil
 }
 
 // gone is the rows of segments that went after they were read.
@@ -280,6 +291,7 @@ func (m *Manager) finishRuns(ctx context.Context, o *overlay, c *checkpoint, d g
 		c.Days, unchanged = nil, false
 		if d.files != nil { // their rows will no longer be there
 			c.Files = slices.DeleteFunc(c.Files, func(f readFile) bool { return d.files(uint64(f.ID) << fileRowBits) })
+			maps.DeleteFunc(c.Rejected, func(f uint32, _ int64) bool { return d.files(uint64(f) << fileRowBits) })
 		}
 		if err := o.purge(ctx, d.dead()); err != nil {
 			return err

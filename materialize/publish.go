@@ -78,7 +78,7 @@ func (b *Batch) Build(ctx context.Context, catalog func() (*schema.Catalog, erro
 		f.ID = uint32(id)
 	}
 	out := &Built{req: req}
-	if g := cat.GroupFor(f.Relation, req.Keys, req.Fingerprints); g != nil && !req.Again &&
+	if g := cat.GroupFor(f.Relation, req.Keys, req.Unnest, req.Fingerprints); g != nil && !req.Again &&
 		(!f.Online || serves(g, f.Outputs)) {
 		out.group = g.ID
 		b.built = append(b.built, out)
@@ -94,7 +94,7 @@ func (b *Batch) Build(ctx context.Context, catalog func() (*schema.Catalog, erro
 	}
 	out.basis = base
 	var old *schema.Group
-	if g := cat.GroupOf(f.Relation, req.Keys); g != nil {
+	if g := cat.GroupOf(f.Relation, req.Keys, req.Unnest); g != nil {
 		out.old = g.ID
 		read := cat.PartialsRead(g.ID, f.ID)
 		only := *g
@@ -199,7 +199,7 @@ func (b *Batch) overtaken() error {
 			continue
 		}
 		own[x.group] = true
-		if g := cat.GroupOf(x.req.Feature.Relation, x.req.Keys); g != nil && g.ID != x.old && !own[x.old] {
+		if g := cat.GroupOf(x.req.Feature.Relation, x.req.Keys, x.req.Unnest); g != nil && g.ID != x.old && !own[x.old] {
 			return ErrOvertaken
 		}
 		if now := cat.Relations[x.basis.ID]; now != nil && now.File != nil && !slices.Equal(now.File.Files, x.basis.File.Files) {

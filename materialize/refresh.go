@@ -113,34 +113,35 @@ func settlePositions(f *schema.File, position uint64) {
 
 // addFiles lays the rows of new files over a group's runs.
 func (m *Manager) addFiles(ctx context.Context, future *schema.Catalog, next *schema.Relation, r *refreshed, job *job) error {
-	only := *next
-	file := *next.File
-	file.Files = nil
+	var total int64
+	var added portion
 	for _, v := range next.File.Files {
 		if v.Added == pending {
-			file.Files = append(file.Files, v)
+			added.files, total = append(added.files, v), total+v.Rows
 		}
 	}
-	only.File = &file
-	cat := future.Clone()
-	cat.Relations[next.ID] = &only
-	cat.Index()
-	job.expect(liveRows(&file, pending), 0, 2)
+	job.expect(total, 0, 2)
+	rejected := newRejects()
+	from, err := added.rowsOf(next, rejected)
+	if err != nil {
+		return err
+	}
 	o := m.newOverlay(r.live)
 	o.job = job
-	r.overlay = &runsChange{o: o, floor: r.live.floor}
+	r.overlay = &runsChange{o: o, floor: r.live.floor, rejected: rejected.rows}
 	b, err := o.builder()
 	if err != nil {
 		return err
 	}
 	defer b.Close()
 	job.stage("reading rows")
-	if _, err := m.scan(ctx, cat, r.live.Schema, pending, true, func(rows *event.Rows) error {
+	if _, err := m.scanSQL(ctx, future, r.live.Schema, from, pending, true, func(rows *event.Rows) error {
 		job.read(rows)
 		return b.Add(rows)
 	}); err != nil {
 		return err
 	}
+	job.counted()
 	if err := b.Finish(); err != nil {
 		return err
 	}

@@ -137,8 +137,10 @@ func noRowsSQL(r *schema.Relation) string {
 	return fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s WHERE false)", strings.Join(cols, ", "), rowIDColumn)
 }
 
-// eventSQL is the query for a group's event rows: keys, event time, row id, primary key, columns.
-func eventSQL(c *schema.Catalog, g *schema.Group, rows string) string {
+// eventSQL is the query for a group's event rows: keys, event time, row id, primary key, columns. Rows without a key or
+// a finite event time are left out, or, where all is set, are there for whoever counts them; then no expression but the keys and
+// the time is computed of them.
+func eventSQL(c *schema.Catalog, g *schema.Group, rows string, all bool) string {
 	r := c.Relations[g.Relation]
 	b := base(c, r)
 	var items []string
@@ -151,10 +153,27 @@ func eventSQL(c *schema.Catalog, g *schema.Group, rows string) string {
 			items = append(items, fmt.Sprintf("%s%d", pkColumn, i))
 		}
 	}
+	cond := isEvent(c, g)
 	for _, col := range g.Columns {
-		items = append(items, col.SQL)
+		if all && col.Column < 0 {
+			items = append(items, fmt.Sprintf("CASE WHEN %s THEN %s END", cond, col.SQL))
+		} else {
+			items = append(items, col.SQL)
+		}
+	}
+	if all {
+		return fmt.Sprintf("SELECT %s FROM %s", strings.Join(items, ", "), unnestSQL(c, g, rows))
 	}
 	return fmt.Sprintf("SELECT %s %s", strings.Join(items, ", "), eventFrom(c, g, rows))
+}
+
+// isEvent is the condition that a row has a key and a finite event time.
+func isEvent(c *schema.Catalog, g *schema.Group) string {
+	conds := make([]string, 0, len(g.Keys)+1)
+	for _, k := range g.Keys {
+		conds = append(conds, "("+k.SQL+") IS NOT NULL")
+	}
+	return strings.Join(append(conds, "isfinite("+duck.QuoteIdent(c.Relations[g.Relation].EventTime)+")"), " AND ")
 }
 
 // newestSQL is the query for the newest event time of a group's event rows, NULL where there are none.
@@ -164,11 +183,18 @@ func newestSQL(c *schema.Catalog, g *schema.Group, rows string) string {
 
 // eventFrom is FROM and WHERE of a group's event rows: those without a key or a finite event time are left out.
 func eventFrom(c *schema.Catalog, g *schema.Group, rows string) string {
-	r := c.Relations[g.Relation]
-	conds := make([]string, 0, len(g.Keys)+1)
-	for _, k := range g.Keys {
-		conds = append(conds, "("+k.SQL+") IS NOT NULL")
+	return fmt.Sprintf("FROM %s WHERE %s", unnestSQL(c, g, rows), isEvent(c, g))
+}
+
+// unnestSQL is rowsSQL of a group's relation with its lists unnested, a row for every element.
+func unnestSQL(c *schema.Catalog, g *schema.Group, rows string) string {
+	sql := rowsSQL(c, c.Relations[g.Relation], rows)
+	for _, u := range g.Unnest {
+		list := u.List
+		if u.Outer {
+			list = fmt.Sprintf("CASE WHEN len(%[1]s) > 0 THEN %[1]s ELSE [NULL] END", list)
+		}
+		sql = fmt.Sprintf("(SELECT *, unnest(%s) AS %s FROM %s)", list, duck.QuoteIdent(u.Column), sql)
 	}
-	conds = append(conds, "isfinite("+duck.QuoteIdent(r.EventTime)+")")
-	return fmt.Sprintf("FROM %s WHERE %s", rowsSQL(c, r, rows), strings.Join(conds, " AND "))
+	return sql
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -27,12 +28,54 @@ func (m *Manager) scan(ctx context.Context, cat *schema.Catalog, g *schema.Group
 	if err != nil {
 		return 0, err
 	}
-	return m.scanSQL(ctx, cat, g, rows, ids, position, exact, emit)
+	return m.scanSQL(ctx, cat, g, baseRows{sql: rows, fileIDs: ids}, position, exact, emit)
 }
 
-// scanSQL is scan of some rows of the relation's base, with their row ids; fileIDs maps the high bits of these for files. The
-// projection of an event table is at the position or later.
-func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Group, rows string, fileIDs []uint32, position uint64, exact bool, emit func(*event.Rows) error) (at uint64, err error) {
+// baseRows is rows of a relation that is no view, with row ids.
+type baseRows struct {
+	sql      string
+	fileIDs  []uint32 // that the high bits of row ids of files stand for
+	rejected *rejects
+}
+
+// rejects counts the rows of files that have no key or no time, by file id. Several goroutines count at once; nil: nobody does.
+type rejects struct {
+	mu   sync.Mutex
+	rows map[uint32]int64
+}
+
+func newRejects() *rejects { return &rejects{rows: map[uint32]int64{}} }
+
+// take gives the rows of a chunk of eventSQL's columns that have a key and a time, and counts the others.
+func (r *baseRows) take(ch *vector.Chunk, keys int) *vector.Chunk {
+	ts := ch.Cols[keys]
+	ok := func(i int) bool { return keyed(ch, keys, i) && finite(ts, i) }
+	first := 0
+	for first < ch.N && ok(first) {
+		first++
+	}
+	if first == ch.N {
+		return ch
+	}
+	types := make([]vector.Type, len(ch.Cols))
+	for i, c := range ch.Cols {
+		types[i] = c.Type
+	}
+	out := vector.NewChunk(types, ch.N)
+	r.rejected.mu.Lock()
+	defer r.rejected.mu.Unlock()
+	for i := range ch.N {
+		if ok(i) {
+			out.AppendRow(ch, i)
+		} else {
+			r.rejected.rows[r.fileIDs[ch.Cols[keys+1].I64[i]>>fileRowBits]]++
+		}
+	}
+	return out
+}
+
+// scanSQL is scan of some rows of the relation's base. The projection of an event table is at the position or later.
+func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Group, from baseRows, position uint64, exact bool, emit func(*event.Rows) error) (at uint64, err error) {
 	b, err := baseOf(cat, g.Relation)
 	if err != nil {
 		return 0, err
@@ -60,10 +103,15 @@ func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Gr
 		}
 		at = have
 	}
-	err = conn.Each(ctx, eventSQL(cat, g, rows), func() func(*vector.Chunk) error {
+	err = conn.Each(ctx, eventSQL(cat, g, from.sql, from.rejected != nil), func() func(*vector.Chunk) error {
 		out := event.NewRows(g.Layout, 0)
 		return func(ch *vector.Chunk) error {
-			eventRows(g.Layout, ch, fileIDs, len(b.PrimaryKey), out)
+			if from.rejected != nil {
+				if ch = from.take(ch, len(g.Keys)); ch.N == 0 {
+					return nil
+				}
+			}
+			eventRows(g.Layout, ch, from.fileIDs, len(b.PrimaryKey), out)
 			return emit(out)
 		}
 	})

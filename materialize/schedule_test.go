@@ -66,7 +66,7 @@ func TestDue(t *testing.T) {
 	now = now.Add(8 * time.Second)
 	s.ended(a, now, nil)
 	expect("[]", 2*time.Second)
-	b = source(3, 5*time.Second) // its interval is altered: what was planned in an hour is not waited for
+	source(3, 5*time.Second) // its interval is altered: what was planned in an hour is not waited for
 	now = now.Add(time.Second)
 	expect("[]", time.Second)
 	if st := s.by[3]; st.Next != now.Add(5*time.Second) {

@@ -189,14 +189,3 @@ func (m *Manager) newFiles(source uint32, file *schema.File, added []schema.File
 	}
 	return nil
 }
-
-// liveRows is the number of rows of the files visible at a position.
-func liveRows(f *schema.File, position uint64) int64 {
-	var n int64
-	for i := range f.Files {
-		if f.Files[i].Live(position) {
-			n += f.Files[i].Rows
-		}
-	}
-	return n
-}

@@ -42,6 +42,7 @@ again.`,
 			{"event_time", "a column of timestamptz", "", "when the event happened; without it no window can be taken over the source"},
 			{"primary_key", "columns, with commas", "", "orders ties of event time"},
 			{"complete_through", "a time", "the newest event", "labels are known up to here"},
+			{"refresh_every", "a duration", "by statement only", "how often the server looks at the files by itself; less often while that fails"},
 			{"lateness", "a duration", "`0`", "how long after its end a day is first settled; later rows count all the same"},
 		},
 		Examples: []Example{{"Every flight from New York in 2013:", []string{
@@ -102,6 +103,9 @@ window: number {SECONDS | MINUTES | HOURS | DAYS | WEEKS} [FOLLOWING], or LIFETI
 One output and one window make the column ` + "`name`" + `; several outputs ` + "`name_alias`" + `; several windows add ` + "`_1h`, `_7d`, `_lifetime`" + `. Existing rows are
 counted at once, with progress as messages and in ` + "`tilehouse.jobs`" + `; WITH NO DATA leaves that to REFRESH. OR REPLACE with the same definition
 does nothing. Features of one relation and key share the partial states that they have in common.
+
+Lists of a row are unnested in FROM: ` + "`FROM purchases p, unnest(p.tags) AS tag`" + ` is an event for every element, and LEFT JOIN
+unnest(…) ON true keeps a row without elements as one. An argument that is numeric without a precision is refused: cast it.
 
 A body without an aggregate is a latest-value feature: the newest row before the instant. A window FOLLOWING is a label: it counts
 what happens after the instant, is NULL until its source is complete, and is read by ASOF JOIN only.`,

@@ -26,6 +26,7 @@ type boundAggregates struct {
 	keys     []schema.Expr
 	keyNames []string // of the GROUP BY expressions: the output's name, or the column's
 	columns  []schema.Expr
+	unnest   []schema.Unnest
 	partials []schema.Partial
 	outputs  []boundOutput
 	limit    functions.Options
@@ -58,13 +59,24 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 		return nil, at(noEventTime(src.Relname), sql, int(src.Location))
 	}
 	if body.Joined {
-		return nil, at(hint(fail(codeUnsupported, "a feature reads from one relation; a join in its FROM is not supported"), "Join in an event view, or in the statement that reads the feature."), sql, int(src.Location))
+		return nil, at(hint(fail(codeUnsupported, "a feature reads from one relation; a join in its FROM is not supported"), "Join in the statement that reads the feature; lists are unnested by FROM %s, unnest(list) AS element.", src.Relname), sql, int(src.Location))
+	}
+	if body.Latest && len(body.Unnest) > 0 {
+		return nil, at(hint(fail(codeUnsupported, "the latest value of an unnested list is not supported"), "Aggregate the elements: GROUP BY … WINDOW …."), sql, body.Unnest[0].List.Position)
 	}
 	alias := src.Relname
 	if src.Alias != nil {
 		alias = src.Alias.Aliasname
 	}
 	exprs := &exprBinder{s: s, sql: sql, rel: b.relation, alias: alias}
+	for _, u := range body.Unnest {
+		if err := exprs.addUnnest(ctx, u); err != nil {
+			return nil, err
+		}
+	}
+	for _, u := range exprs.unnest {
+		b.unnest = append(b.unnest, u.Unnest)
+	}
 	for _, g := range body.GroupBy {
 		exprs.add(g)
 	}
@@ -156,6 +168,11 @@ func (b *boundAggregates) bindCall(exprs *exprBinder, body *parse.Body, c *parse
 	if !ok {
 		return schema.Partial{}, vector.Type{}, hint(fail("42883", "aggregate function %s has no partial state", c.Name), "Supported: %s.", strings.Join(functions.Names(), ", "))
 	}
+	if !def.Implicit && name != "count" { // count does not depend on how exact its argument is
+		if err := b.refuseBare(exprs, c); err != nil {
+			return schema.Partial{}, vector.Type{}, err
+		}
+	}
 	p := schema.Partial{Function: name, Filter: -1, MaxState: opt.MaxState}
 	types := make([]vector.Type, len(c.Args))
 	constants := make([]string, len(c.Args))
@@ -215,6 +232,9 @@ func (b *boundAggregates) column(e schema.Expr, t vector.Type) int {
 func (b *boundAggregates) fingerprint(call string, opt functions.Options) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d|%d|", b.relation.ID, opt.MaxState)
+	for _, u := range b.unnest {
+		fmt.Fprintf(h, "%+v|", u)
+	}
 	for _, k := range b.keys {
 		fmt.Fprintf(h, "%s:%s|", k.SQL, k.Type)
 	}
@@ -224,7 +244,7 @@ func (b *boundAggregates) fingerprint(call string, opt functions.Options) string
 
 // group is a new, unpublished group with b's partials and those of old (nil: none), of which readers remain.
 func (b *boundAggregates) group(id uint32, old *schema.Group) *schema.Group {
-	g := &schema.Group{ID: id, Relation: b.relation.ID, Keys: b.keys}
+	g := &schema.Group{ID: id, Relation: b.relation.ID, Keys: b.keys, Unnest: b.unnest}
 	add := func(columns []schema.Expr, partials []schema.Partial) {
 		u := boundAggregates{columns: g.Columns}
 		for _, p := range partials {
@@ -285,10 +305,17 @@ type exprBinder struct {
 	texts []string
 	exprs []parse.Expr // by text
 	bound []schema.Expr
+
+	unnest []boundUnnest // whose elements are columns of rel
+	err    error         // of the first expression that could not be resolved
 }
 
 func (x *exprBinder) add(e parse.Expr) {
 	if !slices.Contains(x.texts, e.Text) {
+		var err error
+		if e.Node, err = x.resolve(e.Node); err != nil && x.err == nil {
+			x.err = err
+		}
 		x.texts, x.exprs = append(x.texts, e.Text), append(x.exprs, e)
 	}
 }
@@ -296,6 +323,9 @@ func (x *exprBinder) add(e parse.Expr) {
 func (x *exprBinder) of(text string) schema.Expr { return x.bound[slices.Index(x.texts, text)] }
 
 func (x *exprBinder) bind(ctx context.Context) error {
+	if x.err != nil {
+		return x.err
+	}
 	if len(x.texts) == 0 {
 		return nil
 	}

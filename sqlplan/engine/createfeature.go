@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"path"
 	"slices"
 	"strings"
 
@@ -280,7 +281,7 @@ func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *bou
 		return s.catalog(), err
 	}
 	built, err := s.defining().batch.Build(ctx, newest, materialize.Request{
-		Feature: f, Keys: bound.keys, Fingerprints: bound.fingerprints(),
+		Feature: f, Keys: bound.keys, Unnest: bound.unnest, Fingerprints: bound.fingerprints(),
 		Group: bound.group,
 		Put:   putFeature,
 		Again: again,
@@ -295,7 +296,52 @@ func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *bou
 	if err != nil {
 		return err
 	}
-	return s.define(built.Put)
+	if err := s.define(built.Put); err != nil {
+		return err
+	}
+	cat := s.catalog()
+	if made := cat.Feature(f.Name); made != nil {
+		s.noticeRejected(cat, cat.Groups[made.Group], fmt.Sprintf("feature %q", f.Name), nil)
+	}
+	return nil
+}
+
+// rejectedShown bounds the files that a notice of rejected rows names.
+const rejectedShown = 5
+
+// noticeRejected tells of the rows that are no events, because they have no key or no event time. wanted chooses files by id,
+// nil: all.
+func (s *Session) noticeRejected(cat *schema.Catalog, g *schema.Group, who string, wanted func(file uint32) bool) {
+	if g == nil {
+		return
+	}
+	files := materialize.RejectedRows(cat, g, wanted)
+	if len(files) == 0 {
+		return
+	}
+	var total int64
+	var names []string
+	for i, f := range files {
+		total += f.Rows
+		if i < rejectedShown {
+			names = append(names, fmt.Sprintf("%s: %d", path.Base(f.Path), f.Rows))
+		}
+	}
+	if more := len(files) - len(names); more > 0 {
+		names = append(names, fmt.Sprintf("%d more files", more))
+	}
+	r := cat.Relations[g.Relation]
+	keys := make([]string, len(g.Keys))
+	for i, k := range g.Keys {
+		keys[i] = k.SQL
+	}
+	are := "rows are"
+	if total == 1 {
+		are = "row is"
+	}
+	s.notice(session.Notice{Code: codeNotNull, Message: fmt.Sprintf("%s: %d %s left out of %q, because %s or %q is NULL or infinite",
+		who, total, are, r.Name, strings.Join(keys, ", "), r.EventTime), Detail: strings.Join(names, "; ") + ".",
+		Hint: "Filter them in an event view if they are no events."})
 }
 
 func (b *boundAggregates) fingerprints() []string {

@@ -45,7 +45,7 @@ func (s *Session) createEventTable(ctx context.Context, st *parse.CreateTable) (
 		return "", err
 	}
 	for _, c := range st.Columns {
-		r.Columns = append(r.Columns, schema.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull, Default: c.Default})
+		r.Columns = append(r.Columns, schema.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull, Default: c.Default, Bare: parse.BareNumeric(c.TypeName)})
 	}
 	if err := s.checkColumns(ctx, st.Text, r, st.Columns, st.Options["event_time"]); err != nil {
 		return "", err
@@ -190,7 +190,7 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 		return "", err
 	}
 	for _, c := range st.Columns {
-		r.Columns = append(r.Columns, schema.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull})
+		r.Columns = append(r.Columns, schema.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull, Bare: parse.BareNumeric(c.TypeName)})
 	}
 	if err := s.e.mat.Discover(ctx, r); err != nil {
 		return "", at(asError(err), st.Text, st.Options["path"].ValuePosition)
@@ -297,7 +297,7 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 			return "", at(fail(codeDuplicateColumn, "column %q specified more than once", names[i]), st.Text, p.Position)
 		}
 		e := x.of(p.Text)
-		r.Columns = append(r.Columns, schema.Column{Name: names[i], Type: e.Type})
+		r.Columns = append(r.Columns, schema.Column{Name: names[i], Type: e.Type, Bare: bareNumeric(p.Node, e.Type, rv)})
 		r.View.Items = append(r.View.Items, e.SQL)
 	}
 	if where.Node != nil {
@@ -319,6 +319,7 @@ func (s *Session) refreshSource(ctx context.Context, sql string, st *parse.Refre
 		return "", err
 	}
 	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %d files added, %d removed", r.Name, rep.Added, rep.Removed)})
+	s.noticeRejectedOf(r)
 	return "REFRESH SOURCE", nil
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/tilehouse/tilehouse/materialize"
@@ -42,7 +43,8 @@ func progress(j *materialize.Job, now time.Time) (total, percent, left string) {
 	return total, percent, left
 }
 
-// buildRows are the rows of tilehouse.materializations for builds that run, and for what is kept of interrupted ones.
+// buildRows are the rows of tilehouse.materializations for builds that run, rows that are no events, and what is
+// kept of interrupted builds.
 func (s *Session) buildRows(cat *schema.Catalog) [][]string {
 	var out [][]string
 	now := time.Now()
@@ -59,6 +61,16 @@ func (s *Session) buildRows(cat *schema.Catalog) [][]string {
 		out = append(out, []string{fmt.Sprint(j.Group), duck.QuoteLiteral(r.Name), "'build for ' || " + duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage),
 			from, to, fmt.Sprint(j.Days()), fmt.Sprint(j.Rows + j.Kept), total, percent, left, "NULL", "NULL"})
 	}
+	for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {
+		var n int64
+		for _, f := range materialize.RejectedRows(cat, g, nil) {
+			n += f.Rows
+		}
+		if n > 0 {
+			out = append(out, []string{fmt.Sprint(g.ID), duck.QuoteLiteral(cat.Relations[g.Relation].Name), "'rows left out'", "'NULL or infinite key or time'",
+				"NULL", "NULL", "NULL", fmt.Sprint(n), "NULL", "NULL", "NULL", "NULL", fmt.Sprint(g.Position)})
+		}
+	}
 	for _, k := range s.e.mat.Kept() {
 		if r := cat.Relations[k.Relation]; r != nil {
 			out = append(out, []string{"NULL", duck.QuoteLiteral(r.Name), "'rows kept for ' || " + duck.QuoteLiteral(k.Object), "'unfinished'",
@@ -66,6 +78,26 @@ func (s *Session) buildRows(cat *schema.Catalog) [][]string {
 		}
 	}
 	return out
+}
+
+// noticeRejectedOf tells, for each feature over a source, of the rejected rows in files that came since the source was as given.
+func (s *Session) noticeRejectedOf(before *schema.Relation) {
+	cat := s.e.catalog.Current()
+	old := map[uint32]bool{}
+	for i := range before.File.Files {
+		old[before.File.Files[i].ID] = true
+	}
+	for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {
+		var features []string
+		for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
+			if f.Group == g.ID {
+				features = append(features, f.Name)
+			}
+		}
+		if r := cat.Relations[g.Relation]; r != nil && materialize.Base(cat, r).ID == before.ID {
+			s.noticeRejected(cat, g, "features "+strings.Join(features, ", "), func(file uint32) bool { return !old[file] })
+		}
+	}
 }
 
 // refreshes are the columns of tilehouse.sources that say when a file source is refreshed.

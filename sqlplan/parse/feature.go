@@ -153,6 +153,71 @@ func createFeatureView(r *reader, replace bool) (Statement, error) {
 	return c, nil
 }
 
+// takeFrom notes an item of FROM beside the source: lists that are unnested, or that something is joined. first is the item that
+// begins with the source.
+func (b *Body) takeFrom(n *pg_query.Node, first bool) error {
+	if j := n.GetJoinExpr(); j != nil {
+		if err := b.takeFrom(j.Larg, first); err != nil {
+			return err
+		}
+		f := j.Rarg.GetRangeFunction()
+		onTrue := j.Quals == nil || j.Quals.GetAConst().GetBoolval().GetBoolval()
+		if f == nil || j.IsNatural || j.Alias != nil || len(j.UsingClause) > 0 || !onTrue || j.Jointype != pg_query.JoinType_JOIN_INNER && j.Jointype != pg_query.JoinType_JOIN_LEFT {
+			b.Joined = true
+			return nil
+		}
+		return b.takeUnnest(f, j.Jointype == pg_query.JoinType_JOIN_LEFT)
+	}
+	if f := n.GetRangeFunction(); f != nil {
+		return b.takeUnnest(f, false)
+	}
+	b.Joined = b.Joined || !first || n.GetRangeVar() == nil
+	return nil
+}
+
+// takeUnnest reads unnest(list) AS u(element).
+func (b *Body) takeUnnest(f *pg_query.RangeFunction, outer bool) error {
+	var call *pg_query.FuncCall
+	if len(f.Functions) == 1 {
+		if items := f.Functions[0].GetList().GetItems(); len(items) > 0 {
+			call = items[0].GetFuncCall()
+		}
+	}
+	const say = "write unnest(list) AS element"
+	switch {
+	case call == nil || len(call.Funcname) != 1 || call.Funcname[0].GetString_().GetSval() != "unnest":
+		return refuse(firstLocation(f.Functions[0]), "a function in FROM but unnest", say)
+	case len(call.Args) != 1 || f.IsRowsfrom:
+		return refuse(int(call.Location), "unnest of several lists at once", "write unnest(a) AS x, unnest(b) AS y for all pairs")
+	case f.Ordinality:
+		return refuse(int(call.Location), "WITH ORDINALITY", say)
+	case len(f.Coldeflist) > 0 || len(f.Alias.GetColnames()) > 1:
+		return refuse(int(call.Location), "several columns of unnest", say)
+	}
+	list, err := exprOf(call.Args[0])
+	if err != nil {
+		return err
+	}
+	list.Position = max(list.Position, int(call.Location))
+	u := Unnest{List: list, Alias: f.Alias.GetAliasname(), Outer: outer}
+	if u.Alias == "" {
+		u.Alias = "unnest"
+	}
+	if u.Column = u.Alias; len(f.Alias.GetColnames()) == 1 {
+		u.Column = f.Alias.Colnames[0].GetString_().GetSval()
+	}
+	for _, o := range b.Unnest {
+		if o.Alias == u.Alias {
+			return faultAt(int(call.Location), "42712", "give each unnest an alias of its own", `table name "%s" specified more than once`, u.Alias)
+		}
+	}
+	if relationName(b.Source) == u.Alias {
+		return faultAt(int(call.Location), "42712", "give unnest another alias", `table name "%s" specified more than once`, u.Alias)
+	}
+	b.Unnest = append(b.Unnest, u)
+	return nil
+}
+
 func refuse(at int, what, hint string) error {
 	return faultAt(at, codeUnsupported, hint, "the body of a feature cannot have %s", what)
 }
@@ -199,8 +264,12 @@ func (b *Body) takeApart(node *pg_query.Node, start int) error {
 	if b.Source = leftmost(sel.FromClause[0]); b.Source == nil {
 		return refuse(start, "a FROM that does not begin with a table, source or event view", "")
 	}
-	b.Joined = len(sel.FromClause) > 1 || sel.FromClause[0].GetRangeVar() == nil
 	var err error
+	for i, f := range sel.FromClause {
+		if err := b.takeFrom(f, i == 0); err != nil {
+			return err
+		}
+	}
 	if b.Plain, err = deparse(node); err != nil {
 		return err
 	}
@@ -336,6 +405,9 @@ func (b *Body) setOutputs(sel *pg_query.SelectStmt) error {
 	var relations []string
 	if !b.Joined {
 		relations = []string{relationName(b.Source)}
+		for _, u := range b.Unnest {
+			relations = append(relations, u.Alias)
+		}
 	}
 	var keys []string
 	for _, g := range sel.GroupClause {

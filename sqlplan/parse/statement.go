@@ -387,7 +387,8 @@ type Body struct {
 	Select    *pg_query.SelectStmt // positions are those of the whole statement
 	Clauses   Clauses
 	Source    *pg_query.RangeVar // the relation whose rows are aggregated: the leftmost of FROM
-	Joined    bool               // FROM is more than Source: joins, unnest
+	Unnest    []Unnest           // lists of the row, unnested beside Source; later ones may read earlier ones
+	Joined    bool               // FROM is more than Source and Unnest: joins
 	From      []*pg_query.Node   // the whole FROM
 	FromText  string
 	Where     *pg_query.Node // nil: none
@@ -396,6 +397,14 @@ type Body struct {
 	Targets   []Target
 	// Latest marks a latest-value feature: no aggregate, no GROUP BY, no window.
 	Latest bool
+}
+
+// Unnest is unnest(list) in FROM: an event for every element.
+type Unnest struct {
+	List   Expr
+	Alias  string // of the table: qualifies the column
+	Column string
+	Outer  bool // LEFT JOIN: a row without elements is one event, with a NULL element
 }
 
 // Expr is a scalar expression.

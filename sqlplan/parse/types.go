@@ -69,6 +69,12 @@ func TypeOf(t *pg_query.TypeName) (vector.Type, error) {
 	return typ, nil
 }
 
+// BareNumeric reports whether a type is numeric without precision and scale.
+func BareNumeric(t *pg_query.TypeName) bool {
+	names := t.GetNames()
+	return len(names) > 0 && typeKinds[names[len(names)-1].GetString_().GetSval()] == vector.Decimal && len(t.Typmods) == 0 && len(t.ArrayBounds) == 0
+}
+
 var unstorable = map[string]bool{
 	"char": true, "bit": true, "varbit": true, "timetz": true, "money": true, "inet": true, "cidr": true, "macaddr": true,
 	"xml": true, "point": true, "line": true, "box": true, "path": true, "polygon": true, "circle": true, "tsvector": true,

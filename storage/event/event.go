@@ -59,7 +59,8 @@ func (r *Rows) Append(src *Rows, i int) {
 }
 
 // Compare orders row i of a and row j of b, of one key: event time, primary key, row id (the last only so that the order is
-// total; no value depends on it).
+// total; no value depends on it). Event rows made of the elements of one source row's list are equal: they come and go together,
+// and no value depends on their order.
 func Compare(a *Rows, i int, b *Rows, j int) int {
 	if a.TS[i] != b.TS[j] {
 		if a.TS[i] < b.TS[j] {

@@ -15,6 +15,9 @@ type Column struct {
 	NotNull bool        `json:"not_null,omitempty"`
 	Default string      `json:"default,omitempty"` // SQL, "" for none
 	Comment string      `json:"comment,omitempty"`
+	// Bare says that the column was declared numeric without precision, or an event view computes it of such: an aggregate of it
+	// asks for a cast.
+	Bare bool `json:"bare,omitempty"`
 }
 
 // RelationKind says where a relation's rows live.
@@ -54,7 +57,7 @@ type File struct {
 	Options         map[string]string `json:"options,omitempty"`
 	CompleteThrough int64             `json:"complete_through,omitempty"`
 	RefreshEvery    int64             `json:"refresh_every,omitempty"` // microseconds; 0: by statement only
-	Files           []FileVersion     `json:"files"` // every content ever read, ascending by ID
+	Files           []FileVersion     `json:"files"`                   // every content ever read, ascending by ID
 }
 
 // FileVersion is one content of one file, and the positions at which it was read and was found gone or changed.
@@ -94,6 +97,7 @@ type Group struct {
 	Relation uint32          `json:"relation"`
 	Keys     []Expr          `json:"keys"`
 	Columns  []Expr          `json:"columns"` // arguments, and conditions of type boolean
+	Unnest   []Unnest        `json:"unnest,omitempty"`
 	Partials []Partial       `json:"partials"`
 	Layout   event.Layout    `json:"layout"`
 	Online   bool            `json:"online"`
@@ -103,6 +107,15 @@ type Group struct {
 	Ready    bool            `json:"ready"`              // published: readers use it, the committer keeps its tiles
 	Position uint64          `json:"position"`           // of its runs
 	Manifest json.RawMessage `json:"manifest,omitempty"` // JSON of runs.Manifest
+	// Rejected counts the rows of a file source that have no key or no event time, and so are no events, by file id.
+	Rejected map[uint32]int64 `json:"rejected,omitempty"`
+}
+
+// Unnest is a list of a relation's row of which every element makes an event: keys and columns may name it.
+type Unnest struct {
+	List   string `json:"list"`   // SQL over the relation's columns and earlier lists' elements
+	Column string `json:"column"` // the element's name, which no column of the relation has
+	Outer  bool   `json:"outer"`  // a row without elements makes one event, with a NULL element
 }
 
 // Expr is a scalar expression over a relation's row.

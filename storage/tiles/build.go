@@ -98,7 +98,7 @@ func (b *Builder) add(key []byte, rows *batchRows, from, to int) error {
 		if d := days.Of(rows.TS[i]); d <= -most || d >= most {
 			return fmt.Errorf("%w: %d", ErrRange, rows.TS[i])
 		}
-		if i > from && event.Compare(rows.Rows, i-1, rows.Rows, i) >= 0 {
+		if i > from && event.Compare(rows.Rows, i-1, rows.Rows, i) > 0 { // elements of one row's list are equal
 			return fmt.Errorf("tiles: rows of key %x are not in order", key)
 		}
 	}
