@@ -65,7 +65,7 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 		return sql, ok, err
 	}
 	sql, err := b.s.dividing(b.ctx, func(d *rewrite.Divisions) (string, error) {
-		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: functionsOf(b.cat), Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, Divisions: d})
+		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, Divisions: d})
 	})
 	if call := (*rewrite.CallError)(nil); errors.As(err, &call) {
 		return "", at(asError(err), b.sql, call.Offset)
@@ -228,10 +228,41 @@ func (s *Session) nameFree(ctx context.Context, cat *schema.Catalog, n parse.Nam
 		return at(fail("3F000", "schema %q does not exist", n.Schema), sql, n.Position)
 	}
 	if cat.Lookup(n.Name) != nil {
-		return at(fail(codeDuplicateObject, "%q already exists", n.Name), sql, n.Position)
+		return at(taken(cat, n.Name), sql, n.Position)
 	}
 	if s.tableExists(ctx, n.Name) {
 		return at(fail(codeDuplicateTable, "relation %q already exists", n.Name), sql, n.Position)
 	}
 	return nil
+}
+
+// taken is the error of making an object under a name that another has: it says what that is, and how to change or remove it.
+func taken(cat *schema.Catalog, name string) *session.Error {
+	e := fail(codeDuplicateObject, "%q already exists", name)
+	kind, replace := "", false
+	switch o := cat.Lookup(name).(type) {
+	case *schema.Feature:
+		kind, replace = "feature", true
+	case *schema.FeatureView:
+		kind, replace = "feature view", true
+	case *schema.Entity:
+		kind = "entity"
+	case *schema.Relation:
+		kind = map[schema.RelationKind]string{schema.EventTable: "table", schema.FileSource: "source", schema.EventView: "event view"}[o.Kind]
+	}
+	switch kind {
+	case "":
+		return e
+	case "source":
+		return hint(e, "%q is a source: REFRESH SOURCE %[1]s reads its files anew, DROP SOURCE %[1]s removes it.", name)
+	}
+	statement := strings.ToUpper(kind)
+	if replace {
+		return hint(e, "%q is a %s: CREATE OR REPLACE %s %[1]s … redefines it, DROP %[3]s %[1]s removes it.", name, kind, statement)
+	}
+	article := "a"
+	if strings.ContainsAny(kind[:1], "e") {
+		article = "an"
+	}
+	return hint(e, "%q is %s %s: DROP %s %[1]s removes it, and IF NOT EXISTS keeps it.", name, article, kind, statement)
 }

@@ -39,6 +39,9 @@ var wording = []struct {
 	{regexp.MustCompile(`^column "([^"]+)" must appear in the GROUP BY clause or must be part of an aggregate function\.?$`), `column "$1" must appear in the GROUP BY clause or be used in an aggregate function`, true},
 }
 
+// raised is an error that SQL of this program's own raises: its SQLSTATE and message.
+var raised = regexp.MustCompile(`^tilehouse ([0-9A-Z]{5}): (.*)$`)
+
 const noMatch = "No function matches the given name and argument types"
 
 var postgresTypes = strings.NewReplacer("DECIMAL", "numeric", "VARCHAR", "text", "SMALLINT", "smallint", "INTEGER", "integer", "BIGINT", "bigint",
@@ -46,6 +49,9 @@ var postgresTypes = strings.NewReplacer("DECIMAL", "numeric", "VARCHAR", "text",
 
 // duckError is an error of DuckDB's as clients see it.
 func duckError(e *duck.Error) *session.Error {
+	if m := raised.FindStringSubmatch(e.Message); m != nil {
+		return &session.Error{Code: m[1], Message: m[2]}
+	}
 	out := &session.Error{Code: e.SQLState, Message: e.Message, Hint: e.Hint}
 	for _, w := range wording {
 		if m := w.pattern.FindStringSubmatchIndex(e.Message); m != nil {

@@ -76,6 +76,7 @@ type Engine struct {
 	features *featurelog.Log // of online reads of feature views
 	exports  *exports        // nil: none
 
+	started  time.Time
 	assigned atomic.Int64 // newest time given to a row by now(), microseconds
 }
 
@@ -93,7 +94,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg}
+	e := &Engine{cfg: cfg, started: cfg.Clock()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())

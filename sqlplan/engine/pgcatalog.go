@@ -17,7 +17,7 @@ import (
 // Object ids of schemas. Those of our relations begin at firstOID, a range for each kind; DuckDB numbers its own from below.
 const (
 	oidCatalog, oidPublic, oidInformation, oidTilehouse = 11, 2200, 13000, 16384
-	oidClass                                            = 1259 // pg_class itself, in pg_description
+	oidClass, oidProc                                   = 1259, 1255 // pg_class and pg_proc themselves, in pg_description
 
 	firstOID  = 100_000_000
 	rangeOIDs = 100_000_000
@@ -30,6 +30,8 @@ type listed struct {
 	kind            string // r: table, v: view, f: foreign table
 	comment, source string // source: the text that defines it
 	columns         []schema.Column
+	key             []string // columns of the primary key
+	file            *schema.File
 }
 
 // listedRelations are the relations that are no ordinary tables: event tables as tables, file sources as foreign tables, and as
@@ -48,28 +50,28 @@ func listedRelations(cat *schema.Catalog) []listed {
 		if kind == "" {
 			kind = "v"
 		}
-		out = append(out, listed{firstOID + r.ID, "public", r.Name, kind, r.Comment, r.SQL, r.Columns})
+		out = append(out, listed{firstOID + r.ID, "public", r.Name, kind, r.Comment, r.SQL, r.Columns, r.PrimaryKey, r.File})
 	}
 	for _, e := range sorted(cat.Entities, func(e *schema.Entity) string { return e.Name }) {
 		cols := slices.Clone(e.Keys)
 		for _, f := range cat.FeaturesOf(e.ID) {
 			cols = append(cols, outputs(f)...)
 		}
-		out = append(out, listed{firstOID + rangeOIDs + e.ID, "public", e.Name, "v", e.Comment, e.SQL, cols})
+		out = append(out, listed{firstOID + rangeOIDs + e.ID, "public", e.Name, "v", e.Comment, e.SQL, cols, nil, nil})
 	}
 	for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
 		cols := append(slices.Clone(cat.Entities[f.Entity].Keys), outputs(f)...)
-		out = append(out, listed{firstOID + 2*rangeOIDs + f.ID, "public", f.Name, "v", f.Comment, f.SQL, cols})
+		out = append(out, listed{firstOID + 2*rangeOIDs + f.ID, "public", f.Name, "v", f.Comment, f.SQL, cols, nil, nil})
 	}
 	for _, v := range sorted(cat.FeatureViews, func(v *schema.FeatureView) string { return v.Name }) {
 		cols := v.BoundColumns()
 		for _, o := range v.Outputs {
 			cols = append(cols, schema.Column{Name: o.Name, Type: o.Type})
 		}
-		out = append(out, listed{firstOID + 3*rangeOIDs + v.ID, "public", v.Name, "v", v.Comment, v.SQL, cols})
+		out = append(out, listed{firstOID + 3*rangeOIDs + v.ID, "public", v.Name, "v", v.Comment, v.SQL, cols, nil, nil})
 	}
 	for i, name := range slices.Sorted(maps.Keys(catalogViews)) {
-		out = append(out, listed{firstOID + 4*rangeOIDs + uint32(i), "tilehouse", name, "v", "", "", catalogViews[name].columns})
+		out = append(out, listed{firstOID + 4*rangeOIDs + uint32(i), "tilehouse", name, "v", "", "", catalogViews[name].columns, nil, nil})
 	}
 	return out
 }
@@ -90,15 +92,8 @@ func (b *binder) systemRelation(rv *pg_query.RangeVar) (string, bool) {
 			return b.informationSchemata(), true
 		}
 	case "", "pg_catalog":
-		switch rv.Relname {
-		case "pg_namespace":
-			return pgNamespace(), true
-		case "pg_class":
-			return b.pgClass(), true
-		case "pg_attribute":
-			return b.pgAttribute(), true
-		case "pg_description":
-			return b.pgDescription(), true
+		if r, ok := pgRelations[rv.Relname]; ok {
+			return values(r.columns, nil, r.rows(b)...), true
 		}
 	}
 	return "", false
@@ -203,6 +198,7 @@ func ordinaryType(say func(t vector.Type) string) string {
 		fmt.Fprintf(&b, " WHEN data_type = %s THEN %s WHEN data_type = %s THEN %s", duck.QuoteLiteral(t.DuckDB()), duck.QuoteLiteral(say(t)),
 			duck.QuoteLiteral(t.DuckDB()+"[]"), duck.QuoteLiteral(say(vector.ListOf(t))))
 	}
+	fmt.Fprintf(&b, " WHEN data_type = 'FLOAT' THEN %s WHEN data_type = 'FLOAT[]' THEN %s", duck.QuoteLiteral(say(vector.T(vector.Float32))), duck.QuoteLiteral(say(vector.ListOf(vector.T(vector.Float32)))))
 	tz := vector.T(vector.TimestampTZ)
 	fmt.Fprintf(&b, " WHEN data_type = 'TIMESTAMP WITH TIME ZONE' THEN %s WHEN data_type = 'TIMESTAMP WITH TIME ZONE[]' THEN %s", duck.QuoteLiteral(say(tz)), duck.QuoteLiteral(say(vector.ListOf(tz))))
 	fmt.Fprintf(&b, " WHEN data_type LIKE 'DECIMAL%%[]' THEN %s WHEN data_type LIKE 'DECIMAL%%' OR data_type = 'HUGEINT' THEN %s ELSE %s END",
@@ -280,74 +276,4 @@ func precision(t vector.Type) []string {
 		return []string{"NULL", "NULL", "NULL", "0"}
 	}
 	return []string{"NULL", "NULL", "NULL", "NULL"}
-}
-
-func pgNamespace() string {
-	var rows [][]string
-	for name, oid := range map[string]int{"pg_catalog": oidCatalog, "public": oidPublic, "information_schema": oidInformation, "tilehouse": oidTilehouse} {
-		rows = append(rows, []string{fmt.Sprint(oid), duck.QuoteLiteral(name), "10", "NULL"})
-	}
-	return values(slices.Concat(numbers("oid"), text("nspname"), numbers("nspowner"), text("nspacl")), rows)
-}
-
-func (b *binder) pgClass() string {
-	flag := []schema.Column{}
-	for _, n := range []string{"relhasindex", "relisshared", "relhasrules", "relhastriggers", "relhassubclass", "relrowsecurity", "relforcerowsecurity", "relispopulated", "relispartition"} {
-		flag = append(flag, schema.Column{Name: n, Type: vector.T(vector.Bool)})
-	}
-	cols := slices.Concat(numbers("oid"), text("relname"), numbers("relnamespace", "reltype", "reloftype", "relowner", "relam", "relfilenode", "reltablespace", "relpages"),
-		[]schema.Column{{Name: "reltuples", Type: vector.T(vector.Float32)}}, numbers("relallvisible", "reltoastrelid"), text("relpersistence", "relkind"), numbers("relnatts", "relchecks"), text("relreplident"), flag,
-		numbers("relrewrite"), text("relacl", "reloptions", "relpartbound"))
-	const after = "'n', false, false, false, false, false, false, false, true, false, 0, NULL, NULL, NULL"
-	var rows [][]string
-	for _, l := range listedRelations(b.cat) {
-		space := oidPublic
-		if l.schema == "tilehouse" {
-			space = oidTilehouse
-		}
-		rows = append(rows, []string{fmt.Sprint(l.oid), duck.QuoteLiteral(l.name), fmt.Sprint(space), "0, 0, 10, 0, 0, 0, 0, -1, 0, 0, 'p'", duck.QuoteLiteral(l.kind), fmt.Sprint(len(l.columns)), "0", after})
-	}
-	const head = "%d, 0, 0, 10, 0, 0, 0, 0, %s, 0, 0, if(temporary, 't', 'p'), %s, column_count, 0, "
-	return values(cols, rows,
-		fmt.Sprintf("SELECT table_oid, table_name, "+head+after+" FROM %s", oidPublic, "estimated_size", "'r'", ordinaryTables),
-		fmt.Sprintf("SELECT view_oid, view_name, "+head+after+" FROM %s", oidPublic, "-1", "'v'", ordinaryViews))
-}
-
-func (b *binder) pgAttribute() string {
-	cols := slices.Concat(numbers("attrelid"), text("attname"), numbers("atttypid", "attstattarget", "attlen", "attnum", "attndims", "attcacheoff", "atttypmod"),
-		[]schema.Column{{Name: "attnotnull", Type: vector.T(vector.Bool)}, {Name: "atthasdef", Type: vector.T(vector.Bool)}}, text("attidentity", "attgenerated"),
-		[]schema.Column{{Name: "attisdropped", Type: vector.T(vector.Bool)}, {Name: "attislocal", Type: vector.T(vector.Bool)}}, numbers("attinhcount", "attcollation"), text("attacl", "attoptions"))
-	var rows [][]string
-	for _, l := range listedRelations(b.cat) {
-		for i, c := range l.columns {
-			dims := "0"
-			if dataType(c.Type) == "ARRAY" {
-				dims = "1"
-			}
-			rows = append(rows, []string{fmt.Sprint(l.oid), duck.QuoteLiteral(c.Name), fmt.Sprint(codec.OID(c.Type)), "-1", fmt.Sprint(codec.TypeLen(c.Type)), fmt.Sprint(i + 1), dims, "-1", fmt.Sprint(codec.TypeMod(c.Type)),
-				fmt.Sprint(c.NotNull), fmt.Sprint(c.Default != ""), "'', '', false, true, 0, 0, NULL, NULL"})
-		}
-	}
-	oid := ordinaryType(func(t vector.Type) string { return fmt.Sprint(codec.OID(t)) })
-	length := ordinaryType(func(t vector.Type) string { return fmt.Sprint(codec.TypeLen(t)) })
-	return values(cols, rows, fmt.Sprintf(`SELECT table_oid, column_name, CAST(%s AS BIGINT), -1, CAST(%s AS BIGINT), column_index, if(ends_with(data_type, '[]'), 1, 0), -1,
-		if(data_type LIKE 'DECIMAL%%)', (numeric_precision << 16 | numeric_scale) + 4, -1), NOT is_nullable, column_default IS NOT NULL, '', '', false, true, 0, 0, NULL, NULL FROM %s`, oid, length, ordinaryColumns))
-}
-
-func (b *binder) pgDescription() string {
-	cols := slices.Concat(numbers("objoid", "classoid", "objsubid"), text("description"))
-	var rows [][]string
-	add := func(oid uint32, column int, comment string) {
-		if comment != "" {
-			rows = append(rows, []string{fmt.Sprint(oid), fmt.Sprint(oidClass), fmt.Sprint(column), duck.QuoteLiteral(comment)})
-		}
-	}
-	for _, l := range listedRelations(b.cat) {
-		add(l.oid, 0, l.comment)
-		for i, c := range l.columns {
-			add(l.oid, i+1, c.Comment)
-		}
-	}
-	const more = "SELECT %s, 1259, %s, comment FROM %s AND comment IS NOT NULL"
-	return values(cols, rows, fmt.Sprintf(more, "table_oid", "0", ordinaryTables), fmt.Sprintf(more, "view_oid", "0", ordinaryViews), fmt.Sprintf(more, "table_oid", "column_index", ordinaryColumns))
 }

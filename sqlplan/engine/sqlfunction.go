@@ -19,20 +19,16 @@ import (
 )
 
 // functionsOf finds functions of the user's own for the rewriter.
-func functionsOf(cat *schema.Catalog) func(name string) *rewrite.Function {
+func functionsOf(cat *schema.Catalog) rewrite.Lookup {
 	if len(cat.Functions) == 0 {
 		return nil
 	}
-	return func(name string) *rewrite.Function {
+	return func(space, name string, _ []*pg_query.Node) (*rewrite.Function, error) {
 		f := cat.Function(name)
-		if f == nil {
-			return nil
+		if f == nil || space == "pg_catalog" {
+			return nil, nil
 		}
-		out, err := compileFunction(f)
-		if err != nil {
-			return nil // it was checked when it was made
-		}
-		return out
+		return compileFunction(f)
 	}
 }
 
@@ -277,11 +273,11 @@ func (s *Session) checkFunction(ctx context.Context, f *schema.Function, compile
 		call.Args = append(call.Args, pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(name)}, 0))
 	}
 	n := &pg_query.Node{Node: &pg_query.Node_FuncCall{FuncCall: call}}
-	if err := rewrite.Inline(n, func(name string) *rewrite.Function {
+	if err := rewrite.Inline(n, func(_, name string, _ []*pg_query.Node) (*rewrite.Function, error) {
 		if name == f.Name {
-			return compiled
+			return compiled, nil
 		}
-		return nil
+		return nil, nil
 	}); err != nil {
 		return asError(err)
 	}

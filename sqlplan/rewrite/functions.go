@@ -9,15 +9,21 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 )
 
-// Function is a function of the user's own: an expression over its arguments, which takes the place of its calls.
+// Function is a function that DuckDB does not have, one of the user's own or of PostgreSQL's catalog: an expression over its
+// arguments, which takes the place of its calls.
 type Function struct {
 	Name    string
 	Args    []string             // names; "" for one that the body knows as $n only
-	Types   []*pg_query.TypeName // of the arguments
-	Returns *pg_query.TypeName
-	Body    *pg_query.Node // without calls of functions of the user's own; columns and parameters of it are arguments
-	Strict  bool           // NULL where an argument is NULL
+	Types   []*pg_query.TypeName // of the arguments, which are cast to them; nil: as they come
+	Returns *pg_query.TypeName   // what the result is cast to; nil: as it comes
+	Body    *pg_query.Node       // without calls of functions of the user's own; columns and parameters of it are arguments
+	Strict  bool                 // NULL where an argument is NULL
+	Table   bool                 // Body is a subquery that takes the place of the call in FROM
 }
+
+// Lookup finds the function that a call means. space is the schema that it is written with, "" where it has none. It gives nil
+// for a function that is DuckDB's own or nobody's.
+type Lookup func(space, name string, args []*pg_query.Node) (*Function, error)
 
 // maxInlined bounds the calls that one statement's are expanded to: functions nest, and each may use an argument twice.
 const maxInlined = 10_000
@@ -25,7 +31,10 @@ const maxInlined = 10_000
 // Inline puts the bodies of functions in place of their calls in n, which is changed. An argument is cast to its type wherever
 // the body has it, and the result to the function's: what the call says of types is what the text says. Nothing is captured, because
 // a body has no names but its arguments', and these are replaced in it alone.
-func Inline(n *pg_query.Node, lookup func(name string) *Function) error {
+//
+// Casts to regclass and its kin become calls of PostgreSQL's functions for that: of regclassin where the operand is a text, and
+// of regclassout, which gives the name, where it is an object id.
+func Inline(n *pg_query.Node, lookup Lookup) error {
 	if lookup == nil {
 		return nil
 	}
@@ -33,16 +42,25 @@ func Inline(n *pg_query.Node, lookup func(name string) *Function) error {
 	left := maxInlined
 	parse.Walk(n, func(m proto.Message) bool {
 		node, ok := m.(*pg_query.Node)
-		if err != nil || !ok || node.GetFuncCall() == nil {
+		if err != nil || !ok {
 			return err == nil
 		}
+		inFrom := node.GetRangeFunction()
+		objectCast(node)
 		call := node.GetFuncCall()
-		name := functionName(call.Funcname)
+		if inFrom != nil {
+			call = onlyCall(inFrom)
+		}
+		space, name := functionName(call.GetFuncname())
 		if name == "" {
 			return true
 		}
-		f := lookup(name)
-		if f == nil {
+		var f *Function
+		if f, err = lookup(space, name, call.Args); err != nil {
+			err = &CallError{err, int(call.Location)}
+			return false
+		}
+		if f == nil || f.Table != (inFrom != nil) {
 			return true
 		}
 		if left--; left < 0 {
@@ -53,27 +71,70 @@ func Inline(n *pg_query.Node, lookup func(name string) *Function) error {
 		if body, err = f.expand(call); err != nil {
 			return false
 		}
+		if inFrom != nil {
+			alias := inFrom.Alias
+			if alias == nil {
+				alias = &pg_query.Alias{Aliasname: name}
+			}
+			body = &pg_query.Node{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
+				Lateral: inFrom.Lateral, Subquery: body.GetSubLink().GetSubselect(), Alias: alias}}}
+		}
 		node.Node = body.Node
 		return true // calls among the arguments come next
 	})
 	return err
 }
 
-// functionName is the name that a call may mean a function of the user's own by, "" where it cannot.
-func functionName(words []*pg_query.Node) string {
+// functionName is the schema that a call is written with and the name, "" where the engine's functions are not meant.
+func functionName(words []*pg_query.Node) (space, name string) {
 	switch {
 	case len(words) == 1:
-		return words[0].GetString_().GetSval()
-	case len(words) == 2 && words[0].GetString_().GetSval() == publicSchema:
-		return words[1].GetString_().GetSval()
+		return "", words[0].GetString_().GetSval()
+	case len(words) == 2 && (words[0].GetString_().GetSval() == publicSchema || words[0].GetString_().GetSval() == "pg_catalog"):
+		return words[0].GetString_().GetSval(), words[1].GetString_().GetSval()
 	}
-	return ""
+	return "", ""
 }
 
-// CallError is an error of a call of a function of the user's own.
+// onlyCall is the call of a function in FROM, nil where that is more than one.
+func onlyCall(f *pg_query.RangeFunction) *pg_query.FuncCall {
+	if f.Ordinality || f.IsRowsfrom || len(f.Functions) != 1 || len(f.Coldeflist) > 0 {
+		return nil
+	}
+	l := f.Functions[0].GetList().GetItems()
+	if len(l) == 0 {
+		return nil
+	}
+	return l[0].GetFuncCall()
+}
+
+// objectTypes are PostgreSQL's types of object ids that are read and written as names.
+var objectTypes = map[string]bool{"regclass": true, "regtype": true, "regproc": true, "regprocedure": true, "regnamespace": true, "regrole": true}
+
+// objectCast turns a cast to one of objectTypes into a call.
+func objectCast(n *pg_query.Node) {
+	k := n.GetTypeCast()
+	if k == nil || len(k.TypeName.GetArrayBounds()) > 0 {
+		return
+	}
+	w := words(k.TypeName.GetNames())
+	if len(w) == 0 || len(w) == 2 && w[0] != "pg_catalog" || !objectTypes[w[len(w)-1]] {
+		return
+	}
+	name := w[len(w)-1] + "out"
+	if _, literal := stringConst(k.Arg); literal || k.Arg.GetParamRef() != nil {
+		name = w[len(w)-1] + "in"
+	}
+	n.Node = call(name, k.Arg).Node
+	f := n.GetFuncCall()
+	f.Funcname = append([]*pg_query.Node{pg_query.MakeStrNode("pg_catalog")}, f.Funcname...)
+	f.Location = k.Location
+}
+
+// CallError is an error of a call of a function.
 type CallError struct {
-	Err    *parse.Error
-	Offset int // bytes: of the call in the statement
+	Err    error // *parse.Error, or what Lookup said
+	Offset int   // bytes: of the call in the statement
 }
 
 func (e *CallError) Error() string { return e.Err.Error() }
@@ -99,7 +160,10 @@ func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
 	out := copyOf(f.Body)
 	f.arguments(out, func(n *pg_query.Node, i int) {
 		uses[i]++
-		n.Node = cast(copyOf(call.Args[i]), typeOf(f.Types[i])).Node
+		n.Node = copyOf(call.Args[i]).Node
+		if f.Types != nil {
+			n.Node = cast(n, typeOf(f.Types[i])).Node
+		}
 	})
 	var isNull []*pg_query.Node
 	for i, a := range call.Args {
@@ -114,7 +178,9 @@ func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
 			return nil, located(call, "0A000", fmt.Sprintf("%s is volatile, and function %s uses the argument %d times", parse.Volatile(a), f.Name, uses[i]), "Compute it in a subquery first.")
 		}
 	}
-	out = cast(out, typeOf(f.Returns))
+	if f.Returns != nil {
+		out = cast(out, typeOf(f.Returns))
+	}
 	if len(isNull) > 0 {
 		some := isNull[0]
 		if len(isNull) > 1 {

@@ -27,9 +27,8 @@ type Options struct {
 	Divisions *Divisions
 	// Role is what CURRENT_USER and SESSION_USER are, Database what CURRENT_CATALOG and current_database() are.
 	Role, Database string
-	// Function is the function of the user's own of a name, nil where there is none. It may be nil. Calls are expanded before
-	// any rule runs.
-	Function func(name string) *Function
+	// Function finds functions that DuckDB does not have. It may be nil. Calls are expanded before any rule runs.
+	Function Lookup
 	// Off names rules that are left out.
 	Off map[string]bool
 }
