@@ -23,7 +23,6 @@ import (
 var (
 	ErrNoRoot        = errors.New("no file root is configured")          // 42501
 	ErrOutsideRoots  = errors.New("path lies outside the file roots")    // 42501
-	ErrNoFiles       = errors.New("no file matches")                     // 58P01
 	ErrTooManyFiles  = errors.New("too many files match")                // 54000
 	ErrSchemaChanged = errors.New("file has another schema than source") // 42804
 	// ErrFileChanged is the error of a read that needs a content which its file no longer has: of a position before the file was
@@ -228,4 +227,43 @@ func compare(f *schema.File, listed []schema.FileVersion) (added []schema.FileVe
 		}
 	}
 	return added, removed
+}
+
+// NoFilesError is the error of a source whose path matches no file.
+type NoFilesError struct {
+	Path  string // as it was given
+	Roots Roots  // where it was looked for
+	Near  []string
+}
+
+func (e *NoFilesError) Error() string { return "no file matches: " + e.Path }
+
+// What a search for files of a name costs at most.
+const (
+	maxNear       = 3
+	maxNearLooked = 20_000 // entries of directories
+)
+
+// noFiles is the error of a path that matches nothing. Near are paths of files under the roots, relative to them, whose names are
+// the path's last part, or match it.
+func (r Roots) noFiles(ctx context.Context, glob string) error {
+	e := &NoFilesError{Path: glob, Roots: r}
+	name, looked := filepath.Base(glob), 0
+	for _, root := range r {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if looked++; looked > maxNearLooked || len(e.Near) == maxNear || ctx.Err() != nil {
+				return fs.SkipAll
+			}
+			if err != nil {
+				return nil // what cannot be read is not proposed
+			}
+			if ok, err := doublestar.Match(name, d.Name()); err == nil && ok && d.Type().IsRegular() {
+				if rel, err := filepath.Rel(root, path); err == nil {
+					e.Near = append(e.Near, rel)
+				}
+			}
+			return nil
+		})
+	}
+	return e
 }

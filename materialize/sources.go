@@ -3,7 +3,6 @@ package materialize
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 
 	"github.com/tilehouse/tilehouse/storage/reclog"
@@ -47,7 +46,7 @@ func (m *Manager) Discover(ctx context.Context, r *schema.Relation) error {
 		return nil
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("%w: %s", ErrNoFiles, r.File.Path)
+		return m.cfg.Roots.noFiles(ctx, r.File.Path)
 	}
 	conn, err := m.cfg.DB.Connect()
 	if err != nil {

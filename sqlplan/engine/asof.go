@@ -71,7 +71,11 @@ func (p *asofPlan) timeSQL(b *binder, f *asofFeatures, cols []schema.Column) (st
 	if slices.ContainsFunc(cols, func(c schema.Column) bool { return c.Name == eventTimeName }) {
 		return duck.QuoteIdent(p.leftAlias) + "." + duck.QuoteIdent(eventTimeName), nil
 	}
-	return "", hint(fail(codeDefinition, "ASOF JOIN says no time, and %q has no column %s", p.leftAlias, eventTimeName), "AND %s.<time> > %s.ts", p.leftAlias, f.alias)
+	name := "<time>"
+	if i := slices.IndexFunc(cols, isTime); i >= 0 && !slices.ContainsFunc(cols[i+1:], isTime) {
+		name = cols[i].Name
+	}
+	return "", hint(fail(codeDefinition, "ASOF JOIN says no time, and %q has no column %s", p.leftAlias, eventTimeName), "AND %s.%s > %s.ts", p.leftAlias, name, f.alias)
 }
 
 // overLeft is the SQL of an expression over the left side.
@@ -355,3 +359,5 @@ func (p *asofPlan) placeholderSQL(f *asofFeatures, left, t string, keys, tables 
 	}
 	return "(" + sql + ")"
 }
+
+func isTime(c schema.Column) bool { return c.Type.Kind == vector.TimestampTZ }

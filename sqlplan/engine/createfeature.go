@@ -67,7 +67,7 @@ func putFeature(c *schema.Catalog, f *schema.Feature) error {
 	}
 	if other := c.Lookup(f.Name); other != nil {
 		if o, ok := other.(*schema.Feature); !ok || o.ID != f.ID {
-			return fail(codeDuplicateObject, "%q already exists", f.Name)
+			return taken(c, f.Name)
 		}
 	}
 	if err := outputNames(c, c.Entities[f.Entity], f, f.SQL, -1); err != nil {

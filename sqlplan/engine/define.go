@@ -106,7 +106,7 @@ func (s *Session) putRelation(r *schema.Relation) error {
 	r.ID = uint32(id)
 	return s.define(func(c *schema.Catalog) error {
 		if c.Lookup(r.Name) != nil {
-			return fail(codeDuplicateTable, "relation %q already exists", r.Name)
+			return taken(c, r.Name)
 		}
 		c.Relations[r.ID] = r
 		return nil
@@ -139,7 +139,7 @@ func (s *Session) createEntity(ctx context.Context, sql string, st *parse.Create
 	e.ID = uint32(id)
 	return tag, s.define(func(c *schema.Catalog) error {
 		if c.Lookup(e.Name) != nil {
-			return fail(codeDuplicateObject, "%q already exists", e.Name)
+			return taken(c, e.Name)
 		}
 		c.Entities[e.ID] = e
 		return nil
@@ -214,7 +214,7 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 	if err := s.putRelation(r); err != nil {
 		return "", err
 	}
-	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %d files, %d rows", r.Name, rep.Files, rep.Rows)})
+	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %s, %s", r.Name, counted(rep.Files, "file"), counted(rep.Rows, "row"))})
 	return tag, nil
 }
 
@@ -333,4 +333,12 @@ func (s *Session) refreshFeature(ctx context.Context, sql string, st *parse.Refr
 		return "", at(suspended(f), sql, st.Name.Position)
 	}
 	return "REFRESH FEATURE", s.rebuild(ctx, f, f.SQL, true)
+}
+
+// counted is a number of things in words.
+func counted[N int | int64](n N, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
 }

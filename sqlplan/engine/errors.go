@@ -74,6 +74,7 @@ func asError(err error) *session.Error {
 	var ue *reclog.UniqueError
 	var ce *codec.Error
 	var bv *schema.BrokenView
+	var nf *materialize.NoFilesError
 	switch {
 	case err == nil:
 		return nil
@@ -103,8 +104,8 @@ func asError(err error) *session.Error {
 		return hint(fail("42501", "%s", err), "Files are read below the directories given with --file-root only.")
 	case errors.Is(err, path.ErrBadPattern):
 		return hint(fail(codeInvalidParameter, "the path is no pattern of files: %s", err), "Wildcards are *, ?, [a-z], {a,b} and ** for directories.")
-	case errors.Is(err, materialize.ErrNoFiles):
-		return fail("58P01", "%s", err)
+	case errors.As(err, &nf):
+		return noFiles(nf)
 	case errors.Is(err, materialize.ErrFileChanged):
 		return hint(fail(codeInvalidParameter, "%s", err), "REFRESH SOURCE takes changes over; positions before a change can be read only as far as the features' data reach back.")
 	case errors.Is(err, materialize.ErrTooManyFiles):
@@ -125,4 +126,13 @@ func asError(err error) *session.Error {
 		return fail(codeCorrupt, "%s", err)
 	}
 	return fail(codeInternal, "%s", err)
+}
+
+// noFiles says where files were looked for, and which path was probably meant.
+func noFiles(e *materialize.NoFilesError) *session.Error {
+	out := fail("58P01", "%s", e)
+	if len(e.Near) > 0 {
+		return hint(out, "Paths are relative to the directories of --file-root. There is: path = %s.", strings.Join(literals(e.Near...), ", "))
+	}
+	return hint(out, "Paths are relative to the directories of --file-root: %s.", strings.Join(e.Roots, ", "))
 }

@@ -60,7 +60,7 @@ func (s *Session) createFeatureView(ctx context.Context, st *parse.CreateFeature
 	return tag, s.define(func(c *schema.Catalog) error {
 		if other := c.Lookup(st.Name.Name); other != nil {
 			if o, ok := other.(*schema.FeatureView); !ok || o.ID != id {
-				return at(fail(codeDuplicateObject, "%q already exists", st.Name.Name), st.Text, st.Name.Position)
+				return at(taken(c, st.Name.Name), st.Text, st.Name.Position)
 			}
 		}
 		v, err := s.bindFeatureView(ctx, c, st, id)

@@ -170,6 +170,10 @@ func (s *Session) refuseMixed(event bool) error {
 	if s.tx == nil || event && !s.tx.ordinary || !event && len(s.tx.events) == 0 && s.tx.defs == nil {
 		return nil
 	}
+	if s.tx.implicit {
+		return hint(fail(codeUnsupported, "a transaction cannot write both ordinary tables, and event tables or definitions of features and their kin"),
+			"The statements of one query string are one transaction. Send them one by one: psql -f, or a -c for each.")
+	}
 	return hint(fail(codeUnsupported, "a transaction cannot write both ordinary tables, and event tables or definitions of features and their kin"), "Commit the one before the other: the two are kept in different stores, which have no common commit.")
 }
 
