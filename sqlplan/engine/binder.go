@@ -207,7 +207,7 @@ func (s *Session) noEventRelation(ctx context.Context, cat *schema.Catalog, name
 		return fail(codeWrongObject, "%q is no event table, source or event view", name)
 	}
 	if s.tableExists(ctx, name) {
-		return noEventTime(name)
+		return noEventTime(cat, name)
 	}
 	return fail(codeUndefinedTable, "relation %q does not exist", name)
 }

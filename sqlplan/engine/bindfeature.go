@@ -56,7 +56,7 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 		b.tied = len(cat.Relations[v.Base].PrimaryKey) > 0
 	}
 	if b.relation.EventTime == "" {
-		return nil, at(noEventTime(src.Relname), sql, int(src.Location))
+		return nil, at(noEventTime(cat, src.Relname), sql, int(src.Location))
 	}
 	if body.Joined {
 		return nil, at(hint(fail(codeUnsupported, "a feature reads from one relation; a join in its FROM is not supported"), "Join in the statement that reads the feature; lists are unnested by FROM %s, unnest(list) AS element.", src.Relname), sql, int(src.Location))
@@ -284,7 +284,14 @@ func ordered(ps []schema.Partial) bool {
 	})
 }
 
-func noEventTime(name string) *session.Error {
+func noEventTime(cat *schema.Catalog, name string) *session.Error {
+	if r, ok := cat.Lookup(name).(*schema.Relation); ok && r.Kind == schema.FileSource {
+		column := "ts"
+		if i := slices.IndexFunc(r.Columns, isTime); i >= 0 {
+			column = r.Columns[i].Name
+		}
+		return hint(fail(codeDefinition, "source %q has no event time", name), "DROP SOURCE %s, and CREATE it WITH (…, event_time = '%s').", name, column)
+	}
 	return hint(fail(codeDefinition, "relation %q has no event time", name), "CREATE TABLE … WITH (event_time = 'ts'), or an event view: CREATE VIEW … WITH (event_time = 'ts') AS SELECT ….")
 }
 

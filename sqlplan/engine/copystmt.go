@@ -69,7 +69,7 @@ func copyFormat(sql string, n *pg_query.CopyStmt) (*session.CopyFormat, error) {
 	}
 	if v, ok := opts["format"]; ok {
 		if f.Format = strings.ToLower(v); f.Format != "text" && f.Format != "csv" {
-			return nil, hint(fail(codeUnsupported, "COPY format %q is not supported", v), "Formats: text, csv.")
+			return nil, hint(fail(codeUnsupported, "COPY format %q is not supported", v), "Formats: text, csv; COPY … TO 'file.parquet' writes Parquet below --export-root.")
 		}
 	}
 	f.Delimiter, f.Null = '\t', `\N`

@@ -78,7 +78,7 @@ func (s *Session) checkColumns(ctx context.Context, sql string, r *schema.Relati
 		return at(hint(fail(codeUndefinedColumn, "event time %q of relation %q is no column of it", r.EventTime, r.Name), "Columns: %s.", columnNames(r.Columns)), sql, eventTime.ValuePosition)
 	}
 	if r.Columns[i].Type.Kind != vector.TimestampTZ {
-		return at(hint(fail(codeTypeMismatch, "event time %q of relation %q must be timestamptz, not %s", r.EventTime, r.Name, r.Columns[i].Type), "Declare the column as timestamptz, or cast it in an event view."), sql, eventTime.ValuePosition)
+		return at(hint(fail(codeTypeMismatch, "event time %q of relation %q must be timestamptz, not %s", r.EventTime, r.Name, r.Columns[i].Type), "%s", asEventTime(r, i)), sql, eventTime.ValuePosition)
 	}
 	return nil
 }
@@ -341,4 +341,24 @@ func counted[N int | int64](n N, thing string) string {
 		return "1 " + thing
 	}
 	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+// maxSpelled is how many columns a hint writes out.
+const maxSpelled = 30
+
+// asEventTime says how column i of a relation becomes a timestamptz: of a file source by declaring its columns, which are those of
+// its files otherwise.
+func asEventTime(r *schema.Relation, i int) string {
+	if r.Kind != schema.FileSource || len(r.Columns) > maxSpelled || !slices.Contains([]vector.Kind{vector.Timestamp, vector.Date, vector.Text}, r.Columns[i].Type.Kind) {
+		return "Declare the column as timestamptz, or cast it in an event view."
+	}
+	cols := make([]string, len(r.Columns))
+	for j, c := range r.Columns {
+		t := c.Type
+		if j == i {
+			t = vector.T(vector.TimestampTZ)
+		}
+		cols[j] = c.Name + " " + t.String()
+	}
+	return fmt.Sprintf("Declare the columns, and times without a zone are read as UTC: CREATE SOURCE %s (%s) WITH (…)", r.Name, strings.Join(cols, ", "))
 }

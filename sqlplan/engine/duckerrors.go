@@ -67,6 +67,8 @@ func duckError(e *duck.Error) *session.Error {
 		out.Code = codeUndefinedColumn
 	case strings.HasSuffix(out.Message, "is no whole Parquet file: it has no end"):
 		out.Hint = "It was cut off, or is still being written: write under another name and rename it when it is whole."
+	case strings.HasSuffix(out.Message, "file system operations are disabled by configuration"):
+		out.Hint = "Files are read as sources: CREATE SOURCE s WITH (connector = 'file', path = '…'); SELECT … FROM s."
 	case strings.HasPrefix(out.Message, noMatch): // the hint lists every overload of +
 		out.Hint = "No function or operator of that name takes these types. Add explicit type casts."
 		out.Message = postgresTypes.Replace(out.Message)

@@ -115,7 +115,7 @@ func asError(err error) *session.Error {
 	case errors.Is(err, materialize.ErrTooManyRows):
 		return hint(fail("53200", "%s", err), "Raise --memory-limit, or read the newest position.")
 	case errors.Is(err, materialize.ErrSchemaChanged):
-		return hint(fail(codeTypeMismatch, "%s", err), "Write the file again with the source's columns, or DROP SOURCE … CASCADE and CREATE it anew.")
+		return hint(fail(codeTypeMismatch, "%s", err), "Write the file again with the source's columns, give a path that leaves it out, or DROP SOURCE … CASCADE and CREATE it anew.")
 	case errors.As(err, &bv):
 		return hint(fail(codeDependent, "%s", bv), "DROP FEATURE VIEW %s; or replace it first.", bv.View)
 	case errors.Is(err, functions.ErrOutOfRange):

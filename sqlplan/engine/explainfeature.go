@@ -183,7 +183,7 @@ func (s *Session) explainedValues(st *parse.ExplainFeature, of string, columns [
 		ok, err := s.appendConstant(v, n)
 		if err != nil || !ok || v.IsNull(0) && i < keys {
 			if err == nil {
-				err = fail(codeInvalidParameter, "a key must be a literal that is not NULL")
+				err = hint(fail(codeInvalidParameter, "a key must be a literal that is not NULL"), "FOR takes the values alone, in the order of the entity's keys: FOR (42).")
 			}
 			return nil, at(asError(err), st.Text, nodeLocation(n))
 		}

@@ -137,6 +137,10 @@ func (s *Session) Setting(name string) string {
 }
 
 func unknownSetting(name string) *session.Error {
+	switch strings.ToLower(name) {
+	case "tables", "databases", "schemas", "columns": // what other databases show so
+		return hint(fail(codeUndefinedObject, "unrecognized configuration parameter %q", name), "SELECT * FROM information_schema.tables, psql's \\d, or SHOW FEATURES, SHOW ENTITIES and SHOW SOURCES list what there is.")
+	}
 	return hint(fail(codeUndefinedObject, "unrecognized configuration parameter %q", name), "SELECT name, setting FROM tilehouse.settings lists them.")
 }
 

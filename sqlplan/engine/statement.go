@@ -132,7 +132,7 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 			continue
 		}
 		if err != nil {
-			return nil, p.s.failed(err)
+			return nil, p.s.failed(locate(asError(err), p.sql))
 		}
 		return r, nil
 	}
