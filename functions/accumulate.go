@@ -298,11 +298,6 @@ func exactSumSQL(d Dialect, t vector.Type, in PartialInput, x string, buckets []
 	return "SELECT " + names + d.fn("count") + "(*) AS n, " + sums + " FROM " + from + groupBy(in, more...), columns
 }
 
-// isInteger reports whether t is summed as an integer of 64 bits.
-func isInteger(t vector.Type) bool {
-	return t.Kind == vector.Int16 || t.Kind == vector.Int32 || t.Kind == vector.Int64
-}
-
 // sumResult is the type of a sum of t; ok is false where t cannot be summed.
 func sumResult(t vector.Type) (r vector.Type, ok bool) {
 	switch t.Kind {

@@ -465,6 +465,9 @@ func (b *Body) setCall(t *Target, val *pg_query.Node) error {
 	grouped := len(b.GroupBy) > 0
 	switch {
 	case f != nil && isAggregate(f), f != nil && grouped && inner == nil:
+		if !grouped && withoutState[calledName(f)] {
+			return faultAt(int(f.Location), codeGrouping, "tilehouse help lists the aggregates there are", "%s is an aggregate without a partial state", calledName(f))
+		}
 		if !grouped {
 			return faultAt(t.Position, codeGrouping, "add GROUP BY the keys of the entity", "a feature with aggregates needs GROUP BY")
 		}
@@ -529,12 +532,17 @@ func isAggregate(f *pg_query.FuncCall) bool {
 	if f.AggStar || f.AggDistinct || f.AggFilter != nil || len(f.AggOrder) > 0 || f.AggWithinGroup {
 		return true
 	}
-	if len(f.Funcname) == 0 {
-		return false
-	}
-	name := f.Funcname[len(f.Funcname)-1].GetString_().GetSval()
+	name := calledName(f)
 	def, ok := functions.Lookup(name)
 	return ok && !def.Implicit || withoutState[name]
+}
+
+// calledName is the name of a function without its schema.
+func calledName(f *pg_query.FuncCall) string {
+	if len(f.Funcname) == 0 {
+		return ""
+	}
+	return f.Funcname[len(f.Funcname)-1].GetString_().GetSval()
 }
 
 // withoutState are aggregates that PostgreSQL has and the list of package functions has not.
