@@ -120,8 +120,7 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 		return nil, fmt.Errorf("--log-level %q: write debug, info, warn or error", c.logLevel)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
-	// Go's own heap has three eighths of the limit, beside DuckDB's; the garbage collector works harder near it.
-	debug.SetMemoryLimit(int64(c.memory) * 3 / 8)
+	debug.SetMemoryLimit(engine.ShareMemory(int64(c.memory)).Heap)
 	eng, err := engine.Open(ctx, engine.Config{
 		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
 	})

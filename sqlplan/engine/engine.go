@@ -31,13 +31,13 @@ type Config struct {
 	FS          vfs.FS   // holds all of Dir but DuckDB's databases; default: the operating system's
 	FileRoots   []string // directories that file sources may read under
 	ExportRoot  string   // the directory that COPY … TO 'file' may write under; "": none
-	MemoryLimit int64    // bytes for DuckDB, joins and backfills together; default 2 GiB
-	OnlineCache int64    // bytes of values of hot keys; default 64 MiB, at most a sixteenth of MemoryLimit
+	MemoryLimit int64    // bytes, shared out by ShareMemory; default 2 GiB
+	OnlineCache int64    // bytes of values of hot keys; default 64 MiB, at most a sixteenth of what is shared out
 	Threads     int      // default: the processors
 	Log         *slog.Logger
 	Clock       func() time.Time
 	NoSettle    bool       // for tests: days are settled by Settle only
-	MemTable    int64      // for tests: bytes that the log collects before it writes a sorted file; 0: its default
+	MemTable    int64      // for tests: bytes that the log collects before it writes a sorted file; 0: its share of MemoryLimit
 	Days        event.Days // for tests: what daily states are of; 0: UTC days. No value depends on it
 }
 
@@ -52,7 +52,10 @@ func (c *Config) defaults() {
 		c.MemoryLimit = 2 << 30
 	}
 	if c.OnlineCache == 0 {
-		c.OnlineCache = min(tiles.DefaultCacheBytes, c.MemoryLimit/16)
+		c.OnlineCache = min(tiles.DefaultCacheBytes, ShareMemory(c.MemoryLimit).cache)
+	}
+	if c.MemTable == 0 {
+		c.MemTable = ShareMemory(c.MemoryLimit).table
 	}
 	if c.Threads <= 0 {
 		c.Threads = runtime.GOMAXPROCS(0)
@@ -68,6 +71,7 @@ func (c *Config) defaults() {
 // Engine is an open data directory. It implements session.Engine and is safe for concurrent use.
 type Engine struct {
 	cfg      Config
+	memory   Memory
 	log      *reclog.Log
 	catalog  *schema.Registry
 	db       *duck.DB
@@ -94,7 +98,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, started: cfg.Clock()}
+	e := &Engine{cfg: cfg, memory: ShareMemory(cfg.MemoryLimit), started: cfg.Clock()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -103,16 +107,14 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.exports, err = openExports(cfg.ExportRoot); err != nil {
 		return nil, err
 	}
-	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{FS: cfg.FS, Clock: cfg.Clock, Log: cfg.Log, CacheBytes: cfg.MemoryLimit / 16, MemTableBytes: cfg.MemTable}); err != nil {
+	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{FS: cfg.FS, Clock: cfg.Clock, Log: cfg.Log, CacheBytes: e.memory.log, MemTableBytes: cfg.MemTable}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.Dir, err)
 	}
 	if e.catalog, err = schema.OpenRegistry(e.log.DB()); err != nil {
 		return nil, err
 	}
-	// DuckDB gets three eighths of the memory, what a join or backfill collects an eighth, the caches of the log, the online
-	// store and the runs a sixteenth each at most; the rest is for buffers, the garbage collector and the program itself.
 	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
-		MemoryLimit: cfg.MemoryLimit * 3 / 8, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(),
+		MemoryLimit: e.memory.duck, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(),
 		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb")) + " AS proj", materialize.CreatePositions},
 	})
 	if err != nil {
@@ -123,13 +125,10 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		BuildFiles: tiles.BuildFiles{FS: cfg.FS, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
 	e.mat, err = materialize.New(ctx, materialize.Config{
 		Dir: dir, FS: cfg.FS, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
-		Memory: e.joinMemory(), Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
+		Memory: e.memory.join, Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
 	})
 	return e, err
 }
-
-// joinMemory is what one join or backfill may collect before it spills, in bytes.
-func (e *Engine) joinMemory() int64 { return e.cfg.MemoryLimit / 8 }
 
 // Close ends the engine. No session may be open.
 func (e *Engine) Close() error {

@@ -41,7 +41,7 @@ func (e *Engine) join(ctx context.Context, cat *schema.Catalog, req joinRequest)
 	spec := pointintime.JoinSpec{
 		Layout: g.Schema.Layout, Partials: g.Partials, Outputs: req.Outputs, Inclusive: req.Inclusive, CompleteThrough: through,
 		Labels: []pointintime.LabelSource{req.Labels}, Sink: req.Sink, Progress: req.Progress, Stats: req.Stats,
-		Options: pointintime.Options{Threads: e.cfg.Threads, Memory: e.joinMemory(), FS: e.cfg.FS, SpillPath: e.mat.SpillPath()},
+		Options: pointintime.Options{Threads: e.cfg.Threads, Memory: e.memory.join, FS: e.cfg.FS, SpillPath: e.mat.SpillPath()},
 	}
 	if req.AdHoc || req.Flags.NoRuns || !e.mat.RunsServe(cat, g, req.Position) {
 		spec.Events = []pointintime.EventSource{func(ctx context.Context, emit func(*event.Rows) error) error {

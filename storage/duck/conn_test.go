@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -326,5 +327,33 @@ func TestMemoryStaysFlat(t *testing.T) {
 		t.Errorf("%d MiB resident after a fifth of the statements, %d MiB at the end", base, now)
 	} else {
 		t.Logf("%d MiB resident after a fifth of %d statements, %d MiB at the end", base, n, now)
+	}
+}
+
+// An appender gives its rows to the table by their size: what it collects itself is in no memory limit.
+func TestAppenderBatches(t *testing.T) {
+	c := connect(t, open(t, Options{Threads: 1}))
+	exec(t, c, "CREATE TABLE t (s VARCHAR)")
+	a, err := c.Appender("", "main", "t")
+	must(t, err)
+	col := vector.New(vector.T(vector.Text), 64)
+	for range 64 {
+		col.AppendBytes(make([]byte, 1024))
+	}
+	const chunks = 3*maxBuffered/(64<<10) - 1
+	for range chunks {
+		must(t, a.Append(&vector.Chunk{N: col.N, Cols: []*vector.Vector{col}}))
+	}
+	count := func() int {
+		n, err := strconv.Atoi(texts(t, c, "SELECT count(*) FROM t")[0])
+		must(t, err)
+		return n
+	}
+	if n := count(); n < chunks*64/2 || n >= chunks*64 {
+		t.Errorf("%d rows of %d are in the table before the end", n, chunks*64)
+	}
+	must(t, a.Close())
+	if n := count(); n != chunks*64 {
+		t.Errorf("%d rows of %d", n, chunks*64)
 	}
 }

@@ -59,7 +59,11 @@ func Open(path string, o Options) (*DB, error) {
 		{"errors_as_json", "true"}, {"temp_directory", o.TempDir},
 	}
 	if o.MemoryLimit > 0 {
-		settings = append(settings, [2]string{"memory_limit", strconv.FormatInt(o.MemoryLimit, 10) + "B"})
+		// The allocator gives freed memory back to the system once it holds this much of it, by default 128 MiB a thread: that is
+		// in no limit.
+		kept := min(o.MemoryLimit/16, 128<<20)
+		settings = append(settings, [2]string{"memory_limit", strconv.FormatInt(o.MemoryLimit, 10) + "B"},
+			[2]string{"allocator_flush_threshold", strconv.FormatInt(kept, 10) + "B"})
 	}
 	if o.Threads > 0 {
 		settings = append(settings, [2]string{"threads", strconv.Itoa(o.Threads)})
