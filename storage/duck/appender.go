@@ -13,9 +13,13 @@ import (
 // chunkRows is how many rows one of DuckDB's chunks holds.
 const chunkRows = 2048
 
-// maxBuffered is how many bytes of rows an Appender collects before they go to the table. DuckDB's own rule counts rows,
-// 204,800 of them: a hundred megabytes of a wide table, which its memory limit does not count either.
-const maxBuffered = 8 << 20
+// Bounds of what an Appender collects before it goes to the table, in bytes and rows. DuckDB's own rule is the rows alone: a
+// hundred megabytes of a wide table, which its memory limit does not count. A batch that DuckDB flushes ends one here, too, so
+// that batches of narrow rows stay whole row groups, which the table takes without a copy.
+const (
+	maxBuffered     = 8 << 20
+	maxBufferedRows = 100 * chunkRows
+)
 
 // Appender loads chunks into a table, in the transaction of its connection, or in one of its own for each batch of some
 // megabytes where none is open. Rows are visible and constraints checked at Close at the latest.
@@ -26,6 +30,7 @@ type Appender struct {
 	types    []vector.Type // of chunk
 	n        int           // columns of the table
 	buffered int           // bytes since the last flush, estimated
+	rows     int           // since the last flush
 	err      error         // what ended it
 }
 
@@ -95,10 +100,10 @@ func (a *Appender) append(ch *vector.Chunk) error {
 			return err
 		}
 	}
-	if a.buffered < maxBuffered {
+	if a.rows += ch.N; a.buffered < maxBuffered && a.rows < maxBufferedRows {
 		return nil
 	}
-	a.buffered = 0
+	a.buffered, a.rows = 0, 0
 	if m.AppenderFlush(a.a) == m.StateError {
 		return a.failure()
 	}
