@@ -59,7 +59,7 @@ type asofFeatures struct {
 	read      *readPlan        // of the features' outputs that the statement names
 	bare      bool             // the statement names neither its keys nor its time
 	tolerance int64            // microseconds; 0: none
-	shown     map[string]bool  // which keys, and the time, the statement names
+	shown     map[string]bool  // which columns the statement names with its alias
 	using     []string         // columns of USING
 	position  int              // bytes, for errors
 }
@@ -462,7 +462,7 @@ func (f *asofFeatures) choose(b *binder, st *parse.SQL, sel *pg_query.SelectStmt
 	if err != nil {
 		return err
 	}
-	f.bare = f.view == nil && len(f.shown) == 0
+	f.bare = f.view == nil && !f.shown[eventTimeName] && !slices.ContainsFunc(f.keyNames, func(k string) bool { return f.shown[k] })
 	if !all {
 		f.outputs = slices.DeleteFunc(f.outputs, func(o asofOutput) bool { return !named[o.name] })
 	}
