@@ -66,7 +66,7 @@ func (c *serveConfig) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.password, "password", "", "set the password of role tilehouse to this at start; better: tilehouse password, or TILEHOUSE_PASSWORD")
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate `file` (PEM)")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "private key `file` (PEM)")
-	fs.Var(&c.memory, "memory-limit", "memory for queries, joins and backfills together, such as 512MB")
+	fs.Var(&c.memory, "memory-limit", "memory of the process: itself, caches, queries, joins and backfills together, such as 512MB")
 	fs.Var(&c.cache, "online-cache", "memory for values of hot keys; 0: 64MiB, at most a sixteenth of the memory limit")
 	fs.IntVar(&c.threads, "threads", runtime.GOMAXPROCS(0), "threads of queries and joins")
 	fs.IntVar(&c.maxConnections, "max-connections", 200, "connections at most")
