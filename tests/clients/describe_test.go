@@ -25,6 +25,18 @@ func aligned(t *testing.T, dsn, script string) string {
 	return string(out)
 }
 
+// each runs commands in one session and gives what each wrote.
+func each(t *testing.T, dsn string, commands []string) []string {
+	t.Helper()
+	const mark = "== next command"
+	out := aligned(t, dsn, strings.Join(commands, "\n\\echo "+mark+"\n")+"\n")
+	parts := strings.Split(out, mark+"\n")
+	if len(parts) != len(commands) {
+		t.Fatalf("%d commands wrote %d parts:\n%s", len(commands), len(parts), out)
+	}
+	return parts
+}
+
 // ordinary are objects that PostgreSQL has, too.
 const ordinary = `CREATE TABLE plain (a int PRIMARY KEY, b text UNIQUE, c numeric(10,2) DEFAULT 1.5 NOT NULL, d timestamptz, e float8, f date, g boolean, h uuid, i text[], j interval, k json, l bytea, m smallint, n bigint[], o time, p timestamp, q real);
 CREATE TABLE pair (a bigint, b bigint, note text, PRIMARY KEY (a, b));
@@ -53,7 +65,7 @@ func TestDescribeAsPostgres(t *testing.T) {
 			t.Fatal(out)
 		}
 	}
-	for _, command := range []string{`\d`, `\dt`, `\dt pl*`, `\dv`, `\di`, `\ds`, `\dm`, `\dE`, `\d plain`, `\d public.plain`, `\d+ plain`, `\d pair`, `\d short`, `\d plain_pkey`, `\d nothing`,
+	commands := []string{`\d`, `\dt`, `\dt pl*`, `\dv`, `\di`, `\ds`, `\dm`, `\dE`, `\d plain`, `\d public.plain`, `\d+ plain`, `\d pair`, `\d short`, `\d plain_pkey`, `\d nothing`,
 		`\df`, `\dT`, `\dD`, `\dC nothing`, `\dd`, `\ddp`, `\dP`, `\dX`, `\dRp`, `\dRs`, `\deu`, `\det`, `\dy`, `\drds`, `\dl`, `\dp`, `\z plain`, `\sf nothing`, `\sv nothing`,
 		`SELECT 'plain'::regclass::oid > 0, to_regclass('nothing') IS NULL;`,
 		`SELECT c.oid::regclass, format_type(a.atttypid, a.atttypmod), a.attnotnull FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.oid = 'plain'::regclass AND a.attnum > 0 ORDER BY a.attnum;`,
@@ -65,16 +77,17 @@ func TestDescribeAsPostgres(t *testing.T) {
 		`SELECT set_config('application_name', 'me', false), current_setting('application_name'), current_setting('nothing.at_all', true), current_database(), current_schema(), current_user;`,
 		`SELECT current_schemas(false), pg_is_in_recovery(), pg_backend_pid() > 0, pg_postmaster_start_time() < now(), version() LIKE 'PostgreSQL 15.%';`,
 		`SELECT typname, typlen, typcategory, typelem, typarray FROM pg_type WHERE typname IN ('int4', '_int4', 'text', '_text', 'numeric', 'timestamptz', 'oid', 'bool', 'uuid', 'json', 'interval') ORDER BY 1;`,
-	} {
-		want, got := aligned(t, reference, command+"\n"), aligned(t, s.DSN(), command+"\n")
-		if got != want {
-			t.Errorf("%s\n%s\nPostgreSQL:\n%s", command, got, want)
+	}
+	want := each(t, reference, commands)
+	for i, got := range each(t, s.DSN(), commands) {
+		if got != want[i] {
+			t.Errorf("%s\n%s\nPostgreSQL:\n%s", commands[i], got, want[i])
 		}
 	}
 }
 
-// commands stands in testdata/psql/describe with what psql shows of objects that PostgreSQL has not, and of the server.
-var commands = []string{`\d`, `\d+`, `\dt`, `\dt+`, `\dv`, `\dE`, `\dE+`, `\di`, `\d ev`, `\d+ ev`, `\d lake`, `\d+ lake`, `\d big`, `\d+ big`, `\d customer`, `\d+ customer`, `\d spend`, `\d+ spend`, `\d risk`, `\sv risk`,
+// described stands in testdata/psql/describe with what psql shows of objects that PostgreSQL has not, and of the server.
+var described = []string{`\d`, `\d+`, `\dt`, `\dt+`, `\dv`, `\dE`, `\dE+`, `\di`, `\d ev`, `\d+ ev`, `\d lake`, `\d+ lake`, `\d big`, `\d+ big`, `\d customer`, `\d+ customer`, `\d spend`, `\d+ spend`, `\d risk`, `\sv risk`,
 	`\d tilehouse.settings`, `\dv tilehouse.settings`, `\l`, `\l+`, `\dn`, `\dn+`, `\du`, `\du+`, `\dg`, `\df`, `\df+`, `\sf twice`, `\sf+ twice`, `\dp`, `\dd`, `\db`, `\db+`, `\des`, `\det`, `\dew`, `\dA`, `\dL`, `\dx`, `\dconfig search_path`,
 	`\dC`, `\dO`, `\do`, `\da`, `\dF`, `\dFd`, `\dAc`, `\d nothing`, `SELECT version();`}
 
@@ -100,8 +113,8 @@ CREATE TABLE plain (a int PRIMARY KEY);
 		t.Fatal(out)
 	}
 	var got strings.Builder
-	for _, c := range commands {
-		out := aligned(t, s.DSN(), c+"\n")
+	for i, out := range each(t, s.DSN(), described) {
+		c := described[i]
 		if strings.Contains(out, "ERROR:") && !strings.Contains(c, "nothing") {
 			t.Errorf("%s: %s", c, out)
 		}
