@@ -118,6 +118,7 @@ var scalarFunctions = []catalogFunction{
 
 var tableFunctions = []catalogFunction{
 	{"pg_options_to_table", 1, 1, "(SELECT split_part(__o, '=', 1) AS option_name, substr(__o, strpos(__o, '=') + 1) AS option_value FROM (SELECT unnest($1) AS __o) AS __t)"},
+	{"pg_get_keywords", 0, 0, "(SELECT keyword_name AS word, CASE keyword_category WHEN 'reserved' THEN 'R' WHEN 'column_name' THEN 'C' WHEN 'type_function' THEN 'T' ELSE 'U' END AS catcode FROM duckdb_keywords())"},
 	{"aclexplode", 1, 1, "(SELECT 0 AS grantor, 0 AS grantee, '' AS privilege_type, false AS is_grantable WHERE false)"},
 }
 

@@ -43,6 +43,7 @@ var settings = func() map[string]*setting {
 		{name: "default_transaction_isolation", initial: "read committed", help: "isolation of new transactions"},
 		{name: "transaction_isolation", initial: "read committed", help: "isolation of this transaction"},
 		{name: "default_transaction_read_only", initial: "off", help: "whether new transactions are read only"},
+		{name: "default_table_access_method", initial: "heap", help: "accepted", fixed: true},
 		{name: "max_identifier_length", initial: "63", help: "bytes of an identifier", fixed: true},
 		{name: "statement_timeout", initial: "0", help: "milliseconds that a statement may take; 0: any", check: checkMillis},
 		{name: "lock_timeout", initial: "0", help: "accepted; there are no locks to wait for"},

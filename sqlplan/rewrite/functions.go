@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -122,7 +123,12 @@ func objectCast(n *pg_query.Node) {
 		return
 	}
 	name := w[len(w)-1] + "out"
-	if _, literal := stringConst(k.Arg); literal || k.Arg.GetParamRef() != nil {
+	s, literal := stringConst(k.Arg)
+	if literal && s != "" && strings.Trim(s, "0123456789") == "" { // an object id, whether it is anything's or not
+		k.TypeName = typeName("int8")
+		return
+	}
+	if literal || k.Arg.GetParamRef() != nil {
 		name = w[len(w)-1] + "in"
 	}
 	n.Node = call(name, k.Arg).Node
@@ -174,7 +180,7 @@ func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
 			uses[i]++
 			isNull = append(isNull, &pg_query.Node{Node: &pg_query.Node_NullTest{NullTest: &pg_query.NullTest{Arg: copyOf(a), Nulltesttype: pg_query.NullTestType_IS_NULL}}})
 		}
-		if uses[i] != 1 && parse.Volatile(a) != "" {
+		if f.Types != nil && uses[i] != 1 && parse.Volatile(a) != "" { // PostgreSQL's own are given the session's constants
 			return nil, located(call, "0A000", fmt.Sprintf("%s is volatile, and function %s uses the argument %d times", parse.Volatile(a), f.Name, uses[i]), "Compute it in a subquery first.")
 		}
 	}

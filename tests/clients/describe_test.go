@@ -75,6 +75,8 @@ func TestDescribeAsPostgres(t *testing.T) {
 		`SELECT array_to_string(array_remove(ARRAY['a', 'b', NULL], 'b'), ',', '-'), array_upper(ARRAY[4, 5], 1), array_lower(ARRAY[4], 1), array_upper(ARRAY[4], 2);`,
 		`SELECT quote_ident('a b'), quote_ident('ab'), quote_literal('it''s'), pg_size_pretty(10::bigint), pg_size_pretty(123456789::bigint), pg_size_pretty(20000::bigint);`,
 		`SELECT set_config('application_name', 'me', false), current_setting('application_name'), current_setting('nothing.at_all', true), current_database(), current_schema(), current_user;`,
+		`SELECT '12345'::regclass::oid, array_upper(current_schemas(false), 1), (SELECT count(*) > 100 FROM pg_get_keywords() WHERE word <> 'user');`,
+		`SELECT current_setting('default_table_access_method');`,
 		`SELECT current_schemas(false), pg_is_in_recovery(), pg_backend_pid() > 0, pg_postmaster_start_time() < now(), version() LIKE 'PostgreSQL 15.%';`,
 		`SELECT typname, typlen, typcategory, typelem, typarray FROM pg_type WHERE typname IN ('int4', '_int4', 'text', '_text', 'numeric', 'timestamptz', 'oid', 'bool', 'uuid', 'json', 'interval') ORDER BY 1;`,
 	}
