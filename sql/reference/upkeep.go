@@ -10,7 +10,8 @@ REFRESH SOURCE name
 REFRESH FEATURE name [FROM time TO time] [FULL]`,
 		Text: `
 REFRESH SOURCE looks at the files anew; added, changed and removed ones are one new position, and only the days they touch are built
-again. REFRESH FEATURE computes what a feature made WITH NO DATA lacks; FULL rebuilds it from rows.`,
+again. REFRESH FEATURE computes what a feature made WITH NO DATA lacks, or builds it anew from rows beside the one that is read. A range
+and FULL are accepted; every form builds all days today.`,
 		Examples: []Example{{"A feature that is computed later:", []string{
 			`CREATE FEATURE later_7d ON customer AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 7 DAYS WITH NO DATA`,
 			`REFRESH FEATURE later_7d`,
