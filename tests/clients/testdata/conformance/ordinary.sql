@@ -111,6 +111,5 @@ SELECT timestamptz '2024-07-01 00:00:00+00';
 SHOW TimeZone;
 RESET TimeZone;
 SET nothing_at_all = 1;
--- differs: set_config is missing
 SELECT set_config('application_name', 'x', false);
 DROP TABLE items;
