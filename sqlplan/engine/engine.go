@@ -107,7 +107,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.exports, err = openExports(cfg.ExportRoot); err != nil {
 		return nil, err
 	}
-	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{FS: cfg.FS, Clock: cfg.Clock, Log: cfg.Log, CacheBytes: e.memory.log, MemTableBytes: cfg.MemTable}); err != nil {
+	if e.log, err = reclog.Open(filepath.Join(dir, "log"), reclog.Options{FS: cfg.FS, Clock: cfg.Clock, Log: cfg.Log, CacheBytes: e.memory.Blocks, MemTableBytes: cfg.MemTable}); err != nil {
 		return nil, fmt.Errorf("data directory %s: %w", cfg.Dir, err)
 	}
 	if e.catalog, err = schema.OpenRegistry(e.log.DB()); err != nil {

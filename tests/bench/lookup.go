@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/tilehouse/tilehouse/sqlplan/engine"
 	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
@@ -135,10 +136,10 @@ func lookups(ctx context.Context, e *environment, t *table) (err error) {
 	if err != nil {
 		return err
 	}
-	// A sixteenth of the server's memory limit is Pebble's cache, and 128 MiB the least limit. What is left of a fifth of the data
-	// is for the values of hot keys.
-	const memory = 128 << 20
-	const blocks = memory / 16
+	// The caches are that of blocks, which follows from the memory limit, and that of hot keys' values, which takes what is left of
+	// a fifth of the data. The limit is the least that the process keeps to.
+	const memory = 256 << 20
+	blocks := engine.ShareMemory(memory).Blocks
 	cache := max(1<<20, tiles/cacheFactor-blocks)
 	factor := float64(tiles) / float64(cache+blocks)
 	buffers := max(128<<10, table/cacheFactor)
