@@ -81,7 +81,7 @@ func TestDemo(t *testing.T) {
 	first := run(t, "--data", dir, "--exit")
 	// The numbers are those of plain GROUP BY queries over the file, run by hand with DuckDB.
 	for pattern, times := range map[string]int{
-		`source "flights": 1 file, 336776 rows`:                                     1,
+		`source "flights": 1 file, 336776 rows`:                                      1,
 		`(?m)^  CREATE FEATURE  …$`:                                                  5,
 		`(?m)^  avg\("dep_delay"\) +"carrier" +airline, airline_delay_14d$`:          1,
 		`(?m)^ +336776 +2014-01-01 04:59:00\+00 +DL +19 +0 +6\.6 +775 +8\.7 `:        1,
