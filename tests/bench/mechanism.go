@@ -35,7 +35,7 @@ type mechanismSet struct {
 var (
 	manyKeys  = mechanismSet{"many-keys", 2_000_000, 20_000, 2_000, 90 * 24 * time.Hour, true}
 	denseDays = mechanismSet{"dense-days", 4_000_000, 2, 100, 16 * 24 * time.Hour, false}
-	manyDays  = mechanismSet{"many-days", 4_000_000, 40, 40, 100 * 24 * time.Hour, false} // a thousand rows a day
+	manyDays  = mechanismSet{"many-days", 12_000_000, 40, 40, 100 * 24 * time.Hour, false} // three thousand rows a day
 )
 
 // readTime is noon of the last day, so that a window has part of a day at either end.
