@@ -281,14 +281,8 @@ func rename(c *schema.Catalog, name, kind, to string) error {
 		}
 		next.Name = to
 		c.Entities[o.ID] = &next
-		for id, f := range c.Features {
-			if f.Entity == o.ID {
-				next := *f
-				if next.SQL, err = renamedReader(f.SQL, to, true); err != nil {
-					return err
-				}
-				c.Features[id] = &next
-			}
+		if err := renameInFeatures(c, to, true, func(f *schema.Feature) bool { return f.Entity == o.ID }); err != nil {
+			return err
 		}
 	case *schema.Relation:
 		next := *o
@@ -298,14 +292,8 @@ func rename(c *schema.Catalog, name, kind, to string) error {
 		}
 		next.Name = to
 		c.Relations[o.ID] = &next
-		for id, f := range c.Features {
-			if f.Relation == o.ID {
-				next := *f
-				if next.SQL, err = renamedReader(f.SQL, to, false); err != nil {
-					return err
-				}
-				c.Features[id] = &next
-			}
+		if err := renameInFeatures(c, to, false, func(f *schema.Feature) bool { return f.Relation == o.ID }); err != nil {
+			return err
 		}
 		for id, v := range c.Relations {
 			if v.View != nil && v.View.Base == o.ID {
@@ -429,4 +417,20 @@ func (s *Session) bindAlterTable(ctx context.Context, cat *schema.Catalog, st *p
 	}
 	a.Position = a.Name.Position
 	return s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, st.Text, kind, a) }), nil
+}
+
+// renameInFeatures rewrites the definitions of the features that read an entity, or else a relation, of which to is the new name.
+func renameInFeatures(c *schema.Catalog, to string, entity bool, reads func(*schema.Feature) bool) error {
+	for id, f := range c.Features {
+		if !reads(f) {
+			continue
+		}
+		next := *f
+		var err error
+		if next.SQL, err = renamedReader(f.SQL, to, entity); err != nil {
+			return err
+		}
+		c.Features[id] = &next
+	}
+	return nil
 }
