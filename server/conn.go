@@ -36,6 +36,7 @@ type conn struct {
 	session    Session
 	settings   codec.Settings
 	known      [5]string // the settings' values that settings was made from
+	knownAt    uint64    // the version of the session's settings then; 0: none yet
 	statements map[string]*prepared
 	portals    map[string]*portal
 	open       *portal // the portal whose Result is open
@@ -292,6 +293,11 @@ var settingNames = [...]string{"TimeZone", "DateStyle", "IntervalStyle", "bytea_
 
 // refresh takes over the session's settings where they changed.
 func (c *conn) refresh() *codec.Settings {
+	version := c.session.SettingsVersion()
+	if version == c.knownAt {
+		return &c.settings
+	}
+	c.knownAt = version
 	for i, name := range settingNames {
 		if v := c.session.Setting(name); v != c.known[i] {
 			c.known[i] = v

@@ -58,6 +58,7 @@ type fakeSession struct {
 	implicit bool
 	pending  []string
 	settings map[string]string
+	version  uint64
 	changed  map[string]string
 	notices  []Notice
 	busy     bool
@@ -116,6 +117,7 @@ func (s *fakeSession) ReportedSettings(all bool) map[string]string {
 	return c
 }
 func (s *fakeSession) Setting(name string) string { return s.settings[name] }
+func (s *fakeSession) SettingsVersion() uint64    { return s.version + 1 }
 func (s *fakeSession) Close()                     {}
 
 var fakeTypes = func() map[string]vector.Type {
@@ -206,6 +208,7 @@ func (st *fakeStatement) Execute(ctx context.Context, args []*vector.Vector) (Re
 		}
 	case "set":
 		name := map[string]string{"timezone": "TimeZone", "extra_float_digits": "extra_float_digits"}[st.words[1]]
+		s.version++
 		s.settings[name] = map[string]string{"timezone": "Europe/Amsterdam", "extra_float_digits": "0"}[st.words[1]]
 		s.changed = map[string]string{name: s.settings[name]}
 	case "write":

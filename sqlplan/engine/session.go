@@ -18,17 +18,18 @@ const maxNotices = 1000
 
 // Session is one connection's state. It implements session.Session.
 type Session struct {
-	e         *Engine
-	info      session.ConnectInfo
-	conn      *duck.Conn // for SQL that DuckDB runs
-	location  *time.Location
-	set       map[string]string
-	changed   []string
-	notices   []session.Notice
-	tx        *transaction     // nil outside a block
-	reads     *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise
-	temps     int              // temporary tables made so far
-	tempNames []string         // temporary tables of the running statement
+	e          *Engine
+	info       session.ConnectInfo
+	conn       *duck.Conn // for SQL that DuckDB runs
+	location   *time.Location
+	set        map[string]string
+	setVersion uint64 // counts the changes of set
+	changed    []string
+	notices    []session.Notice
+	tx         *transaction     // nil outside a block
+	reads      *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise
+	temps      int              // temporary tables made so far
+	tempNames  []string         // temporary tables of the running statement
 	// projections are prepared expressions of feature views, by their SQL.
 	projections map[string]*duck.Stmt
 }

@@ -137,6 +137,9 @@ func (s *Session) Setting(name string) string {
 	return ""
 }
 
+// SettingsVersion is one more than the changes of settings so far.
+func (s *Session) SettingsVersion() uint64 { return s.setVersion + 1 }
+
 func unknownSetting(name string) *session.Error {
 	switch strings.ToLower(name) {
 	case "tables", "databases", "schemas", "columns": // what other databases show so
@@ -170,6 +173,7 @@ func (s *Session) setSetting(name, value string) error {
 		}
 	}
 	s.set[key] = value
+	s.setVersion++
 	if d.reported {
 		s.changed = append(s.changed, d.name)
 	}

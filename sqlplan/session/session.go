@@ -46,6 +46,8 @@ type Session interface {
 	ReportedSettings(all bool) map[string]string
 	// Setting is a setting that codecs need: TimeZone, DateStyle, IntervalStyle, bytea_output, extra_float_digits.
 	Setting(name string) string
+	// SettingsVersion is at least 1, and another one after the value of a setting changed.
+	SettingsVersion() uint64
 	Close()
 }
 
