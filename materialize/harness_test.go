@@ -83,6 +83,9 @@ func (w *world) close() {
 	if err := w.db.Close(); err != nil {
 		w.t.Error(err)
 	}
+	if err := w.tiles.Close(); err != nil {
+		w.t.Error(err)
+	}
 	if err := w.log.Close(); err != nil {
 		w.t.Error(err)
 	}

@@ -98,7 +98,7 @@ type View struct {
 func (m *Manager) View(cat *schema.Catalog) *View {
 	p := m.cfg.Log.Position() // before the snapshot: the tiles then hold it
 	live := *m.live.Load()
-	return &View{m: m, cat: cat, tiles: m.cfg.Tiles.View(), position: p, live: live}
+	return &View{m: m, cat: cat, tiles: m.cfg.Tiles.View(p), position: p, live: live}
 }
 
 // Position is the newest position that the view holds.

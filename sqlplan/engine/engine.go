@@ -142,6 +142,9 @@ func (e *Engine) Close() error {
 	if e.features != nil {
 		e.features.Close()
 	}
+	if e.tiles != nil {
+		errs = append(errs, e.tiles.Close())
+	}
 	if e.log != nil {
 		errs = append(errs, e.log.Close())
 	}

@@ -73,6 +73,7 @@ func benchStore(b *testing.B, o Options, keys int64) (*Store, *Group) {
 	b.Cleanup(func() { _ = db.Close() })
 	o.BuildFiles = BuildFiles{FS: vfs.Default, Dir: b.TempDir()}
 	s, g := Open(db, o), benchGroup(b)
+	b.Cleanup(func() { _ = s.Close() })
 	build, err := s.Build(g, day0-1)
 	if err != nil {
 		b.Fatal(err)
@@ -106,7 +107,7 @@ func lookups(b *testing.B, s *Store, g *Group, keys int64) {
 	b.ReportAllocs()
 	b.ResetTimer()
 	for i := range int64(b.N) {
-		v := s.View()
+		v := s.View(0)
 		p := v.Reader(g, stats).Key(keyOf(i * 7919 % keys))
 		for _, w := range [...]int64{7, 30} {
 			for _, st := range f.states {
@@ -138,8 +139,9 @@ func BenchmarkView(b *testing.B) {
 	db := openDB(b, vfs.NewMem())
 	defer db.Close()
 	s := Open(db, Options{})
+	defer s.Close()
 	for range b.N {
-		_ = s.View().Close()
+		_ = s.View(0).Close()
 	}
 }
 

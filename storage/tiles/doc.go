@@ -44,7 +44,8 @@
 //
 // Writers take turns: one transaction is in flight from the first Apply of a batch to its done. Version n of the store is the
 // database after n transactions, and version counts up in done, after the commit. A View reads version v first and takes a Pebble
-// snapshot second, so the snapshot holds all transactions up to v, and maybe one more. The cache has records and small packs as they
+// snapshot second, or that of a View that had read v and the same position of the log before it, so the snapshot holds all
+// transactions up to v, and maybe one more. The cache has records and small packs as they
 // are written, and Readers decode them into memory that they keep: that is faster than to collect the garbage of decoded ones, and
 // more fit in. Other values are decoded. All of them are immutable. A full cache takes in what was missed before, not long ago. An entry
 // (key, value, since) means: the value is what the key has at every version from since to now, the transaction in flight included.

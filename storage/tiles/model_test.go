@@ -217,7 +217,7 @@ func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
 		case k == 1:
 			m.prune()
 		case k == 2:
-			if err := m.db.Close(); err != nil {
+			if err := errors.Join(m.s.Close(), m.db.Close()); err != nil {
 				t.Fatal(err)
 			}
 			m.db = openDB(t, m.fs)
@@ -235,7 +235,7 @@ func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
 	}
 	m.checkWhole()
 	t.Logf("%d rows, %d reads, %d refused", len(m.rows), m.reads, m.refused)
-	if err := m.db.Close(); err != nil {
+	if err := errors.Join(m.s.Close(), m.db.Close()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -416,7 +416,7 @@ func (m *model) read(now int64) {
 	}
 	key := m.key()
 	y := newTally(m.t, m.g, iv)
-	v := m.s.View()
+	v := m.s.View(0)
 	defer v.Close()
 	stats := &event.ReadStats{}
 	r := v.Reader(m.g, stats)

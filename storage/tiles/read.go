@@ -5,50 +5,11 @@ import (
 	"fmt"
 	"math"
 	"sort"
-	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"github.com/tilehouse/tilehouse/storage/event"
 )
-
-// View is the store at one commit. It is safe for concurrent use; its Readers are not, and end with it. It must be closed.
-type View struct {
-	s       *Store
-	snap    *pebble.Snapshot
-	version uint64
-
-	mu      sync.Mutex
-	readers []*Reader
-}
-
-// View is the store as of now: every commit whose done was called is in it, and the snapshot sees any other whole or not at all.
-func (s *Store) View() *View {
-	version := s.version.Load() // before the snapshot: the snapshot then holds all of it
-	return &View{s: s, snap: s.db.NewSnapshot(), version: version}
-}
-
-// Close releases the snapshot and the Readers.
-func (v *View) Close() error {
-	for _, r := range v.readers {
-		r.release()
-	}
-	v.readers = nil
-	return v.snap.Close()
-}
-
-// Snapshot is the Pebble snapshot under the view, which is the view's.
-func (v *View) Snapshot() *pebble.Snapshot { return v.snap }
-
-// Reader reads a group at the view, with the cache, until the view is closed. stats may be nil.
-func (v *View) Reader(g *Group, stats *event.ReadStats) *Reader {
-	r := v.s.Reader(v.snap, g, stats)
-	r.cached, r.version = true, v.version
-	v.mu.Lock()
-	v.readers = append(v.readers, r)
-	v.mu.Unlock()
-	return r
-}
 
 // held is how many nodes of the current key a Reader keeps: two edges of some windows, with their levels.
 const held = 16

@@ -93,6 +93,10 @@ type Store struct {
 
 	readers sync.Pool // of *Reader
 
+	instants sync.Mutex // guards newest, closing and the holders of instants
+	newest   *instant   // nil: none is kept
+	closing  error      // of instants that were let go
+
 	writer sync.Mutex // held from the first Apply of a batch to its done
 	mu     sync.Mutex // guards cur
 	cur    *txn       // the transaction in flight

@@ -174,6 +174,7 @@ func TestReadBound(t *testing.T) {
 	db := openDB(t, vfs.NewMem())
 	defer db.Close()
 	s := Open(db, Options{CacheBytes: -1})
+	defer s.Close()
 	g := testGroup(t, 3, 30*event.Day, false)
 	id := int64(0)
 	load := func(perDay func(d int64) int64, key []byte) {
@@ -205,7 +206,7 @@ func TestReadBound(t *testing.T) {
 		least, bound int64
 	}{{sparse, 2, 2}, {normal, 4, 4}, {hot, 4, 4 + 3*2}} {
 		stats := &event.ReadStats{}
-		v := s.View()
+		v := s.View(0)
 		p := v.Reader(g, stats).Key(c.key)
 		for _, w := range []int64{7, 30, 7, 30} {
 			if err := p.Cover(event.Interval{Lo: now - w*event.Day, Hi: now}, newTally(t, g, event.Interval{Lo: now - w*event.Day, Hi: now})); err != nil {
@@ -227,6 +228,7 @@ func TestReadersSeeWholeCommits(t *testing.T) {
 	db := openDB(t, vfs.NewMem())
 	defer db.Close()
 	s := Open(db, Options{PackRows: 4, CacheBytes: 256 << 10})
+	defer s.Close()
 	g := testGroup(t, 3, Unlimited, true)
 	g.Partials = g.Partials[:1]
 	var stop atomic.Bool
@@ -239,7 +241,7 @@ func TestReadersSeeWholeCommits(t *testing.T) {
 	var committed atomic.Int64
 	counts := func() [keys]uint64 {
 		var out [keys]uint64
-		v := s.View()
+		v := s.View(0)
 		defer v.Close()
 		r := v.Reader(g, nil)
 		for k := range int64(keys) {
@@ -386,7 +388,7 @@ func TestBuild(t *testing.T) {
 			if pos, ok, err := s.Position(db, g); pos != 9 || !ok || err != nil {
 				t.Fatalf("position %d %v %v", pos, ok, err)
 			}
-			v := s.View()
+			v := s.View(0)
 			rg, rh := v.Reader(g, nil), v.Reader(h, nil)
 			for range 2000 {
 				key := keyOf(r.Int64N(41))
@@ -417,6 +419,7 @@ func TestBuild(t *testing.T) {
 			if err := s.Keys(db, h, keyOf(37), func(k []byte) (bool, error) { n++; return n < 2, nil }); err != nil || n > 2 {
 				t.Fatalf("%d keys: %v", n, err)
 			}
+			s.Close()
 			db.Close()
 		}
 	}
@@ -427,6 +430,7 @@ func TestApplyErrors(t *testing.T) {
 	db := openDB(t, vfs.NewMem())
 	defer db.Close()
 	s := Open(db, Options{})
+	defer s.Close()
 	g := testGroup(t, 1, Unlimited, false)
 	one := func(ts, id int64) *event.Rows {
 		r := event.NewRows(g.Layout, 1)
@@ -468,6 +472,7 @@ func TestOlderFormat(t *testing.T) {
 	db := openDB(t, vfs.NewMem())
 	defer db.Close()
 	s := Open(db, Options{})
+	defer s.Close()
 	g := testGroup(t, 1, Unlimited, false)
 	if err := db.Set(appendHead(nil, g.Prefix, kindPosition), []byte{tagPosOld, 7, 2, 2}, pebble.Sync); err != nil {
 		t.Fatal(err)

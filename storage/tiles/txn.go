@@ -61,6 +61,9 @@ func (t *txn) finish(committed bool) {
 		}
 	}
 	s.version.Store(t.version)
+	s.instants.Lock()
+	s.forgetInstant()
+	s.instants.Unlock()
 	s.writer.Unlock()
 }
 
