@@ -220,7 +220,7 @@ func (t *txn) applyDay(f *folder, m *groupMeta, key []byte, now *record, day int
 		return now, err
 	}
 	settled := known && now.days.meta[at] == 1 || !known && day <= m.publishing
-	pack, err := w.place(root, settled)
+	pack, err := w.place(root, settled || !known)
 	if err != nil {
 		return nil, err
 	}
@@ -229,8 +229,8 @@ func (t *txn) applyDay(f *folder, m *groupMeta, key []byte, now *record, day int
 		err = t.set1(appendDayKey(nil, g.Prefix, day, key))
 	case root == nil:
 		err = t.batch.Delete(appendDayKey(nil, g.Prefix, day, key), nil)
-	case !settled:
-		return now, nil // the record says of an unsettled day only that it has rows
+	case !settled && w.own:
+		return now, nil // the record says of such a day only that it has rows
 	}
 	if err != nil {
 		return nil, err
@@ -251,7 +251,7 @@ func (t *txn) applyDay(f *folder, m *groupMeta, key []byte, now *record, day int
 		next.push(pack)
 	default:
 		next.open(day, 0)
-		next.empty()
+		next.rowsOnly(pack)
 	}
 	if known {
 		at++

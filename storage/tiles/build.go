@@ -151,7 +151,7 @@ func (s *Store) plant(f *folder, m *groupMeta, rows *batchRows, from, to int, in
 		settled := day <= m.settled
 		var pack []byte
 		_, err := s.grow(f, rows, i, end, day, 0, 0, func(day int64, level int, bucket int64, n *node) error {
-			if level == 0 && settled {
+			if level == 0 {
 				if pack = s.inline(n, days.Start(day)); pack != nil {
 					return nil
 				}
@@ -170,7 +170,7 @@ func (s *Store) plant(f *folder, m *groupMeta, rows *batchRows, from, to int, in
 			rec.days.push(pack)
 		} else {
 			rec.days.open(day, 0)
-			rec.days.empty()
+			rec.days.rowsOnly(pack)
 		}
 		i = end
 	}

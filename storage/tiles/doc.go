@@ -12,7 +12,8 @@
 //
 // A lookup reads the key record, and the trees of the days that an end of the interval cuts. With at most PackRows rows a day and all
 // whole days settled, windows of 7 and 30 days read four values: record, head day, two tail days; with few rows a day two, because
-// the record holds the packs of settled days of up to 256 bytes. A whole day that is not settled yet costs one more. In a day of more rows, an end costs one more read for every level below the root that it passes: at most
+// the record holds the packs of settled days of up to 256 bytes, and one as long as rows of the head day came once only. A whole day
+// that is not settled yet costs one more. In a day of more rows, an end costs one more read for every level below the root that it passes: at most
 // seven, and with rows spread evenly over a day two below a million rows. Days without rows cost nothing: the record lists the days.
 // The group record (what is retained) is read once a Reader.
 //
@@ -27,8 +28,9 @@
 //
 //   - An inner node's states and row counts are those of its children's rows; a settled day's are those of its tree. Each is changed
 //     in the batch that changes the rows: added to; taken from where the aggregate has an inverse; else computed from the child.
-//   - The root of a day's tree is in the record, if the day is settled and the root a pack of at most 256 bytes, else a value of its
-//     own. So a row of a day that is not settled rewrites its pack alone, and a late one the record, whose states it changes anyway.
+//   - The root of a day's tree is in the record, if it is a pack of at most 256 bytes and the day is settled or its rows came in one
+//     commit, else a value of its own. The first row of a day writes the record anyway, which then names the day; the next one moves
+//     the root out, and from there on a row rewrites its pack alone. A late row rewrites the record, whose states it changes anyway.
 //   - A state has one encoding (functions.State), so values do not depend on the order of arrival; the shape of a tree may.
 //   - The record names exactly the days that have a root; the index of days has exactly the (day, key) of the records.
 //   - A row is in one place: in the tree of its day if that is retained or still named by the record; else in the lifetime
@@ -89,8 +91,8 @@
 //	             partials, empty for no rows, and what stands below
 //	inner node   12, table: id the child's bucket number (offset in the day >> its shift), meta its rows
 //	key record   13, table of eras: id the era's number, meta 1 if its state is broken (and empty); of each era zz least and greatest event
-//	             time; table of days: id the day, meta 1 if it is settled (else all is empty), after the states the day's row pack, empty
-//	             where the root of its tree is a value of its own
+//	             time; table of days: id the day, meta 1 if it is settled (else the states are empty), after the states the day's row
+//	             pack, empty where the root of its tree is a value of its own
 //	group record 04, newest settled day zz, day up to which publication began zz, first retained day zz; −2³¹: none
 //	position     15, position uv, rows in packs zz, keys zz
 //

@@ -144,10 +144,14 @@ func (t *txn) settle(f *folder, key []byte, day int64) error {
 		return err
 	}
 	pack := t.s.inline(root, w.start)
-	if pack != nil {
-		if err := t.del(w.nodeKey(0, 0)); err != nil {
-			return err
-		}
+	switch {
+	case pack != nil && w.own:
+		err = t.del(w.nodeKey(0, 0))
+	case pack == nil && !w.own:
+		err = t.set(w.nodeKey(0, 0), root, w.start)
+	}
+	if err != nil {
+		return err
 	}
 	days := newDays(f.g, r.days.n(), len(r.days.data)+256)
 	days.copyFrom(r.days, 0, at)

@@ -169,7 +169,8 @@ func apply(t testing.TB, s *Store, g *Group, pos uint64, del, ins *event.Rows) {
 	done(true)
 }
 
-// Lookups of 7 and 30 days read at most four values, and one more a level in days of bursts; two where settled days have few rows.
+// Lookups of 7 and 30 days read at most four values, and one more a level in days of bursts; two where settled days have few rows,
+// and one until the head day got rows twice.
 func TestReadBound(t *testing.T) {
 	db := openDB(t, vfs.NewMem())
 	defer db.Close()
@@ -177,9 +178,10 @@ func TestReadBound(t *testing.T) {
 	defer s.Close()
 	g := testGroup(t, 3, 30*event.Day, false)
 	id := int64(0)
+	since := int64(day0 - 33)
 	load := func(perDay func(d int64) int64, key []byte) {
 		ins := event.NewRows(g.Layout, 0)
-		for d := int64(day0 - 33); d <= day0; d++ {
+		for d := since; d <= day0; d++ {
 			n := perDay(d)
 			for i := range n {
 				id++
@@ -188,7 +190,8 @@ func TestReadBound(t *testing.T) {
 		}
 		apply(t, s, g, 1, nil, ins)
 	}
-	normal, hot, sparse := keyOf(1), keyOf(2), keyOf(3)
+	normal, hot, sparse, once := keyOf(1), keyOf(2), keyOf(3), keyOf(4)
+	load(func(int64) int64 { return 3 }, once)
 	load(func(int64) int64 { return 3 }, sparse)
 	load(func(int64) int64 { return 200 }, normal)
 	load(func(d int64) int64 {
@@ -197,6 +200,8 @@ func TestReadBound(t *testing.T) {
 		}
 		return 10
 	}, hot)
+	since = day0
+	load(func(int64) int64 { return 1 }, sparse)
 	if err := s.Settle(context.Background(), g, day0-1, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -204,7 +209,7 @@ func TestReadBound(t *testing.T) {
 	for _, c := range []struct {
 		key          []byte
 		least, bound int64
-	}{{sparse, 2, 2}, {normal, 4, 4}, {hot, 4, 4 + 3*2}} {
+	}{{once, 1, 1}, {sparse, 2, 2}, {normal, 4, 4}, {hot, 4, 4 + 3*2}} {
 		stats := &event.ReadStats{}
 		v := s.View(0)
 		p := v.Reader(g, stats).Key(c.key)

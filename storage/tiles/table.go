@@ -78,6 +78,14 @@ func (t *table) empty() {
 	}
 }
 
+// rowsOnly gives the open entry of a day that is not settled no states, and the day's row pack, nil for none.
+func (t *table) rowsOnly(pack []byte) {
+	for range t.width - 1 {
+		t.close()
+	}
+	t.push(pack)
+}
+
 // copyFrom appends entries from ≤ i < to of s.
 func (t *table) copyFrom(s *table, from, to int) {
 	if from >= to {

@@ -94,10 +94,10 @@ func (t *txn) tree(f *folder, key []byte, day int64, r *record, at int) (*tree, 
 }
 
 // place writes what became of the tree, whose root is now n (nil: no row is left), and returns the pack that the record is to
-// hold, nil for none. A settled day's small pack goes there: a lookup then reads it with the states. The pack of a day that
-// still changes does not, so that a row does not cost the whole record.
-func (w *tree) place(n *node, settled bool) (pack []byte, err error) {
-	if settled && n != nil {
+// hold, nil for none. The small pack of a day that is settled, or new to the record, goes there (inline): a lookup then reads it
+// with the states. That of a day that goes on changing does not, so that a row does not cost the whole record.
+func (w *tree) place(n *node, inline bool) (pack []byte, err error) {
+	if inline && n != nil {
 		pack = w.t.s.inline(n, w.start)
 	}
 	key := w.nodeKey(0, 0)
