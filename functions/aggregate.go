@@ -84,6 +84,7 @@ type Definition struct {
 	Implicit     bool     // SQL cannot call it: the planner does, for a clause that stands for it
 	ErrorBound   string   // in words; "exact" where there is none
 	StateVersion byte     // first byte of a non-empty encoding
+	StateOf      string   // the aggregate whose states its own are, of equal arguments and none but these; "": its own
 	Parameters   []Parameter
 	// Bind returns the aggregate for argument types, parameters included, and the constants that arguments are: "" where an
 	// argument is none, otherwise a number as SQL writes it, or numbers in braces: "5", "-2.5e3", "{0.5,0.9}". Errors are *BindError.

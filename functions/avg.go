@@ -17,6 +17,7 @@ var avgDef = &Definition{
 	Inverse:      true,
 	ErrorBound:   "the exact quotient rounded once: decimals half away from zero, doubles to nearest",
 	StateVersion: 1,
+	StateOf:      "sum",
 	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
 		if err := summable("avg", args); err != nil {
 			return nil, err

@@ -1,5 +1,11 @@
 package functions
 
+import (
+	"slices"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
 // Aggregates is every aggregate there is, by name: what the binder, pg_proc, the documentation and the tests read. It is not
 // changed after start-up.
 var Aggregates = []*Definition{
@@ -52,6 +58,20 @@ func Lookup(name string) (*Definition, bool) {
 		}
 	}
 	return nil, false
+}
+
+// SameState reports whether a and b are two aggregates of one state, so that a state of either may be merged into one of the
+// other: those of sum and avg differ in how they finish only.
+func SameState(a, b Aggregate) bool {
+	x, y := a.Definition(), b.Definition()
+	return x != y && x.stateName() == y.stateName() && slices.EqualFunc(a.ArgTypes(), b.ArgTypes(), vector.Type.Equal)
+}
+
+func (d *Definition) stateName() string {
+	if d.StateOf != "" {
+		return d.StateOf
+	}
+	return d.Name
 }
 
 // Names are the names of the aggregates that SQL may call, ascending.

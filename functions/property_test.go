@@ -454,3 +454,39 @@ func TestMomentsDoNotCancel(t *testing.T) {
 		}
 	}
 }
+
+// Aggregates that the list says to have one state have equal bytes for equal rows, and a state of one merges into that of another.
+func TestSameStates(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	r := rand.New(rand.NewPCG(seed, 5))
+	all := subjects()
+	pairs := 0
+	for _, x := range all {
+		for _, y := range all {
+			if !SameState(x.agg, y.agg) {
+				continue
+			}
+			pairs++
+			for range 20 {
+				in := x.input(r, 30)
+				rows := r.Perm(30)[:r.IntN(30)]
+				a, b, merged := x.agg.New(), y.agg.New(), y.agg.New()
+				for _, row := range rows {
+					a.Update(in, row)
+					b.Update(in, row)
+				}
+				if !bytes.Equal(a.Append(nil), b.Append(nil)) {
+					t.Fatalf("%s and %s: states of the same rows differ", x, y)
+				}
+				merged.Merge(a)
+				if got, want := value(t, y.agg, merged), value(t, y.agg, b); got != want {
+					t.Fatalf("%s merged into %s is %s, want %s", x, y, got, want)
+				}
+			}
+		}
+	}
+	if pairs < 10 {
+		t.Errorf("%d pairs only", pairs)
+	}
+}

@@ -14,6 +14,7 @@ var stddevDef = &Definition{
 	Inverse:      true,
 	ErrorBound:   "the exact value rounded once, to nearest",
 	StateVersion: momentsVersion,
+	StateOf:      "var_pop",
 	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
 		a, err := bindVariance("stddev", args, 1, true)
 		if err != nil {

@@ -14,6 +14,7 @@ var stddevSampDef = &Definition{
 	Inverse:      true,
 	ErrorBound:   "the exact value rounded once, to nearest",
 	StateVersion: momentsVersion,
+	StateOf:      "var_pop",
 	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
 		a, err := bindVariance("stddev_samp", args, 1, true)
 		if err != nil {

@@ -14,6 +14,7 @@ var varSampDef = &Definition{
 	Inverse:      true,
 	ErrorBound:   "the exact value rounded once, to nearest",
 	StateVersion: momentsVersion,
+	StateOf:      "var_pop",
 	Bind: func(args []vector.Type, _ []string, _ Options) (Aggregate, error) {
 		a, err := bindVariance("var_samp", args, 1, false)
 		if err != nil {

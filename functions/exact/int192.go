@@ -189,13 +189,24 @@ func loadMinimal(b []byte, limit int) (w [3]uint64, err error) {
 	if n > limit || n == 1 && b[0] == 0 || n > 1 && b[n-1] == byte(int8(b[n-2])>>7) {
 		return w, ErrEncoding
 	}
-	if fill := uint64(int64(int8(b[n-1])) >> 63); fill != 0 {
-		w = [3]uint64{fill, fill, fill}
+	// The sign fills what is not stored.
+	fill := uint64(int64(int8(b[n-1])) >> 63)
+	if n <= 8 {
+		var u uint64
+		for i := n - 1; i >= 0; i-- {
+			u = u<<8 | uint64(b[i])
+		}
+		if n < 8 {
+			u |= fill << (8 * n)
+		}
+		return [3]uint64{u, fill, fill}, nil
 	}
-	for i := n - 1; i >= 0; i-- {
-		// The sign fills what is not stored; each byte then replaces eight bits of it.
-		s := uint(i&7) * 8
-		w[i>>3] = w[i>>3]&^(0xff<<s) | uint64(b[i])<<s
+	var all [24]byte
+	if fill != 0 {
+		for i := n; i < len(all); i++ {
+			all[i] = 0xff
+		}
 	}
-	return w, nil
+	copy(all[:], b)
+	return [3]uint64{binary.LittleEndian.Uint64(all[:]), binary.LittleEndian.Uint64(all[8:]), binary.LittleEndian.Uint64(all[16:])}, nil
 }

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -125,7 +126,10 @@ func suspended(f *schema.Feature) *session.Error {
 // EXPLAIN FEATURE. w is reused over keys; a nil pieces has no events.
 func (g *groupRead) values(w *assembler, pieces event.Pieces, t int64, inclusive bool, cols []*vector.Vector) error {
 	for i := range g.outputs {
-		w.wants[i].Interval = g.outputs[i].window.Interval(t, inclusive)
+		w.wants[i].Interval = event.Interval{}
+		if w.same[i] < 0 {
+			w.wants[i].Interval = g.outputs[i].window.Interval(t, inclusive)
+		}
 		w.wants[i].State.Reset()
 	}
 	if pieces != nil {
@@ -134,6 +138,9 @@ func (g *groupRead) values(w *assembler, pieces event.Pieces, t int64, inclusive
 		}
 	}
 	for i, o := range g.outputs {
+		if j := w.same[i]; j >= 0 {
+			w.wants[i].State.Merge(w.wants[j].State)
+		}
 		if err := w.wants[i].State.Finalize(cols[o.at]); err != nil {
 			return fmt.Errorf("%s: %w", w.names[i], err)
 		}
@@ -145,12 +152,16 @@ func (g *groupRead) values(w *assembler, pieces event.Pieces, t int64, inclusive
 type assembler struct {
 	partials []event.Partial
 	wants    []pointintime.Want
+	same     []int // by want, the one before it that has its state; below 0: none
 	names    []string
 }
 
 func (p *readPlan) assembler(g *groupRead, live *materialize.Group) *assembler {
 	w := &assembler{partials: live.Partials}
-	for _, o := range g.outputs {
+	for i, o := range g.outputs {
+		w.same = append(w.same, slices.IndexFunc(g.outputs[:i], func(before groupOutput) bool {
+			return before.window == o.window && (before.partial == o.partial || w.partials[before.partial].SameState(&w.partials[o.partial]))
+		}))
 		w.wants = append(w.wants, pointintime.Want{Partial: o.partial, State: live.Partials[o.partial].Agg.New()})
 		w.names = append(w.names, p.outputs[o.at].output.Name)
 	}

@@ -9,6 +9,7 @@ package event
 import (
 	"bytes"
 	"math"
+	"slices"
 
 	"github.com/tilehouse/tilehouse/functions"
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -96,6 +97,11 @@ func (p *Partial) Input(r *Rows) *functions.Input {
 		in.Args[i] = r.Cols[c]
 	}
 	return in
+}
+
+// SameState reports whether p and o are two aggregates of one state over the same rows (functions.SameState).
+func (p *Partial) SameState(o *Partial) bool {
+	return p.Filter == o.Filter && slices.Equal(p.Args, o.Args) && functions.SameState(p.Agg, o.Agg)
 }
 
 // Passes reports whether row i of r counts for p.
