@@ -2,6 +2,9 @@
 // socket, and with PostgreSQL 15 beside it where the statements are common. It has no code of its own; servertest, below,
 // runs the server.
 //
-// testdata/conformance/*.sql are run statement by statement on both servers, and column names, types, rows, command tags and
-// SQLSTATEs compared. A statement after a line "-- differs: why" must differ, so that a note that is out of date fails.
+// testdata/conformance/*.sql are run statement by statement on both servers: column names, types and modifiers, rows as text
+// and, of statements that only read, in binary, command tags, SQLSTATEs and the transaction's status are compared. Each file
+// has a server and a database to itself, and its counts are printed. After "-- differs: why" a statement must be refused, or
+// fail otherwise than on PostgreSQL; after "-- silent: why" it must give another answer. A note that is out of date fails, so
+// the notes are the list of all differences. With "-- compare: fields" at its top a file compares all fields of errors, too.
 package clients

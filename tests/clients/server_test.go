@@ -62,7 +62,7 @@ func TestTLS(t *testing.T) {
 	if !ok || state.ConnectionState().Version < tls.VersionTLS12 {
 		t.Errorf("the connection is %T, not TLS 1.2 or later", conn.Conn())
 	}
-	if got := answer(conn, "SELECT 1"); !strings.Contains(got, "SELECT 1") {
+	if got := answer(conn, "SELECT 1").text; !strings.Contains(got, "SELECT 1") {
 		t.Error(got)
 	}
 	if _, err := pgconn.Connect(context.Background(), s.DSN("sslmode=verify-full")); err == nil {
