@@ -96,6 +96,9 @@ func (db *DB) configure(o Options) error {
 	if err := registerDivision(c.c); err != nil {
 		return err
 	}
+	if err := registerProvided(c.c); err != nil {
+		return err
+	}
 	stmts := []string{
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
