@@ -44,6 +44,9 @@ type Type struct {
 	Precision uint8  `json:"precision,omitempty"` // Decimal only
 	Scale     uint8  `json:"scale,omitempty"`     // Decimal only
 	Elem      []Type `json:"elem,omitempty"`      // List: element; Map: key, value
+	// Shown is the object id of the PostgreSQL type that clients see the values as, where that is not the kind's own (name, oid,
+	// "char", …): it changes how a value is written for a client, and nothing else. 0: the kind's own.
+	Shown uint32 `json:"-"`
 }
 
 // T is the type of a kind that has no parameters.
@@ -60,7 +63,7 @@ func ListOf(elem Type) Type { return Type{Kind: List, Elem: []Type{elem}} }
 // MapOf is a map from key to value.
 func MapOf(key, value Type) Type { return Type{Kind: Map, Elem: []Type{key, value}} }
 
-// Equal reports whether a and b are the same type, parameters included.
+// Equal reports whether a and b are the same type, parameters included, whatever clients see them as.
 func (t Type) Equal(o Type) bool {
 	if t.Kind != o.Kind || t.Precision != o.Precision || t.Scale != o.Scale || len(t.Elem) != len(o.Elem) {
 		return false

@@ -12,6 +12,9 @@ import (
 // AppendBinary appends value i of v, which is not NULL, as PostgreSQL's send function writes it. Errors: 22008 for a date or
 // time that PostgreSQL's binary form cannot hold; dst is then to be thrown away.
 func AppendBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte, error) {
+	if v.Type.Shown != 0 {
+		return appendShownBinary(dst, v, i, s)
+	}
 	switch v.Type.Kind {
 	case vector.Bool:
 		return append(dst, byte(v.I64[i]&1)), nil
@@ -93,7 +96,7 @@ func appendArrayBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte
 		return dst, nil
 	}
 	dst = binary.BigEndian.AppendUint32(dst, uint32(hi-lo))
-	dst = binary.BigEndian.AppendUint32(dst, 1)
+	dst = binary.BigEndian.AppendUint32(dst, lowerBound(v.Type))
 	for j := lo; j < hi; j++ {
 		if c.IsNull(j) {
 			dst = append(dst, 0xff, 0xff, 0xff, 0xff)

@@ -56,6 +56,9 @@ func isArray(t vector.Type) bool {
 
 // OID is the type's object id in pg_type. Types that PostgreSQL lacks are json, an untyped NULL is text.
 func OID(t vector.Type) uint32 {
+	if t.Shown != 0 {
+		return t.Shown
+	}
 	if t.Kind == vector.List {
 		if !isArray(t) {
 			return OIDJSON
@@ -67,6 +70,9 @@ func OID(t vector.Type) uint32 {
 
 // TypeLen is the type's pg_type.typlen: its size in bytes, or −1 where it varies.
 func TypeLen(t vector.Type) int16 {
+	if n, ok := shownLengths[t.Shown]; ok {
+		return n
+	}
 	if t.Kind == vector.List {
 		return -1
 	}

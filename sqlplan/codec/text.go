@@ -15,6 +15,9 @@ import (
 
 // AppendText appends value i of v, which is not NULL, as PostgreSQL's output function writes it.
 func AppendText(dst []byte, v *vector.Vector, i int, s *Settings) []byte {
+	if isVector(v.Type) {
+		return appendVectorText(dst, v, i)
+	}
 	switch v.Type.Kind {
 	case vector.Bool:
 		if v.I64[i] != 0 {

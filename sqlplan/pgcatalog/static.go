@@ -22,6 +22,7 @@ type Column struct {
 	Name    string
 	Type    uint32 // object id of its type
 	NotNull bool
+	hidden  bool // a system column, which * does not show
 }
 
 // Relation is a relation of pg_catalog or information_schema.
@@ -67,7 +68,7 @@ var static = sync.OnceValue(func() map[string]*Relation {
 			if err != nil {
 				fail(err)
 			}
-			rel.Columns = append(rel.Columns, Column{w[1], uint32(oid), w[3] == "t"})
+			rel.Columns = append(rel.Columns, Column{Name: w[1], Type: uint32(oid), NotNull: w[3] == "t"})
 		case "V":
 			rel.View = strings.TrimSuffix(strings.TrimSpace(strings.ReplaceAll(string(line[2:]), `\n`, "\n")), ";")
 		}
