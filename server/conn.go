@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,26 +35,28 @@ type conn struct {
 	runSince   atomic.Int64
 	writeSince atomic.Int64
 
-	session    Session
-	settings   codec.Settings
-	known      [5]string // the settings' values that settings was made from
-	knownAt    uint64    // the version of the session's settings then; 0: none yet
-	statements map[string]*prepared
-	portals    map[string]*portal
-	open       *portal // the portal whose Result is open
-	skip       bool    // after an error, to the next Sync
-	implicit   bool    // Executes since the last Sync run in an implicit transaction
-	bind       pgproto3.Bind
+	session  Session
+	settings codec.Settings
+	known    [5]string // the settings' values that settings was made from
+	knownAt  uint64    // the version of the session's settings then; 0: none yet
+	unnamed  *prepared // the statement without a name; the others are the session's
+	portals  map[string]*portal
+	open     *portal // the portal whose Result is open
+	skip     bool    // after an error, to the next Sync
+	implicit bool    // Executes since the last Sync run in an implicit transaction
+	bind     pgproto3.Bind
+	timer    *time.Timer // of statement_timeout
 
 	mu      sync.Mutex // guards the rest, which other goroutines use
 	ctx     context.Context
-	end     context.CancelFunc
+	end     context.CancelCauseFunc
 	running bool
 	copying bool
+	ended   *Error // another session's pg_terminate_backend: what the client is told
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{srv: s, raw: nc, statements: map[string]*prepared{}, portals: map[string]*portal{}}
+	c := &conn{srv: s, raw: nc, portals: map[string]*portal{}}
 	c.writer = writer{since: &c.writeSince, tick: &s.tick, out: make([]byte, 0, 4<<10)}
 	c.in.limit = maxStartupMessage
 	c.in.before = c.beforeRead
@@ -84,14 +88,14 @@ func (c *conn) serve(ctx context.Context) {
 	}
 	defer c.close()
 	c.mu.Lock()
-	c.ctx, c.end = context.WithCancel(session.WithNotify(ctx, c.notifyNow))
+	c.ctx, c.end = context.WithCancelCause(session.WithNotify(ctx, c.notifyNow))
 	c.mu.Unlock()
 	for {
 		if c.srv.draining.Load() && c.in.r == c.in.w {
 			c.fatal(shuttingDown)
 			return
 		}
-		typ, body, err := c.in.next()
+		typ, body, err := c.receive()
 		if err != nil {
 			var e *Error
 			switch {
@@ -109,6 +113,9 @@ func (c *conn) serve(ctx context.Context) {
 		c.begin(ctx)
 		err = c.message(typ, body)
 		c.finish()
+		if e := c.told(); e != nil {
+			err = e
+		}
 		if err != nil {
 			if !errors.Is(err, errClosed) {
 				c.fatal(asError(err))
@@ -124,13 +131,14 @@ var shuttingDown = &Error{Code: "57P01", Message: "terminating connection due to
 func (c *conn) close() {
 	defer c.session.Close()
 	c.mu.Lock()
-	c.end()
+	c.end(nil)
 	c.mu.Unlock()
 	for _, p := range c.portals {
 		p.close(c)
 	}
-	for _, st := range c.statements {
-		st.stmt.Close()
+	c.dropStatement("")
+	for name := range c.session.Prepared() {
+		c.dropStatement(name)
 	}
 }
 
@@ -154,7 +162,7 @@ func (c *conn) beforeRead() error {
 func (c *conn) begin(parent context.Context) {
 	c.mu.Lock()
 	if c.ctx.Err() != nil && parent.Err() == nil {
-		c.ctx, c.end = context.WithCancel(session.WithNotify(parent, c.notifyNow))
+		c.ctx, c.end = context.WithCancelCause(session.WithNotify(parent, c.notifyNow))
 	}
 	c.running = true
 	c.mu.Unlock()
@@ -162,6 +170,7 @@ func (c *conn) begin(parent context.Context) {
 }
 
 func (c *conn) finish() {
+	c.stopTimer()
 	c.runSince.Store(0)
 	c.mu.Lock()
 	c.running = false
@@ -169,11 +178,13 @@ func (c *conn) finish() {
 }
 
 // cancelRunning ends the context of the running statement; where none runs, nothing happens. Any goroutine may call it.
-func (c *conn) cancelRunning() {
+func (c *conn) cancelRunning() { c.cancelFor(context.Canceled) }
+
+func (c *conn) cancelFor(why error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.running && c.end != nil {
-		c.end()
+		c.end(why)
 		if c.copying {
 			// A statement that waits for CopyData waits in a read.
 			c.raw.SetReadDeadline(time.Unix(1, 0))
@@ -248,6 +259,12 @@ func (c *conn) message(typ byte, body []byte) error {
 // report tells a statement's error and marks the transaction failed.
 func (c *conn) report(err error) {
 	e := asError(err)
+	if e.Code == "57014" {
+		if c.told() != nil {
+			return // the session ends, which is all that the client is told
+		}
+		e = c.canceled(e)
+	}
 	if e.Code == "XX000" {
 		c.srv.log.Error("internal error", "pid", c.pid, "error", err)
 	}
@@ -276,13 +293,17 @@ func (c *conn) notices() {
 // endQuery tells changed settings and the transaction's status, and has all of it written.
 func (c *conn) endQuery() error {
 	c.notices()
-	for name, value := range c.session.ReportedSettings(false) {
-		c.put(&pgproto3.ParameterStatus{Name: name, Value: value})
+	if changed := c.session.ReportedSettings(false); len(changed) > 0 {
+		for _, name := range slices.Sorted(maps.Keys(changed)) {
+			c.put(&pgproto3.ParameterStatus{Name: name, Value: changed[name]})
+		}
 	}
 	status := c.session.TxStatus()
 	if status == 'I' {
 		c.closePortals(nil)
 	}
+	c.notifications()
+	c.session.Idle()
 	c.ready(status)
 	c.sent = true
 	return nil

@@ -5,12 +5,14 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 )
 
 // prepared is a statement of the extended protocol.
@@ -30,36 +32,60 @@ func (c *conn) parse(body []byte) error {
 	if !utf8.ValidString(m.Query) {
 		return &Error{Code: "22021", Message: `invalid byte sequence for encoding "UTF8"`}
 	}
+	named := c.session.Prepared()
 	if m.Name == "" {
 		c.dropStatement("")
-	} else if c.statements[m.Name] != nil {
+	} else if named[m.Name] != nil {
 		return &Error{Code: "42P05", Message: fmt.Sprintf("prepared statement %q already exists", m.Name)}
-	} else if len(c.statements) >= c.srv.cfg.MaxStatements {
+	} else if len(named) >= c.srv.cfg.MaxStatements {
 		return &Error{Code: "53400", Message: fmt.Sprintf("too many prepared statements: the limit is %d", c.srv.cfg.MaxStatements)}
 	}
 	if err := c.park(); err != nil {
 		return err
 	}
+	c.startTimer()
 	stmt, err := c.session.Parse(c.ctx, m.Query, m.ParameterOIDs)
 	if err != nil {
 		return err
 	}
-	c.statements[m.Name] = &prepared{name: m.Name, stmt: stmt, params: stmt.Params(), columns: stmt.Columns()}
+	st := newPrepared(m.Name, stmt)
+	if m.Name == "" {
+		c.unnamed = st
+	} else {
+		named[m.Name] = &session.Named{Statement: stmt, SQL: m.Query, Since: time.Now(), Gateway: st}
+	}
 	c.bare('1')
 	return nil
 }
 
+func newPrepared(name string, stmt Statement) *prepared {
+	return &prepared{name: name, stmt: stmt, params: stmt.Params(), columns: stmt.Columns()}
+}
+
 func (c *conn) dropStatement(name string) {
-	if st := c.statements[name]; st != nil {
-		// Portals of the statement go with it: they would execute what is closed.
-		for n, p := range c.portals {
-			if p.stmt == st {
-				c.dropPortal(n)
-			}
+	st := c.unnamed
+	if name == "" {
+		c.unnamed = nil
+	} else {
+		named := c.session.Prepared()[name]
+		if named == nil {
+			return
 		}
-		st.stmt.Close()
-		delete(c.statements, name)
+		delete(c.session.Prepared(), name)
+		if st, _ = named.Gateway.(*prepared); st == nil {
+			named.Statement.Close()
+		}
 	}
+	if st == nil {
+		return
+	}
+	// Portals of the statement go with it: they would execute what is closed.
+	for n, p := range c.portals {
+		if p.stmt == st {
+			c.dropPortal(n)
+		}
+	}
+	st.stmt.Close()
 }
 
 func (c *conn) dropPortal(name string) {
@@ -70,13 +96,22 @@ func (c *conn) dropPortal(name string) {
 }
 
 func (c *conn) statement(name string) (*prepared, error) {
-	if st := c.statements[name]; st != nil {
-		return st, nil
-	}
 	if name == "" {
+		if c.unnamed != nil {
+			return c.unnamed, nil
+		}
 		return nil, &Error{Code: "26000", Message: "unnamed prepared statement does not exist"}
 	}
-	return nil, &Error{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
+	named := c.session.Prepared()[name]
+	if named == nil {
+		return nil, &Error{Code: "26000", Message: fmt.Sprintf("prepared statement %q does not exist", name)}
+	}
+	st, ok := named.Gateway.(*prepared)
+	if !ok { // PREPARE made it
+		st = newPrepared(name, named.Statement)
+		named.Gateway = st
+	}
+	return st, nil
 }
 
 func (c *conn) portal(name string) (*portal, error) {
@@ -167,6 +202,10 @@ func (c *conn) describe(body []byte) error {
 		c.put(&pgproto3.ParameterDescription{ParameterOIDs: oids})
 		c.describeRows(st, nil)
 	case 'P':
+		if columns, ok := c.session.CursorColumns(m.Name); ok && c.portals[m.Name] == nil {
+			c.out = appendRowDescription(c.out, columns)
+			return nil
+		}
 		p, err := c.portal(m.Name)
 		if err != nil {
 			return err
@@ -238,7 +277,9 @@ func (c *conn) execute(body []byte) error {
 			return err
 		}
 	}
+	c.startTimer()
 	suspended, err := p.run(c, limit)
+	c.stopTimer()
 	if err != nil {
 		return err
 	}

@@ -7,9 +7,11 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 )
 
 // fakeEngine answers a handful of statements:
@@ -62,6 +64,7 @@ type fakeSession struct {
 	changed  map[string]string
 	notices  []Notice
 	busy     bool
+	prepared map[string]*session.Named
 }
 
 func (s *fakeSession) Split(sql string) (out []Fragment, err error) {
@@ -119,6 +122,22 @@ func (s *fakeSession) ReportedSettings(all bool) map[string]string {
 func (s *fakeSession) Setting(name string) string { return s.settings[name] }
 func (s *fakeSession) SettingsVersion() uint64    { return s.version + 1 }
 func (s *fakeSession) Close()                     {}
+func (s *fakeSession) Idle()                      {}
+
+func (s *fakeSession) Timeout(name string) time.Duration {
+	d, _ := time.ParseDuration(s.settings[name])
+	return d
+}
+
+func (s *fakeSession) Prepared() map[string]*session.Named {
+	if s.prepared == nil {
+		s.prepared = map[string]*session.Named{}
+	}
+	return s.prepared
+}
+
+func (s *fakeSession) CursorColumns(string) ([]Column, bool) { return nil, false }
+func (s *fakeSession) Notifications() []session.Notification { return nil }
 
 var fakeTypes = func() map[string]vector.Type {
 	m := map[string]vector.Type{}

@@ -54,10 +54,12 @@ func (c *conn) query(body []byte) (err error) {
 		}
 	}()
 	for i, f := range fragments {
-		if !began && len(fragments) > 1 && c.session.TxStatus() == 'I' {
+		if len(fragments) > 1 && c.session.TxStatus() == 'I' {
+			// One that COMMIT ended in the middle is followed by another.
 			c.session.BeginImplicit()
 			began = true
 		}
+		c.startTimer()
 		tag, err := c.runFragment(f)
 		if err != nil {
 			var e *Error

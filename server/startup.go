@@ -79,7 +79,8 @@ func (c *conn) startup(ctx context.Context) error {
 	c.put(&pgproto3.AuthenticationOk{})
 	delete(params, "user")
 	delete(params, "database")
-	info := ConnectInfo{User: user, Database: database, Params: params, Remote: c.raw.RemoteAddr().String(), PID: c.pid}
+	info := ConnectInfo{User: user, Database: database, Params: params, Remote: c.raw.RemoteAddr().String(), PID: c.pid,
+		Cancel: c.cancelRunning, Terminate: c.terminate, Wake: c.wake}
 	// The socket's deadline does not reach into the engine, so the context carries it there.
 	cctx, cancel := context.WithTimeout(ctx, c.srv.cfg.StartupTimeout)
 	defer cancel()

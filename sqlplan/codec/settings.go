@@ -34,6 +34,7 @@ const (
 type Settings struct {
 	Zone        *time.Location // nil: UTC
 	Order       DateOrder
+	Dates       DateOutput
 	Intervals   IntervalStyle
 	ByteaEscape bool // bytea_output = escape
 	// FloatDigits is extra_float_digits − 1: 0 or more is the shortest text that reads back, −1…−16 is that many digits fewer
@@ -63,6 +64,14 @@ func (s *Settings) Set(name, value string) {
 				s.Order = DMY
 			case "YMD":
 				s.Order = YMD
+			case "ISO":
+				s.Dates = DatesISO
+			case "SQL":
+				s.Dates = DatesSQL
+			case "POSTGRES":
+				s.Dates = DatesPostgres
+			case "GERMAN":
+				s.Dates = DatesGerman
 			}
 		}
 	case "intervalstyle":

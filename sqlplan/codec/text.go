@@ -39,12 +39,21 @@ func AppendText(dst []byte, v *vector.Vector, i int, s *Settings) []byte {
 	case vector.UUID:
 		return appendUUID(dst, v.Bytes(i))
 	case vector.Date:
+		if s.Dates != DatesISO {
+			return appendStyledDate(dst, v.I64[i], s)
+		}
 		return appendDate(dst, v.I64[i])
 	case vector.Time:
 		return appendTime(dst, v.I64[i])
 	case vector.Timestamp:
+		if s.Dates != DatesISO {
+			return appendStyledTimestamp(dst, v.I64[i], false, s)
+		}
 		return appendTimestamp(dst, v.I64[i], ' ')
 	case vector.TimestampTZ:
+		if s.Dates != DatesISO {
+			return appendStyledTimestamp(dst, v.I64[i], true, s)
+		}
 		return appendTimestampTZ(dst, v.I64[i], s.zone(), ' ', false)
 	case vector.Interval:
 		m, d, us := IntervalParts(v.Bytes(i))

@@ -219,6 +219,13 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 		}
 		tables = append(tables, name)
 	}
+	if f.view != nil {
+		for _, o := range f.view.Outputs {
+			if err := b.s.refuseZone(f.view.Name, o.SQL); err != nil {
+				return "", err
+			}
+		}
+	}
 	return p.placeholderSQL(f, left, t, keys, tables, reads), nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -22,9 +23,11 @@ type binder struct {
 	ctx      context.Context
 	s        *Session
 	cat      *schema.Catalog
-	position uint64 // of the log; meaningless while describe
-	describe bool   // only names and types are wanted: relations of ours stand as empty ones
-	sql      string // the statement's text, for positions
+	position uint64           // of the log; meaningless while describe
+	describe bool             // only names and types are wanted: relations of ours stand as empty ones
+	sql      string           // the statement's text, for positions
+	args     []*vector.Vector // of an execution
+	said     map[string]bool  // what pg_notify was called with
 	// refs are the relations that a plan put into the AST, by name, with the SQL that they stand for.
 	refs map[string]string
 	used []*schema.Relation // relations of ours that the statement reads
@@ -67,6 +70,9 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 	sql, err := b.s.dividing(b.ctx, func(d *rewrite.Divisions) (string, error) {
 		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, Divisions: d})
 	})
+	if e := (*unplaced)(nil); errors.As(err, &e) {
+		return "", e.err
+	}
 	if call := (*rewrite.CallError)(nil); errors.As(err, &call) {
 		return "", at(asError(err), b.sql, call.Offset)
 	}
@@ -122,6 +128,11 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 	sql, err := b.baseSQL(materialize.Base(b.cat, r))
 	if err != nil {
 		return "", err
+	}
+	if r.View != nil {
+		if err := b.s.refuseZone(r.Name, append(slices.Clone(r.View.Items), r.View.Where)...); err != nil {
+			return "", err
+		}
 	}
 	sql = materialize.RowsOver(b.cat, r, sql)
 	cols := make([]string, len(r.Columns), len(r.Columns)+1)

@@ -140,7 +140,7 @@ var catalogViews = map[string]catalogView{
 	"settings": {text("name", "setting", "description"), func(s *Session, _ *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, n := range settingNames() {
-			out = append(out, literals(settings[n].name, s.Setting(n), settings[n].help))
+			out = append(out, literals(settings[n].name, s.settingText(settings[n]), settings[n].help))
 		}
 		return out, nil
 	}},

@@ -258,12 +258,12 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 		}
 		own := s.tx == nil
 		if own {
-			s.tx = &transaction{implicit: true}
+			s.begin(true)
 		}
 		if err := s.beginDuck(ctx); err != nil {
 			return nil, err
 		}
-		s.tx.ordinary = true
+		s.writesOrdinary()
 		stage := s.temp("copy")
 		decl := make([]string, len(columns))
 		for i, c := range columns {

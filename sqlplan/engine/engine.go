@@ -80,6 +80,13 @@ type Engine struct {
 	features *featurelog.Log // of online reads of feature views
 	exports  *exports        // nil: none
 
+	sessions sessions
+	signals  int64 // the receiver of pg_cancel_backend and its kin
+	forget   func()
+	channels channels
+	// writesStarted and writesFinished count the changes of tables (writing).
+	writesStarted, writesFinished atomic.Int64
+
 	started  time.Time
 	assigned atomic.Int64 // newest time given to a row by now(), microseconds
 }
@@ -99,6 +106,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, memory: ShareMemory(cfg.MemoryLimit), started: cfg.Clock()}
+	e.signals, e.forget = duck.Receive(e.sessions.signal)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())
@@ -133,6 +141,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 // Close ends the engine. No session may be open.
 func (e *Engine) Close() error {
 	var errs []error
+	e.forget()
 	if e.mat != nil {
 		errs = append(errs, e.mat.Close())
 	}
@@ -164,6 +173,7 @@ func (e *Engine) Connect(_ context.Context, info session.ConnectInfo) (session.S
 	if err != nil {
 		return nil, asError(err)
 	}
+	e.sessions.add(s)
 	return s, nil
 }
 
@@ -227,3 +237,6 @@ func explainUnique(err error, cat *schema.Catalog) error {
 
 // Settle publishes the days that ended, now: for tests and maintenance.
 func (e *Engine) Settle(ctx context.Context) error { return e.mat.Settle(ctx) }
+
+// spillDir is where temporary files are made.
+func (e *Engine) spillDir() string { return filepath.Join(e.cfg.Dir, "spill") }

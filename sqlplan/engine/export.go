@@ -263,8 +263,6 @@ func (s *Session) export(ctx context.Context, cat *schema.Catalog, st *parse.SQL
 			err = exportError(t, e)
 		}
 	}()
-	ctx, cancel := s.statementContext(ctx)
-	defer cancel()
 	defer s.dropTemps()
 	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
 	if err := s.beginDuck(ctx); err != nil {

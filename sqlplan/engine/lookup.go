@@ -24,7 +24,7 @@ func (s *Session) bindLookup(cat *schema.Catalog, st *parse.SQL, p *lookupPlan) 
 	if err != nil {
 		return bound{}, err
 	}
-	return bound{params: p.params, columns: p.columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+	return bound{params: p.params, columns: p.columns, utc: true, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
 		asOf, t, err := s.times(st, p.entityRef, args)
 		if err != nil {
 			return nil, err
@@ -215,7 +215,7 @@ func (s *Session) timeOf(n *pg_query.Node, args []*vector.Vector) (int64, error)
 
 // readTime is the instant of an online read: tilehouse.read_time, or the clock.
 func (s *Session) readTime() int64 {
-	if v, ok := s.set["tilehouse.read_time"]; ok && v != "" {
+	if v := s.Setting("tilehouse.read_time"); v != "" {
 		if t, err := parseTime(v, s.location); err == nil {
 			return t
 		}

@@ -201,7 +201,11 @@ func (s *Session) cast(dst, src *vector.Vector, i int) error {
 		dst.AppendInt(src.I64[i])
 		return nil
 	}
-	text := codec.AppendText(nil, src, i, s.codecSettings())
+	settings := *s.codecSettings()
+	if dst.Type.Kind != vector.Text { // the text is read again
+		settings.Dates, settings.Intervals = codec.DatesISO, codec.StylePostgres
+	}
+	text := codec.AppendText(nil, src, i, &settings)
 	if src.Type.Kind == vector.Float64 || src.Type.Kind == vector.Float32 || src.Type.Kind == vector.Decimal {
 		switch dst.Type.Kind {
 		case vector.Int16, vector.Int32, vector.Int64: // an assignment rounds

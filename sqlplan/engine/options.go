@@ -63,7 +63,7 @@ func (o *optionReader) bool(name string, otherwise bool) bool {
 	if !ok {
 		return otherwise
 	}
-	b, err := checkBool(v.Value)
+	b, err := checkSwitch(v.Value)
 	if err != nil {
 		o.refuse(v, codeInvalidParameter, "option %q requires a Boolean value, not %q", name, v.Value)
 	}

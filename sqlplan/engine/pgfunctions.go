@@ -6,10 +6,13 @@ import (
 	"sync"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
@@ -189,57 +192,159 @@ func (b *binder) function(space, name string, args []*pg_query.Node) (*rewrite.F
 		return nil, nil
 	}
 	body, err := say(b, args)
-	if err != nil || body == "" {
-		return nil, err
+	if err != nil {
+		return nil, &unplaced{asError(err)}
+	}
+	if body == "" {
+		return nil, nil
 	}
 	out.Body = expression(body)
 	return out, nil
 }
 
-// sessionFunctions give what only the session knows, as an expression of PostgreSQL's; "" where the arguments are not theirs.
-var sessionFunctions = map[string]func(b *binder, args []*pg_query.Node) (string, error){
-	"version": func(b *binder, args []*pg_query.Node) (string, error) {
-		return onlyWithout(args, duck.QuoteLiteral("PostgreSQL "+b.s.Setting("server_version")))
-	},
-	"pg_backend_pid": func(b *binder, args []*pg_query.Node) (string, error) {
-		return onlyWithout(args, fmt.Sprint(int32(b.s.info.PID)))
-	},
-	"pg_postmaster_start_time": func(b *binder, args []*pg_query.Node) (string, error) {
-		return onlyWithout(args, duck.QuoteLiteral(b.s.e.started.UTC().Format("2006-01-02 15:04:05.999999Z07:00"))+"::timestamptz")
-	},
-	"current_setting": func(b *binder, args []*pg_query.Node) (string, error) {
-		if len(args) != 1 && len(args) != 2 {
-			return "", nil
-		}
-		name, _, ok := constantText(args[0])
-		if !ok {
-			return "(SELECT max(__s) FROM (SELECT lower(name) AS __n, setting AS __s FROM pg_catalog.pg_settings) AS __t WHERE __n = lower($1))", nil
-		}
-		if _, known := settings[strings.ToLower(name)]; !known {
-			if len(args) == 2 && args[1].GetAConst().GetBoolval().GetBoolval() {
-				return "NULL::text", nil
+// sessionFunctions give what only the session knows, as an expression of PostgreSQL's; "" where the arguments are not theirs. They
+// are filled in init, because those that do something run statements, which may call them.
+var sessionFunctions map[string]func(b *binder, args []*pg_query.Node) (string, error)
+
+func init() {
+	sessionFunctions = map[string]func(b *binder, args []*pg_query.Node) (string, error){
+		"version": func(b *binder, args []*pg_query.Node) (string, error) {
+			return onlyWithout(args, duck.QuoteLiteral("PostgreSQL "+b.s.Setting("server_version")))
+		},
+		"pg_backend_pid": func(b *binder, args []*pg_query.Node) (string, error) {
+			return onlyWithout(args, fmt.Sprint(int32(b.s.info.PID)))
+		},
+		"pg_postmaster_start_time": func(b *binder, args []*pg_query.Node) (string, error) {
+			return onlyWithout(args, duck.QuoteLiteral(b.s.e.started.UTC().Format("2006-01-02 15:04:05.999999Z07:00"))+"::timestamptz")
+		},
+		"current_setting": func(b *binder, args []*pg_query.Node) (string, error) {
+			if len(args) != 1 && len(args) != 2 {
+				return "", nil
 			}
-			return "", unknownSetting(name)
+			name, _, ok := constantText(args[0])
+			if !ok {
+				return "(SELECT max(__s) FROM (SELECT lower(name) AS __n, setting AS __s FROM pg_catalog.pg_settings) AS __t WHERE __n = lower($1))", nil
+			}
+			d, err := b.s.findSetting(name)
+			if err != nil {
+				if len(args) == 2 && args[1].GetAConst().GetBoolval().GetBoolval() {
+					return "NULL::text", nil
+				}
+				return "", err
+			}
+			return duck.QuoteLiteral(b.s.settingText(d)) + "::text", nil
+		},
+		"set_config": func(b *binder, args []*pg_query.Node) (string, error) {
+			if len(args) != 3 {
+				return "", nil
+			}
+			values, err := b.effectArguments("set_config", args)
+			if err != nil || b.describe { // a statement that is only prepared sets nothing
+				return "NULL::text", err
+			}
+			if values[0] == nil {
+				return "", fail("22004", "SET requires parameter name")
+			}
+			local := values[2] != nil && (*values[2] == "true" || *values[2] == "t")
+			if values[1] == nil {
+				err = b.s.resetSetting(*values[0], local)
+			} else if !local || b.s.tx != nil { // SET LOCAL outside of a transaction ends at once
+				err = b.s.setSetting(*values[0], *values[1], local)
+			}
+			if err != nil {
+				return "", err
+			}
+			d, err := b.s.findSetting(*values[0])
+			if err != nil {
+				return "", err
+			}
+			return duck.QuoteLiteral(b.s.settingText(d)) + "::text", nil
+		},
+		"pg_notify": func(b *binder, args []*pg_query.Node) (string, error) {
+			if len(args) != 2 {
+				return "", nil
+			}
+			values, err := b.effectArguments("pg_notify", args)
+			if err != nil || b.describe {
+				return "''", err
+			}
+			if values[0] == nil {
+				return "", fail(codeInvalidParameter, "channel name cannot be empty")
+			}
+			payload := ""
+			if values[1] != nil {
+				payload = *values[1]
+			}
+			if said := *values[0] + "\x00" + payload; !b.said[said] { // a statement may be written more than once
+				if b.said == nil {
+					b.said = map[string]bool{}
+				}
+				b.said[said] = true
+				return "''", b.s.notify(*values[0], payload)
+			}
+			return "''", nil
+		},
+		"pg_cancel_backend":    func(b *binder, args []*pg_query.Node) (string, error) { return signalCall(b, args, 1, "false") },
+		"pg_terminate_backend": func(b *binder, args []*pg_query.Node) (string, error) { return signalCall(b, args, 2, "true") },
+		"pg_listening_channels": func(b *binder, args []*pg_query.Node) (string, error) {
+			return onlyWithout(args, "unnest(ARRAY["+strings.Join(literals(b.s.listeningTo()...), ", ")+"]::text[])")
+		},
+	}
+}
+
+// unplaced is an error of evaluating a function, which has no position in the statement.
+type unplaced struct{ err *session.Error }
+
+func (e *unplaced) Error() string { return e.err.Error() }
+
+// signalCall is a call of the function that ends what a session runs; a timeout to wait for that is not waited for.
+func signalCall(b *binder, args []*pg_query.Node, most int, terminate string) (string, error) {
+	if len(args) < 1 || len(args) > most {
+		return "", nil
+	}
+	return fmt.Sprintf("%s(%d, ($1)::bigint, %s)", duck.SignalFunction, b.s.e.signals, terminate), nil
+}
+
+// effectArguments are the values of the arguments of a function that does something, as texts; nil: NULL. They are evaluated
+// once, before the statement runs, and so must not read its rows.
+func (b *binder) effectArguments(name string, args []*pg_query.Node) ([]*string, error) {
+	out := make([]*string, len(args))
+	for i, a := range args {
+		columns := false
+		parse.Walk(a, func(m proto.Message) bool {
+			_, c := m.(*pg_query.ColumnRef)
+			columns = columns || c
+			return true
+		})
+		if columns {
+			return nil, hint(fail(codeUnsupported, "%s of a column is not supported", name), "Its arguments are literals, parameters and expressions without columns.")
 		}
-		return duck.QuoteLiteral(b.s.Setting(name)), nil
-	},
-	"set_config": func(b *binder, args []*pg_query.Node) (string, error) {
-		if len(args) != 3 {
-			return "", nil
+		if b.describe {
+			continue
 		}
-		name, _, named := constantText(args[0])
-		value, _, valued := constantText(args[1])
-		if !named || !valued {
-			return "", hint(fail(codeUnsupported, "set_config takes its name and value as literals"), "SELECT set_config('tilehouse.read_time', '2024-06-01 12:00Z', false), or SET tilehouse.read_time = '…'.")
+		if text, null, ok := constantText(a); ok {
+			if !null {
+				out[i] = &text
+			}
+			continue
 		}
-		if b.describe { // a statement that is only prepared sets nothing
-			return "NULL::text", nil
+		if p := uncast(a).GetParamRef(); p != nil && int(p.Number) <= len(b.args) {
+			if v := b.args[p.Number-1]; !v.IsNull(0) {
+				text := string(codec.AppendText(nil, v, 0, codec.Defaults))
+				out[i] = &text
+			}
+			continue
 		}
-		if err := b.s.setSetting(name, value); err != nil {
-			return "", err
+		v, err := b.s.evaluate(b.ctx, a, vector.T(vector.Text))
+		if err != nil {
+			return nil, err
 		}
-		return duck.QuoteLiteral(b.s.Setting(name)), nil
-	},
+		if !v.IsNull(0) {
+			text := string(v.Bytes(0))
+			out[i] = &text
+		}
+	}
+	return out, nil
 }
 
 func onlyWithout(args []*pg_query.Node, body string) (string, error) {

@@ -106,6 +106,10 @@ func init() {
 			return []string{"SELECT 'public', relname, name, NULL, 'CREATE UNIQUE INDEX ' || name || ' ON public.' || relname || ' USING btree (' || columns || ')' FROM " + b.pgRelation("__key")}
 		}),
 
+		"pg_stat_activity":       filled("datid: n, datname: t, pid leader_pid usesysid: n, usename application_name client_addr client_hostname: t, client_port: n, backend_start xact_start query_start state_change: z, wait_event_type wait_event state: t, backend_xid backend_xmin query_id: n, query backend_type: t", pgStatActivity),
+		"pg_prepared_statements": filled("name statement: t, prepare_time: z, parameter_types: t[], from_sql: f, generic_plans custom_plans: n", pgPreparedStatements),
+		"pg_cursors":             filled("name statement: t, is_holdable is_binary is_scrollable: f, creation_time: z", pgCursors),
+
 		"__key":        filled("oid relid: n, name relname kind columns: t, numbers: n[]", keyRows),
 		"__definition": filled("oid: n, definition: t", definitionRows),
 		"__function":   filled("oid: n, name result arguments types: t", functionRows),
@@ -353,12 +357,26 @@ func pgSettings(b *binder) []string {
 	var out []string
 	for _, name := range settingNames() {
 		d := settings[name]
-		context := "user"
-		if d.fixed {
-			context = "internal"
+		if d.hidden && d.show == nil {
+			continue
 		}
-		out = append(out, fmt.Sprintf("SELECT %s, NULL, %s, NULL, %s, 'string', 'default', NULL, NULL, NULL, %s, NULL, NULL, false", strings.Join(literals(d.name, b.s.Setting(name)), ", "),
-			strings.Join(literals("Tilehouse", d.help), ", "), duck.QuoteLiteral(context), strings.Join(literals(d.initial, d.initial), ", ")))
+		least, most, choices := "NULL", "NULL", "NULL"
+		switch d.kind {
+		case intSetting, realSetting:
+			least, most = duck.QuoteLiteral(short(d.min)), duck.QuoteLiteral(short(d.max))
+			if d.kind == intSetting {
+				least, most = duck.QuoteLiteral(fmt.Sprint(int64(d.min))), duck.QuoteLiteral(fmt.Sprint(int64(d.max)))
+			}
+		case enumSetting:
+			choices = "[" + strings.Join(literals(d.choices...), ", ") + "]"
+		}
+		source := "default"
+		if b.s.Setting(d.name) != b.s.initialSetting(strings.ToLower(d.name)) {
+			source = "session"
+		}
+		out = append(out, fmt.Sprintf("SELECT %s, %s, %s, NULL, %s, %s, %s, %s, %s, NULL, NULL, false", strings.Join(literals(d.name, b.s.Setting(d.name)), ", "), orNull(d.unit),
+			strings.Join(literals("Tilehouse", d.help), ", "), strings.Join(literals(string(d.context), string(d.kind), source), ", "), least, most, choices,
+			strings.Join(literals(d.initial, b.s.initialSetting(strings.ToLower(d.name))), ", ")))
 	}
 	return out
 }

@@ -136,9 +136,8 @@ func (s *Session) describe(ctx context.Context, text, sql string, given []vector
 
 // runQuery executes a SELECT at the newest position; copy is set for COPY … TO STDOUT.
 func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *queryPlan, args []*vector.Vector, copy *session.CopyFormat) (session.Result, error) {
-	ctx, cancel := s.statementContext(ctx)
-	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
-	done := func() { cancel(); s.dropTemps() }
+	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}, args: args}
+	done := s.dropTemps
 	rows, err := func() (*duck.Rows, error) {
 		if err := s.beginDuck(ctx); err != nil {
 			return nil, err
@@ -197,6 +196,7 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 	if err != nil {
 		return bound{}, err
 	}
+	ends := s.takeOnCommit(st.Node)
 	out := bound{}
 	dml := tag == "INSERT 0" || tag == "UPDATE" || tag == "DELETE"
 	if dml {
@@ -226,9 +226,7 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 		if err != nil {
 			return nil, err
 		}
-		if s.tx != nil {
-			s.tx.ordinary = true
-		}
+		s.writesOrdinary()
 		if returning {
 			rows, err := s.query(ctx, sql, args)
 			if err != nil {
@@ -239,10 +237,16 @@ func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *par
 		}
 		if tag == "SELECT" {
 			n, err := s.createTableAs(ctx, sql, args)
+			if err == nil {
+				err = ends(ctx)
+			}
 			return noRows{fmt.Sprintf("%s %d", tag, n)}, err
 		}
 		n, err := s.exec(ctx, sql, args)
 		if err != nil {
+			return nil, err
+		}
+		if err := ends(ctx); err != nil {
 			return nil, err
 		}
 		if dml {

@@ -1,12 +1,12 @@
 package engine
 
 import (
-	"context"
 	"maps"
 	"strings"
 	"time"
 
 	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -18,20 +18,33 @@ const maxNotices = 1000
 
 // Session is one connection's state. It implements session.Session.
 type Session struct {
-	e          *Engine
-	info       session.ConnectInfo
-	conn       *duck.Conn // for SQL that DuckDB runs
-	location   *time.Location
-	set        map[string]string
-	setVersion uint64 // counts the changes of set
-	changed    []string
-	notices    []session.Notice
-	tx         *transaction     // nil outside a block
-	reads      *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise
-	temps      int              // temporary tables made so far
-	tempNames  []string         // temporary tables of the running statement
+	e    *Engine
+	info session.ConnectInfo
+	conn *duck.Conn // for SQL that DuckDB runs
+	settingState
+	initial         map[string]string // what RESET gives, where the client said so when it connected
+	settingsVersion uint64            // counts changes
+	toldVersion     uint64            // of settingsVersion, when the client was told
+	told            map[string]string // reported settings that the client knows
+	location        *time.Location    // of TimeZone
+	codecs          codec.Settings    // of the settings that values' text depends on
+	notices         []session.Notice
+	tx              *transaction     // nil outside a block
+	reads           *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise
+	temps           int              // temporary tables made so far
+	tempNames       []string         // temporary tables of the running statement
 	// projections are prepared expressions of feature views, by their SQL.
 	projections map[string]*duck.Stmt
+
+	prepared    map[string]*session.Named // by name
+	cursors     map[string]*cursor        // by name
+	cursorsMade int                       // so far
+	streaming   *cursor                   // the one whose rows DuckDB is computing
+	zone        string                    // of conn
+	endOf       map[string]byte           // temporary tables whose rows ('d') or that themselves ('t') end with a transaction
+	activity    activity
+	inbox       inbox
+	listens     int // channels
 }
 
 func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
@@ -39,7 +52,9 @@ func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Session{e: e, info: info, conn: conn, location: time.UTC, set: map[string]string{}}
+	s := &Session{e: e, info: info, conn: conn, location: time.UTC, settingState: noSettings(), told: map[string]string{}, zone: "UTC",
+		prepared: map[string]*session.Named{}, cursors: map[string]*cursor{}, endOf: map[string]byte{}}
+	s.settingsChanged()
 	params := maps.Clone(info.Params)
 	for name, v := range startupOptions(params["options"]) {
 		if params == nil {
@@ -51,11 +66,15 @@ func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 		if _, ok := settings[strings.ToLower(name)]; !ok {
 			continue // startup parameters of other servers are no reason to refuse a client
 		}
-		if err := s.setSetting(name, v); err != nil {
+		if err := s.setSetting(name, v, false); err != nil {
 			conn.Close()
 			return nil, err
 		}
 	}
+	s.activity.began, s.activity.state = e.now(), "active"
+	s.initial = s.set
+	s.settingState = noSettings()
+	s.settingsChanged()
 	return s, nil
 }
 
@@ -85,6 +104,9 @@ func startupOptions(options string) map[string]string {
 
 // Close ends the session; an open transaction block is rolled back.
 func (s *Session) Close() {
+	s.e.sessions.remove(s)
+	s.unlisten("")
+	s.closeCursors(func(*cursor) bool { return true })
 	s.rollback()
 	s.dropProjections()
 	s.conn.Close()
@@ -122,16 +144,8 @@ func (s *Session) Notices() []session.Notice {
 	return out
 }
 
-// statementContext bounds ctx by statement_timeout.
-func (s *Session) statementContext(ctx context.Context) (context.Context, context.CancelFunc) {
-	if d, err := millis(s.Setting("statement_timeout")); err == nil && d > 0 {
-		return context.WithTimeout(ctx, d)
-	}
-	return ctx, func() {}
-}
-
 // readFlags are the mechanisms that the session's settings switch off.
 func (s *Session) readFlags() materialize.Flags {
-	off := func(name string) bool { return s.set[name] == "off" }
+	off := func(name string) bool { return s.Setting(name) == "off" }
 	return materialize.Flags{NoRuns: off("tilehouse.use_runs"), NoPartials: off("tilehouse.use_partials"), NoTiles: off("tilehouse.use_row_packs"), NoLevels: off("tilehouse.use_levels")}
 }

@@ -24,6 +24,11 @@ type prepared struct {
 	oids []uint32
 	cat  *schema.Catalog // that it was bound at
 	sent []vector.Type   // of the parameters, as the client sends them
+	// writes is what a read-only transaction refuses the statement as, target what it changes, and volatile what makes it give
+	// other rows when it is run again.
+	writes   string
+	target   *pg_query.RangeVar
+	volatile string
 	bound
 }
 
@@ -35,6 +40,10 @@ type bound struct {
 	ends bool
 	// alone is refused inside a block.
 	alone bool
+	// utc: what DuckDB computes of it must not depend on the session's time zone.
+	utc bool
+	// plain statements are about the session: they neither begin a snapshot nor stop an open cursor.
+	plain bool
 	run   func(ctx context.Context, args []*vector.Vector) (session.Result, error)
 }
 
@@ -48,15 +57,36 @@ func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (se
 }
 
 func (p *prepared) bind(ctx context.Context) error {
+	if inner, ok := parse.Nested(p.sql); ok {
+		return p.bindNested(inner)
+	}
 	st, err := parse.Parse(p.sql)
 	if err != nil {
 		return err
 	}
-	if !endsTransaction(st) { // COMMIT itself finds out, and ends the block
+	ends := endsTransaction(st)
+	if st != nil && p.s.tx != nil && p.s.tx.failed && !ends {
+		return errFailedBlock()
+	}
+	if sql, ok := st.(*parse.SQL); ok {
+		if b, ok, err := p.s.bindSessionCommand(sql); ok || err != nil {
+			p.bound, p.cat = b, p.s.catalog()
+			return err
+		}
+	}
+	if !ends { // COMMIT itself finds out, and ends the block
+		if err := p.s.parkCursor(); err != nil {
+			return err
+		}
 		if err := p.s.rebase(); err != nil {
 			return err
 		}
 	}
+	if sql, ok := st.(*parse.SQL); ok {
+		nameTemporary(sql.Node)
+	}
+	p.writes, p.target = writes(st)
+	p.volatile = volatileIn(st)
 	cat := p.s.catalog()
 	p.cat = cat
 	if st == nil {
@@ -111,38 +141,82 @@ func (p *prepared) Params() []vector.Type     { return p.sent }
 func (p *prepared) Columns() []session.Column { return p.columns }
 func (p *prepared) Close()                    {}
 
+func errFailedBlock() error {
+	return fail(codeFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block")
+}
+
 // Execute runs the statement; it is bound again where the catalog changed since.
 func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-	if p.s.tx != nil && p.s.tx.failed && !p.ends {
-		return nil, fail(codeFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block")
+	s := p.s
+	s.running(p.sql)
+	if s.tx != nil && s.tx.failed && !p.ends {
+		return nil, errFailedBlock()
 	}
-	if p.s.tx != nil && p.alone && (!p.s.tx.implicit || p.s.tx.defs != nil || len(p.s.tx.events) > 0) {
-		return nil, p.s.failed(hint(fail(codeInTransaction, "%s cannot run inside a transaction block", firstWords(p.sql)), "Run it outside of BEGIN … COMMIT; in psycopg: autocommit=True."))
+	if s.tx != nil && p.alone && (!s.tx.implicit || s.tx.defs != nil || len(s.tx.events) > 0) {
+		return nil, s.failed(hint(fail(codeInTransaction, "%s cannot run inside a transaction block", firstWords(p.sql)), "Run it outside of BEGIN … COMMIT; in psycopg: autocommit=True."))
+	}
+	if p.plain || p.ends {
+		r, err := p.run(ctx, args)
+		if err != nil {
+			return nil, s.failed(locate(asError(err), p.sql))
+		}
+		return r, nil
+	}
+	if err := s.parkCursor(); err != nil {
+		return nil, s.failed(err)
+	}
+	if err := s.refuseReadOnly(ctx, p.writes, p.target); err != nil {
+		return nil, s.failed(err)
+	}
+	if s.tx == nil && p.writes != "" {
+		defer s.e.writing()()
 	}
 	for {
 		if err := p.current(ctx); err != nil {
-			return nil, p.s.failed(err)
+			return nil, s.failed(err)
 		}
 		values, err := p.convert(args)
 		if err != nil {
-			return nil, p.s.failed(err)
+			return nil, s.failed(err)
 		}
-		r, err := p.run(ctx, values)
+		r, err := p.journaled(ctx, values)
 		if errors.Is(err, errStalePlan) {
 			continue
 		}
 		if err != nil {
-			return nil, p.s.failed(locate(asError(err), p.sql))
+			return nil, s.failed(locate(asError(err), p.sql))
 		}
 		return r, nil
 	}
 }
 
+// journaled runs the statement and, in a transaction, notes what it wrote to DuckDB.
+func (p *prepared) journaled(ctx context.Context, values []*vector.Vector) (session.Result, error) {
+	if err := p.s.useZone(ctx, p.utc); err != nil {
+		return nil, err
+	}
+	tx := p.s.tx
+	if tx == nil {
+		return p.run(ctx, values)
+	}
+	tx.queried = true
+	wrote, entries, run := tx.writes, len(tx.journal.entries), p.run
+	r, err := run(ctx, values)
+	if p.s.tx != tx { // the statement ended it
+		return r, err
+	}
+	switch {
+	case tx.writes == wrote:
+	case err != nil:
+		tx.journal.partial = true
+	case len(tx.journal.entries) == entries: // or a statement that it ran has noted it
+		tx.journal.note(journalEntry{sql: p.sql, volatile: p.volatile, run: func(ctx context.Context) (session.Result, error) { return run(ctx, values) }}, values)
+	}
+	return r, err
+}
+
 // current binds the statement again where the catalog changed since.
 func (p *prepared) current(ctx context.Context) error {
-	if p.ends {
-		return nil
-	}
 	if err := p.s.rebase(); err != nil {
 		return err
 	}
@@ -163,7 +237,7 @@ func (p *prepared) current(ctx context.Context) error {
 func firstWords(sql string) string {
 	w := strings.Fields(strings.ToUpper(sql))
 	n := 1
-	if len(w) > 1 && slices.Contains([]string{"CREATE", "ALTER", "DROP", "COMMENT", "REFRESH", "SET"}, w[0]) {
+	if len(w) > 1 && slices.Contains([]string{"CREATE", "ALTER", "DROP", "COMMENT", "REFRESH", "SET", "DISCARD"}, w[0]) {
 		if len(w) > 3 && w[1] == "OR" && w[2] == "REPLACE" {
 			w = slices.Delete(w, 1, 3)
 		}
@@ -191,7 +265,7 @@ func (s *Session) definition(run func(ctx context.Context) (tag string, err erro
 		if s.tx != nil {
 			return run(ctx)
 		}
-		s.tx = &transaction{implicit: true, single: true}
+		s.begin(true).single = true
 		tag, err := run(ctx)
 		if err != nil {
 			s.rollback()
@@ -252,17 +326,6 @@ func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql st
 // bindSQL binds a statement of PostgreSQL's.
 func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
 	switch n := st.Node.Node.(type) {
-	case *pg_query.Node_TransactionStmt:
-		kind := transactionKind(n.TransactionStmt)
-		b := command(func(ctx context.Context) (string, error) { return s.transactionStatement(ctx, kind) })
-		b.ends = endsTransaction(st)
-		return b, nil
-	case *pg_query.Node_VariableSetStmt:
-		return command(func(context.Context) (string, error) { return s.variableSet(n.VariableSetStmt) }), nil
-	case *pg_query.Node_VariableShowStmt:
-		return s.bindVariableShow(n.VariableShowStmt)
-	case *pg_query.Node_DiscardStmt:
-		return command(func(context.Context) (string, error) { return "DISCARD ALL", s.discard() }), nil
 	case *pg_query.Node_SelectStmt:
 		if n.SelectStmt.IntoClause != nil {
 			return bound{}, hint(fail(codeUnsupported, "SELECT INTO is not supported"), "CREATE TABLE … AS SELECT …")
@@ -310,29 +373,6 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 		return s.bindOrdinary(ctx, cat, st, nil, n.IndexStmt.Relation, "CREATE INDEX", false)
 	}
 	return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
-}
-
-func endsTransaction(st parse.Statement) bool {
-	sql, ok := st.(*parse.SQL)
-	if !ok || sql.Node.GetTransactionStmt() == nil {
-		return false
-	}
-	kind := transactionKind(sql.Node.GetTransactionStmt())
-	return kind == "COMMIT" || kind == "ROLLBACK"
-}
-
-func transactionKind(t *pg_query.TransactionStmt) string {
-	switch t.Kind {
-	case pg_query.TransactionStmtKind_TRANS_STMT_BEGIN:
-		return "BEGIN"
-	case pg_query.TransactionStmtKind_TRANS_STMT_START:
-		return "START TRANSACTION"
-	case pg_query.TransactionStmtKind_TRANS_STMT_COMMIT:
-		return "COMMIT"
-	case pg_query.TransactionStmtKind_TRANS_STMT_ROLLBACK:
-		return "ROLLBACK"
-	}
-	return strings.TrimPrefix(t.Kind.String(), "TRANS_STMT_")
 }
 
 func eventTableOf(cat *schema.Catalog, rv *pg_query.RangeVar) *schema.Relation {

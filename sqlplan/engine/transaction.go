@@ -2,24 +2,32 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
 // transaction is an open transaction block, or the bracket of a simple query with several statements.
 type transaction struct {
-	failed   bool
-	implicit bool
-	single   bool  // implicit, around one statement
-	duck     bool  // DuckDB's transaction has begun
-	ordinary bool  // ordinary tables were written
-	began    int64 // what now() is in it, microseconds; 0: not asked yet
-	events   []*pendingRows
-	defs     *definitions // nil: none
+	failed    bool
+	implicit  bool
+	single    bool  // implicit, around one statement
+	duck      bool  // DuckDB's transaction has begun
+	ordinary  bool  // ordinary tables were written
+	writes    int   // statements that wrote them
+	began     int64 // what now() is in it, microseconds; 0: not asked yet
+	queried   bool  // a statement that reads or writes has run
+	level     string
+	readOnly  bool
+	events    []*pendingRows
+	defs      *definitions // nil: none
+	before    settingState // what was set when it began
+	savepoint []*savepoint
+	journal   journal
+	notify    pendingNotify
 }
 
 // pendingRows is what a transaction changed of an event table and did not commit yet. A pending row's id is −1 − its index.
@@ -27,6 +35,7 @@ type pendingRows struct {
 	rel     *schema.Relation
 	inserts *vector.Chunk
 	gone    map[int]bool // inserted and deleted again
+	order   []int        // of gone, as they came: a savepoint is rolled back to a prefix
 	deletes []uint64
 }
 
@@ -54,10 +63,16 @@ func (s *Session) failed(err error) error {
 	return asError(err)
 }
 
+// begin opens a transaction with the characteristics that new ones have.
+func (s *Session) begin(implicit bool) *transaction {
+	s.tx = &transaction{implicit: implicit, before: s.settingState, level: s.Setting("default_transaction_isolation"), readOnly: s.Setting("default_transaction_read_only") == "on"}
+	return s.tx
+}
+
 // BeginImplicit opens the bracket of a simple query.
 func (s *Session) BeginImplicit() {
 	if s.tx == nil {
-		s.tx = &transaction{implicit: true}
+		s.begin(true)
 	}
 }
 
@@ -78,6 +93,7 @@ func (s *Session) beginDuck(ctx context.Context) error {
 	if s.tx == nil || s.tx.duck {
 		return nil
 	}
+	s.tx.journal.seen(s)
 	if _, err := s.conn.Exec(ctx, "BEGIN TRANSACTION"); err != nil {
 		return err
 	}
@@ -85,16 +101,19 @@ func (s *Session) beginDuck(ctx context.Context) error {
 	return nil
 }
 
+// rollback ends the transaction without effect; what was set in it is as it was before.
 func (s *Session) rollback() {
 	if s.tx == nil {
 		return
 	}
+	s.closeCursors(func(c *cursor) bool { return !c.held })
 	if s.tx.duck {
 		_, _ = s.conn.Exec(context.Background(), "ROLLBACK") // a failed one has rolled back already
 	}
 	if err := s.discardDefinitions(); err != nil { // the next start removes it
 		s.e.cfg.Log.Error("removing what a transaction built", "error", err)
 	}
+	s.restoreSettings(s.tx.before)
 	s.tx = nil
 }
 
@@ -102,22 +121,39 @@ func (s *Session) rollback() {
 // DuckDB. One block writes only one of the two (refuseMixed).
 func (s *Session) commit(ctx context.Context) error {
 	tx := s.tx
+	if err := s.holdCursors(); err != nil {
+		s.rollback()
+		return asError(err)
+	}
+	if err := s.tableEnds(ctx); err != nil {
+		s.rollback()
+		return asError(err)
+	}
 	var changes []reclog.Change
 	for _, p := range tx.events {
 		if s.catalog().Relations[p.rel.ID] != nil { // not dropped in the same block
 			changes = append(changes, p.change())
 		}
 	}
+	if tx.ordinary || len(changes) > 0 {
+		defer s.e.writing()()
+	}
 	if err := s.publish(ctx, changes); err != nil {
 		s.rollback()
 		return asError(err)
 	}
-	s.tx = nil
 	if tx.duck {
 		if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
+			s.rollback()
 			return asError(err)
 		}
 	}
+	s.tx = nil
+	if !maps.Equal(s.set, s.kept) { // SET LOCAL ends
+		s.set = s.kept
+		s.settingsChanged()
+	}
+	s.notified(tx.notify)
 	return nil
 }
 
@@ -217,6 +253,7 @@ func (s *Session) write(ctx context.Context, rel *schema.Relation, deletes []int
 	for _, id := range deletes {
 		if id < 0 {
 			p.gone[int(-1-id)] = true
+			p.order = append(p.order, int(-1-id))
 		} else {
 			p.deletes = append(p.deletes, uint64(id))
 		}
@@ -227,40 +264,4 @@ func (s *Session) write(ctx context.Context, rel *schema.Relation, deletes []int
 		}
 	}
 	return nil
-}
-
-// transactionStatement runs BEGIN, COMMIT, ROLLBACK and their kin; the tag is the command's.
-func (s *Session) transactionStatement(ctx context.Context, kind string) (string, error) {
-	switch kind {
-	case "BEGIN", "START TRANSACTION":
-		if s.tx != nil && !s.tx.implicit {
-			s.notice(session.Notice{Severity: "WARNING", Code: codeInTransaction, Message: "there is already a transaction in progress"})
-			return kind, nil
-		}
-		if s.tx != nil { // what came before in this query text becomes part of the block, as in PostgreSQL
-			s.tx.implicit = false
-			return kind, nil
-		}
-		s.tx = &transaction{}
-		return kind, nil
-	case "COMMIT":
-		if s.tx == nil || s.tx.implicit {
-			s.notice(session.Notice{Severity: "WARNING", Code: codeNoTransaction, Message: "there is no transaction in progress"})
-			if s.tx == nil {
-				return kind, nil
-			}
-		}
-		if s.tx.failed {
-			s.rollback()
-			return "ROLLBACK", nil
-		}
-		return kind, s.commit(ctx)
-	case "ROLLBACK":
-		if s.tx == nil || s.tx.implicit {
-			s.notice(session.Notice{Severity: "WARNING", Code: codeNoTransaction, Message: "there is no transaction in progress"})
-		}
-		s.rollback()
-		return kind, nil
-	}
-	return "", hint(fail(codeUnsupported, "%s is not supported", kind), "BEGIN, COMMIT and ROLLBACK are.")
 }

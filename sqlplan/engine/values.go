@@ -16,7 +16,7 @@ import (
 )
 
 // codecSettings are what reading and printing text depends on in s.
-func (s *Session) codecSettings() *codec.Settings { return &codec.Settings{Zone: s.location} }
+func (s *Session) codecSettings() *codec.Settings { return &s.codecs }
 
 // parseText reads a literal as a value of t.
 func (s *Session) parseText(t vector.Type, text string) (*vector.Vector, error) {

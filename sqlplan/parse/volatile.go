@@ -28,9 +28,28 @@ func Volatile(n *pg_query.Node) string {
 }
 
 func volatile(n *pg_query.Node) (found string, offset int) {
-	refuse := func(at int, name string) { found, offset = name, at }
+	eachVolatile(n, func(at int, name string) bool {
+		found, offset = name, at
+		return false
+	})
+	return found, offset
+}
+
+// Volatiles are all volatile functions and literals in an expression or statement, as Volatile writes them.
+func Volatiles(n *pg_query.Node) (names []string) {
+	eachVolatile(n, func(_ int, name string) bool {
+		names = append(names, name)
+		return true
+	})
+	return names
+}
+
+// eachVolatile calls f on what is volatile below n, until it returns false.
+func eachVolatile(n *pg_query.Node, f func(offset int, name string) bool) {
+	more := true
+	refuse := func(at int, name string) { more = more && f(at, name) }
 	Walk(n, func(m proto.Message) bool {
-		if found != "" {
+		if !more {
 			return false
 		}
 		switch n := m.(type) {
@@ -50,9 +69,8 @@ func volatile(n *pg_query.Node) (found string, offset int) {
 				refuse(int(s.Location), "'"+s.GetSval().GetSval()+"'")
 			}
 		}
-		return found == ""
+		return more
 	})
-	return found, offset
 }
 
 // relativeTimes are the literals of dates and times that mean the clock.

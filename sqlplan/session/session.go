@@ -4,6 +4,7 @@ package session
 
 import (
 	"context"
+	"time"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
@@ -23,6 +24,9 @@ type ConnectInfo struct {
 	Params         map[string]string // the other startup parameters, as sent
 	Remote         string            // host:port of the peer
 	PID            uint32            // the backend key's process id, for pg_backend_pid()
+	// Cancel ends the session's running statement, Terminate the session, and Wake has the gateway ask for Notifications soon.
+	// Any goroutine may call them; nil: the gateway cannot.
+	Cancel, Terminate, Wake func()
 }
 
 // Session is one connection's state: settings, transaction, prepared plans. Its methods are called from one goroutine at a
@@ -46,9 +50,34 @@ type Session interface {
 	ReportedSettings(all bool) map[string]string
 	// Setting is a setting that codecs need: TimeZone, DateStyle, IntervalStyle, bytea_output, extra_float_digits.
 	Setting(name string) string
+	// Timeout is a setting that is a time, 0 for none: statement_timeout, idle_in_transaction_session_timeout, idle_session_timeout.
+	Timeout(name string) time.Duration
+	// Prepared is the named prepared statements, which SQL (PREPARE, DEALLOCATE) and the gateway both change.
+	Prepared() map[string]*Named
+	// CursorColumns are the columns of a cursor that DECLARE made.
+	CursorColumns(name string) (columns []Column, ok bool)
+	// Notifications returns and forgets what LISTEN has brought; nothing inside a transaction.
+	Notifications() []Notification
+	// Idle says that the client was told to go on.
+	Idle()
 	// SettingsVersion is at least 1, and another one after the value of a setting changed.
 	SettingsVersion() uint64
 	Close()
+}
+
+// Named is a prepared statement that has a name.
+type Named struct {
+	Statement Statement
+	SQL       string
+	FromSQL   bool // PREPARE made it
+	Since     time.Time
+	Gateway   any // what the gateway keeps of it
+}
+
+// Notification is a NotificationResponse.
+type Notification struct {
+	PID              uint32 // of the session that sent it
+	Channel, Payload string
 }
 
 // Fragment is one statement of a query text.

@@ -39,8 +39,8 @@ type DB struct {
 	open   atomic.Int64 // connections not closed
 }
 
-// Open opens the database file at path, or a database in memory where path is "". On return the configuration is locked,
-// and every session has TimeZone UTC, integer division of integers, and NULLs ordered as PostgreSQL orders them.
+// Open opens the database file at path, or a database in memory where path is "". On return the configuration is locked
+// but for a session's TimeZone, and every session has TimeZone UTC, integer division of integers, and NULLs ordered as PostgreSQL orders them.
 func Open(path string, o Options) (*DB, error) {
 	var cfg m.Config
 	if m.CreateConfig(&cfg) == m.StateError {
@@ -99,6 +99,9 @@ func (db *DB) configure(o Options) error {
 	if err := registerProvided(c.c); err != nil {
 		return err
 	}
+	if err := registerSignal(c.c); err != nil {
+		return err
+	}
 	stmts := []string{
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
@@ -119,6 +122,7 @@ func (db *DB) configure(o Options) error {
 	stmts = append(stmts,
 		"SET GLOBAL allow_persistent_secrets = false",
 		"SET GLOBAL enable_external_access = false",
+		"SET GLOBAL allowed_configs = ['TimeZone']",
 		"SET GLOBAL lock_configuration = true",
 	)
 	if err := c.registerEach(); err != nil {
