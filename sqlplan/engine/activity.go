@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
@@ -62,6 +63,23 @@ func (l *sessions) signal(pid int64, terminate bool) bool {
 	}
 	f()
 	return true
+}
+
+// Rows implements duck.Provider: there are none.
+func (l *sessions) Rows(relation string) ([]string, []vector.Type, []*vector.Chunk, error) {
+	return nil, nil, nil, fail(codeUndefinedTable, "relation %q does not exist", relation)
+}
+
+// Call implements duck.Provider: cancel and terminate, of a process id each.
+func (l *sessions) Call(function string, args []*vector.Vector, n int, out *vector.Vector) error {
+	for i := range n {
+		if args[0].IsNull(i) {
+			out.AppendNull()
+			continue
+		}
+		out.AppendBool(l.signal(args[0].I64[i], function == "terminate"))
+	}
+	return nil
 }
 
 // activity is what other sessions see of one.

@@ -141,6 +141,7 @@ func (s *Session) transactionStatement(ctx context.Context, n *pg_query.Transact
 			warn(codeNoTransaction, "there is no transaction in progress")
 			return "ROLLBACK", nil
 		}
+		s.rollback()
 		return "", hint(fail("55000", "prepared transactions are disabled"), "Set max_prepared_transactions to a nonzero value.")
 	default: // COMMIT PREPARED, ROLLBACK PREPARED
 		return "", fail(codeUndefinedObject, "prepared transaction with identifier %q does not exist", n.Gid)

@@ -81,7 +81,7 @@ type Engine struct {
 	exports  *exports        // nil: none
 
 	sessions sessions
-	signals  int64 // the receiver of pg_cancel_backend and its kin
+	signals  int64 // the provider of pg_cancel_backend and its kin
 	forget   func()
 	channels channels
 	// writesStarted and writesFinished count the changes of tables (writing).
@@ -106,7 +106,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	e := &Engine{cfg: cfg, memory: ShareMemory(cfg.MemoryLimit), started: cfg.Clock()}
-	e.signals, e.forget = duck.Receive(e.sessions.signal)
+	e.signals, e.forget = duck.Provide(&e.sessions)
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, e.Close())

@@ -255,8 +255,8 @@ func init() {
 				return "", err
 			}
 			d, err := b.s.findSetting(*values[0])
-			if err != nil {
-				return "", err
+			if err != nil { // SET LOCAL of a new name, outside of a transaction
+				return duck.QuoteLiteral(*values[1]) + "::text", nil
 			}
 			return duck.QuoteLiteral(b.s.settingText(d)) + "::text", nil
 		},
@@ -284,8 +284,8 @@ func init() {
 			}
 			return "''", nil
 		},
-		"pg_cancel_backend":    func(b *binder, args []*pg_query.Node) (string, error) { return signalCall(b, args, 1, "false") },
-		"pg_terminate_backend": func(b *binder, args []*pg_query.Node) (string, error) { return signalCall(b, args, 2, "true") },
+		"pg_cancel_backend":    func(b *binder, args []*pg_query.Node) (string, error) { return signalCall(b, args, 1, "cancel") },
+		"pg_terminate_backend": func(b *binder, args []*pg_query.Node) (string, error) { return signalCall(b, args, 2, "terminate") },
 		"pg_listening_channels": func(b *binder, args []*pg_query.Node) (string, error) {
 			return onlyWithout(args, "unnest(ARRAY["+strings.Join(literals(b.s.listeningTo()...), ", ")+"]::text[])")
 		},
@@ -298,11 +298,14 @@ type unplaced struct{ err *session.Error }
 func (e *unplaced) Error() string { return e.err.Error() }
 
 // signalCall is a call of the function that ends what a session runs; a timeout to wait for that is not waited for.
-func signalCall(b *binder, args []*pg_query.Node, most int, terminate string) (string, error) {
+func signalCall(b *binder, args []*pg_query.Node, most int, function string) (string, error) {
 	if len(args) < 1 || len(args) > most {
 		return "", nil
 	}
-	return fmt.Sprintf("%s(%d, ($1)::bigint, %s)", duck.SignalFunction, b.s.e.signals, terminate), nil
+	if b.describe { // a statement that is only planned ends nothing
+		return "NULL::boolean", nil
+	}
+	return fmt.Sprintf("%s(%d, '%s', ($1)::bigint)", duck.BooleanFunction, b.s.e.signals, function), nil
 }
 
 // effectArguments are the values of the arguments of a function that does something, as texts; nil: NULL. They are evaluated

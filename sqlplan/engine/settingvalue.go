@@ -318,7 +318,7 @@ func checkLocale(_ *Session, v string) (string, error) {
 	case "", "C", "POSIX", "C.UTF-8", "C.utf8", "en_US.UTF-8", "en_US.utf8", "en_US":
 		return v, nil
 	}
-	return "", hint(fail(codeUnsupported, "locale %q is not supported", v), "Supported: C.")
+	return "", hint(fail(codeInvalidParameter, "invalid value for parameter: locale %q", v), "Supported: C.")
 }
 
 // checkPrintable replaces what is not printable ASCII by question marks, as PostgreSQL does of application_name.
@@ -346,7 +346,9 @@ func noTablespace(_ *Session, v string) (string, error) {
 	if v == "" || v == `""` || v == "pg_default" {
 		return v, nil
 	}
-	return "", fail(codeUndefinedObject, "tablespace %q does not exist", v)
+	e := settings["default_tablespace"].invalid(v)
+	e.Detail = fmt.Sprintf("Tablespace %q does not exist.", v)
+	return "", e
 }
 
 func checkTime(_ *Session, v string) (string, error) {

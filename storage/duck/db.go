@@ -99,9 +99,6 @@ func (db *DB) configure(o Options) error {
 	if err := registerProvided(c.c); err != nil {
 		return err
 	}
-	if err := registerSignal(c.c); err != nil {
-		return err
-	}
 	stmts := []string{
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",
