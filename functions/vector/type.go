@@ -45,8 +45,11 @@ type Type struct {
 	Scale     uint8  `json:"scale,omitempty"`     // Decimal only
 	Elem      []Type `json:"elem,omitempty"`      // List: element; Map: key, value
 	// Shown is the object id of the PostgreSQL type that clients see the values as, where that is not the kind's own (name, oid,
-	// "char", …): it changes how a value is written for a client, and nothing else. 0: the kind's own.
+	// "char", …): it changes how a value is written for a client, and nothing else. 0: the kind's own. Values are kept as the kind
+	// says: a numeric of no fixed scale, for one, is a text. Mod is the type's modifier plus one where Shown is set, 0
+	// for none. Equal looks at neither.
 	Shown uint32 `json:"-"`
+	Mod   int32  `json:"-"`
 }
 
 // T is the type of a kind that has no parameters.

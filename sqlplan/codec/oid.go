@@ -79,8 +79,12 @@ func TypeLen(t vector.Type) int16 {
 	return kindOIDs[t.Kind].length
 }
 
-// TypeMod is the type modifier: ((precision << 16) | scale) + 4 of a numeric and of an array of them, −1 of every other type.
+// TypeMod is the type modifier: what the type says where it is shown as another, ((precision << 16) | scale) + 4 of a numeric and of
+// an array of them, −1 of every other type.
 func TypeMod(t vector.Type) int32 {
+	if t.Shown != 0 {
+		return t.Mod - 1
+	}
 	if isArray(t) {
 		t = t.Elem[0]
 	}

@@ -20,7 +20,7 @@ const (
 // shownLengths are pg_type.typlen of the types that values can be shown as, where that is not the length of the kind.
 var shownLengths = map[uint32]int16{OIDName: 64, oidChar: 1, OIDOid: 4, oidXID: 4, oidCID: 4, oidTID: 6, oidRegproc: 4, oidRegclass: 4, oidRegtype: 4,
 	oidRegprocedure: 4, oidRegconfig: 4, oidRegdictionary: 4, oidRegnamespace: 4, oidRegrole: 4, oidRegcollation: 4, oidRegoper: 4, oidRegoperator: 4,
-	OIDInt4: 4, OIDInt2: 2, OIDInt8: 8}
+	OIDInt4: 4, OIDInt2: 2, OIDInt8: 8, oidTimeTZ: 12}
 
 // ShownAs is t shown to clients as a PostgreSQL type. The elements of a list are shown as those of the array type.
 func ShownAs(t vector.Type, oid uint32) vector.Type {
@@ -72,6 +72,9 @@ func appendShownBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte
 			return binary.BigEndian.AppendUint32(dst, uint32(v.I64[i])), nil
 		}
 	case vector.Text:
+		if out, ok, err := appendTextualBinary(dst, v.Bytes(i), shown); ok {
+			return out, err
+		}
 		if n, ok := shownLengths[shown]; ok && n == 4 { // regclass and its kin, which are held as names
 			return dst, &Error{Code: "0A000", Message: fmt.Sprintf("values of type %d have no binary form", shown), Hint: "Cast the value to text or oid."}
 		}

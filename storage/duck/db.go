@@ -26,6 +26,8 @@ type Options struct {
 	ReadRoots []string
 	// WriteRoots are directories under which COPY TO may write; SQL may read there, too.
 	WriteRoots []string
+	// Scalars are functions of ours that SQL may call.
+	Scalars []Scalar
 	// Init are statements, one each, that run before the configuration is locked: ATTACH, CREATE MACRO, … What they make in
 	// the temporary schema is lost.
 	Init []string
@@ -98,6 +100,11 @@ func (db *DB) configure(o Options) error {
 	}
 	if err := registerProvided(c.c); err != nil {
 		return err
+	}
+	for _, f := range o.Scalars {
+		if err := registerScalar(c.c, f); err != nil {
+			return err
+		}
 	}
 	stmts := []string{
 		"SET GLOBAL TimeZone = 'UTC'",

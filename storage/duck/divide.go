@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"math/big"
 	"math/bits"
+	"regexp"
 	"strconv"
 	"strings"
 	"sync"
@@ -344,11 +345,18 @@ func bounded(q vector.Int128, negative bool) (vector.Int128, error) {
 
 // ourError is the error that a function of ours raised, nil for those of DuckDB's own.
 func ourError(message string) *Error {
-	switch {
-	case strings.Contains(message, DivisionByZero):
-		return &Error{SQLState: "22012", Message: "division by zero"}
-	case strings.Contains(message, NumericOverflow):
+	if strings.Contains(message, NumericOverflow) {
 		return &Error{SQLState: "22003", Message: "numeric field overflow", Hint: "A quotient of decimals has 38 digits in all."}
 	}
-	return nil
+	at := raisedError.FindStringSubmatchIndex(message)
+	if at == nil {
+		return nil
+	}
+	e := &Error{SQLState: message[at[2]:at[3]]}
+	e.Message, e.Hint, _ = strings.Cut(message[at[1]:], hintMark)
+	e.Message, e.Detail, _ = strings.Cut(e.Message, detailMark)
+	return e
 }
+
+// raisedError begins the error that raise, or SQL of this program's, makes.
+var raisedError = regexp.MustCompile(`tilehouse ([0-9A-Z]{5}): `)

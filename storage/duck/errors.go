@@ -14,6 +14,7 @@ type Error struct {
 	Subtype  string // DuckDB's subtype, e.g. "COLUMN_NOT_FOUND", or ""
 	SQLState string
 	Message  string // one sentence for the user
+	Detail   string // of errors of functions of ours, or ""
 	Hint     string // candidates and advice, or ""
 	Position int    // 1-based byte of the SQL, 0: none
 	Object   string // the name that was not found, is there already, …, or ""

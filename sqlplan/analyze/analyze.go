@@ -1,0 +1,157 @@
+package analyze
+
+import (
+	"errors"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
+)
+
+// Column is a column of a relation, or an output.
+type Column struct {
+	Name string
+	Type vector.Type // of an output: with the OID and modifier that clients see
+}
+
+// Env is what an analysis needs to know. Settings must not be nil.
+type Env struct {
+	// Relation gives the columns of a table that is read; known is false for one whose columns have other types than the
+	// engine says: expressions over it are left as they are.
+	Relation func(rv *pg_query.RangeVar) (cols []Column, known bool, err error)
+	// Expands reports whether a call is of a function that package rewrite expands, and Foreign whether a function that PostgreSQL
+	// does not have may be called. They may be nil.
+	Expands func(name string, args []*pg_query.Node) bool
+	Foreign func(name string) bool
+	// Params are the types that the client gave of $1, $2, …; 0: none.
+	Params         []OID
+	Settings       *codec.Settings
+	Role, Database string
+}
+
+func (e *Env) settings() string { return pgfunc.SettingsText(e.Settings) }
+
+// Result is what an analysis found.
+type Result struct {
+	// Outputs are the columns that a client sees, nil where they are not all known.
+	Outputs []Column
+	// Params are the types of $1, $2, … as far as they are known; Invalid: not.
+	Params []vector.Type
+	// Whole: no expression was left to the rules of package rewrite.
+	Whole bool
+}
+
+type analyzer struct {
+	env         *Env
+	params      map[int32]OID
+	untyped     bool // something was left as it was
+	lenient     bool // a relation's columns are not known
+	depth       int
+	clause      string // the clause that is analyzed, where that matters
+	inAggregate bool
+	inWindow    bool
+	setsAllowed int
+	aggregates  map[*pg_query.Node]bool
+	rowNames    map[*pg_query.Node][]column
+}
+
+// Query analyzes a SELECT, which is changed into one for DuckDB. Errors are *Error, or those of Env.Relation.
+func Query(n *pg_query.Node, env *Env) (*Result, error) {
+	a := &analyzer{env: env, params: map[int32]OID{}, aggregates: map[*pg_query.Node]bool{}, rowNames: map[*pg_query.Node][]column{}}
+	cols, err := a.query(n, nil, false)
+	if err != nil {
+		return nil, err
+	}
+	out := &Result{Whole: !a.untyped}
+	for _, c := range cols {
+		if c.t == 0 {
+			out.Outputs = nil
+			break
+		}
+		out.Outputs = append(out.Outputs, Column{c.name, wireType(c)})
+	}
+	for i, t := range a.params {
+		for int(i) > len(out.Params) {
+			out.Params = append(out.Params, vector.Type{})
+		}
+		if t != 0 && t != oidUnknown {
+			out.Params[i-1] = wireType(column{t: t, mod: -1})
+		}
+	}
+	return out, nil
+}
+
+// wireType is a column's type as clients see it.
+func wireType(c column) vector.Type {
+	t := pgfunc.Physical(c.t)
+	if c.dec {
+		t = vector.DecimalOf(uint8(c.prec), uint8(c.scale))
+	}
+	t.Shown, t.Mod = c.t, c.mod+1
+	return t
+}
+
+// param is a parameter: of the type that the client gave, of the one that was found before, or of none yet.
+func (a *analyzer) param(p *pg_query.ParamRef) value {
+	i := p.Number
+	if t := a.params[i]; t != 0 {
+		return a.paramValue(i, p.Location)
+	}
+	if int(i) <= len(a.env.Params) && i > 0 {
+		if t := a.env.Params[i-1]; t != 0 && t != oidUnknown {
+			if types[t] == nil {
+				a.untyped = true
+				return untypedValue(&pg_query.Node{Node: &pg_query.Node_ParamRef{ParamRef: p}})
+			}
+			a.params[i] = t
+			return a.paramValue(i, p.Location)
+		}
+	}
+	if _, seen := a.params[i]; !seen {
+		a.params[i] = 0
+	}
+	return value{n: &pg_query.Node{Node: &pg_query.Node_ParamRef{ParamRef: p}}, t: oidUnknown, param: i, mod: -1, at: p.Location}
+}
+
+func (a *analyzer) paramValue(i int32, at int32) value {
+	t := a.params[i]
+	n := &pg_query.Node{Node: &pg_query.Node_ParamRef{ParamRef: &pg_query.ParamRef{Number: i, Location: at}}}
+	return typed(castNode(n, physical(t)), t, at)
+}
+
+// setParam notes the type that a parameter's place gives it.
+func (a *analyzer) setParam(i int32, t OID, at int32) error {
+	if t == oidUnknown || polymorphic(t) {
+		t = oidText
+	}
+	if old := a.params[i]; old != 0 && old != t {
+		if !canCoerce(old, t, implicit) {
+			return fail("42P08", at, "inconsistent types deduced for parameter $%d", i)
+		}
+		return nil
+	}
+	a.params[i] = t
+	return nil
+}
+
+func walk(m proto.Message, visit func(proto.Message) bool) { parse.Walk(m, visit) }
+
+func replaceParams(n *pg_query.Node, with func(i int32) *pg_query.Node) {
+	parse.Walk(n, func(m proto.Message) bool {
+		x, ok := m.(*pg_query.Node)
+		if !ok {
+			return true
+		}
+		if p := x.GetParamRef(); p != nil {
+			x.Node = with(p.Number).Node
+			return false
+		}
+		return true
+	})
+}
+
+func asErr(err error, target any) bool { return errors.As(err, target) }

@@ -1,0 +1,1036 @@
+package analyze
+
+import (
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
+)
+
+// queryState is what is known of a SELECT while it is analyzed.
+type queryState struct {
+	shown   [][]shown
+	targets []target
+	windows map[string]bool
+}
+
+// target is an output of a SELECT.
+type target struct {
+	v    value
+	name string
+	res  *pg_query.ResTarget
+}
+
+// query analyzes a SELECT, VALUES or set operation; its outputs are nil where they are not known. inner: nobody but an outer
+// query sees the outputs.
+func (a *analyzer) query(n *pg_query.Node, outer *scope, inner bool) ([]column, error) {
+	sel := n.GetSelectStmt()
+	if sel == nil {
+		a.untyped = true
+		return nil, nil
+	}
+	return a.selectStmt(sel, outer, inner)
+}
+
+func (a *analyzer) selectStmt(sel *pg_query.SelectStmt, outer *scope, inner bool) ([]column, error) {
+	if a.depth++; a.depth > maxDepth {
+		return nil, fail("54001", -1, "stack depth limit exceeded")
+	}
+	clause := a.clause
+	a.clause = ""
+	agg := a.inAggregate
+	a.inAggregate = false
+	defer func() { a.depth--; a.clause = clause; a.inAggregate = agg }()
+	q, err := a.selectBody(sel, outer)
+	if err != nil {
+		return nil, err
+	}
+	if q == nil {
+		return nil, nil
+	}
+	for i := range q.outputs {
+		if err := q.settle(a, i); err != nil {
+			return nil, err
+		}
+	}
+	return q.outputs, nil
+}
+
+// body is an analyzed query whose outputs may still be given types.
+type body struct {
+	outputs []column
+	// leaves are the lists of outputs by part of a set operation, which are coerced together.
+	set func(i int, t OID, form value) error // makes output i of every part of type t and the form's kind of numeric
+}
+
+// settle gives an output that is an untyped literal the type text.
+func (b *body) settle(a *analyzer, i int) error {
+	if !b.outputs[i].unknown {
+		return nil
+	}
+	b.outputs[i].t, b.outputs[i].unknown = oidText, false
+	return b.set(i, oidText, value{t: oidText})
+}
+
+func (a *analyzer) selectBody(sel *pg_query.SelectStmt, outer *scope) (*body, error) {
+	sc := &scope{outer: outer, query: &queryState{windows: map[string]bool{}}}
+	if sel.WithClause != nil {
+		if err := a.with(sel.WithClause, sc); err != nil {
+			return nil, err
+		}
+	}
+	sel.LockingClause = nil // DuckDB has no row locks
+	var b *body
+	var err error
+	switch {
+	case sel.Op != pg_query.SetOperation_SETOP_NONE && sel.Larg != nil:
+		b, err = a.setOperation(sel, sc)
+	case len(sel.ValuesLists) > 0:
+		b, err = a.values(sel, sc)
+	default:
+		b, err = a.plainSelect(sel, sc)
+	}
+	if err != nil {
+		return nil, err
+	}
+	for i, l := range []**pg_query.Node{&sel.LimitOffset, &sel.LimitCount} {
+		if *l == nil {
+			continue
+		}
+		if err := a.limit(l, sc, []string{"OFFSET", "LIMIT"}[i]); err != nil {
+			return nil, err
+		}
+	}
+	return b, err
+}
+
+func (a *analyzer) limit(l **pg_query.Node, sc *scope, word string) error {
+	if (*l).GetAConst().GetIsnull() {
+		return nil
+	}
+	at := location(*l)
+	old := a.clause
+	a.clause = word
+	v, err := a.expr(*l, &scope{outer: sc.outer})
+	a.clause = old
+	if err != nil || v.t == 0 {
+		if err != nil {
+			var e *Error
+			if asErr(err, &e) && e.Code == "42703" {
+				return fail("42P10", at, "argument of %s must not contain variables", word)
+			}
+			return err
+		}
+		*l = v.n
+		return nil
+	}
+	if !v.unknown() && !canCoerce(v.t, oidInt8, assignment) {
+		return fail("42804", v.at, "argument of %s must be type bigint, not type %s", word, typeName(v.t))
+	}
+	if v, err = a.coerce(v, oidInt8, -1, assignment); err != nil {
+		return err
+	}
+	*l = v.n
+	if s := v.n.GetTypeCast().GetArg(); s != nil {
+		for s.GetTypeCast() != nil {
+			s = s.GetTypeCast().Arg
+		}
+		if c, ok := s.GetAConst().GetVal().(*pg_query.A_Const_Sval); ok && len(c.Sval.GetSval()) > 0 && c.Sval.GetSval()[0] == '-' {
+			code := map[string]string{"LIMIT": "2201W", "OFFSET": "2201X"}[word]
+			return fail(code, -1, "%s must not be negative", word)
+		}
+		if s.GetAConst().GetIsnull() {
+			*l = null()
+			if word == "OFFSET" {
+				*l = nil
+			}
+			return nil
+		}
+	}
+	return nil
+}
+
+func (a *analyzer) with(w *pg_query.WithClause, sc *scope) error {
+	sc.ctes = map[string]*cte{}
+	for _, n := range w.Ctes {
+		q := n.GetCommonTableExpr()
+		if _, twice := sc.ctes[q.Ctename]; twice {
+			return fail("42712", q.Location, "WITH query name %q specified more than once", q.Ctename)
+		}
+		if q.SearchClause != nil || q.CycleClause != nil {
+			return fail("0A000", q.Location, "SEARCH and CYCLE are not supported")
+		}
+		sel := q.Ctequery.GetSelectStmt()
+		if sel == nil {
+			a.untyped = true
+			sc.ctes[q.Ctename] = &cte{opaque: true}
+			continue
+		}
+		var cols []column
+		var err error
+		if w.Recursive && sel.Op == pg_query.SetOperation_SETOP_UNION && mentions(sel.Rarg, q.Ctename) {
+			cols, err = a.recursive(q, sel, sc)
+		} else {
+			cols, err = a.selectStmt(sel, &scope{outer: sc}, true)
+		}
+		if err != nil {
+			return err
+		}
+		if cols == nil {
+			a.untyped = true
+			sc.ctes[q.Ctename] = &cte{opaque: true}
+			continue
+		}
+		cols, err = a.nameCTE(q, cols)
+		if err != nil {
+			return err
+		}
+		sc.ctes[q.Ctename] = &cte{cols: cols}
+	}
+	return nil
+}
+
+// nameCTE names the columns of a WITH query, each once.
+func (a *analyzer) nameCTE(q *pg_query.CommonTableExpr, cols []column) ([]column, error) {
+	if len(q.Aliascolnames) > len(cols) {
+		return nil, fail("42P10", q.Location, "WITH query %q has %d columns available but %d columns specified", q.Ctename, len(cols), len(q.Aliascolnames))
+	}
+	out := slices.Clone(cols)
+	for i, c := range q.Aliascolnames {
+		out[i].name = c.GetString_().GetSval()
+	}
+	seen := map[string]bool{}
+	q.Aliascolnames = nil
+	for i := range out {
+		out[i].sql = unique(out[i].name, seen)
+		q.Aliascolnames = append(q.Aliascolnames, pg_query.MakeStrNode(out[i].sql))
+	}
+	return out, nil
+}
+
+func mentions(m proto.Message, name string) bool {
+	found := false
+	walk(m, func(m proto.Message) bool {
+		if rv, ok := m.(*pg_query.RangeVar); ok && rv.Relname == name && rv.Schemaname == "" {
+			found = true
+		}
+		return !found
+	})
+	return found
+}
+
+func (a *analyzer) recursive(q *pg_query.CommonTableExpr, sel *pg_query.SelectStmt, sc *scope) ([]column, error) {
+	if len(sel.SortClause) > 0 {
+		return nil, fail("0A000", location(sel.SortClause[0]), "ORDER BY in a recursive query is not implemented")
+	}
+	if sel.LimitCount != nil || sel.LimitOffset != nil {
+		return nil, fail("0A000", -1, "LIMIT in a recursive query is not implemented")
+	}
+	inner := &scope{outer: sc}
+	if sel.WithClause != nil {
+		if err := a.with(sel.WithClause, inner); err != nil {
+			return nil, err
+		}
+	}
+	left, err := a.selectStmt(sel.Larg, &scope{outer: inner}, true)
+	if err != nil || left == nil {
+		if err == nil { // analyze the rest as far as that goes
+			sc.ctes[q.Ctename] = &cte{opaque: true}
+			_, err = a.selectBody(sel.Rarg, &scope{outer: inner})
+		}
+		return nil, err
+	}
+	// A numeric of changing scale is kept as text from the start.
+	for i := range left {
+		left[i].unknown = false
+		if left[i].t == oidNumeric {
+			v := textual(left[i].value(columnNode("__s", "__c"+itoa(i+1))))
+			left[i].out, left[i].dec = v.n, false
+		}
+	}
+	if slices.ContainsFunc(left, func(c column) bool { return c.out != nil && c.out.GetColumnRef() == nil }) {
+		sel.Larg = wrapQuery(&pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel.Larg}}, left).GetSelectStmt()
+	}
+	for i := range left {
+		left[i].out = nil
+	}
+	named, err := a.nameCTE(q, left)
+	if err != nil {
+		return nil, err
+	}
+	sc.ctes[q.Ctename] = &cte{cols: named}
+	right, err := a.selectBody(sel.Rarg, &scope{outer: inner})
+	if err != nil {
+		return nil, err
+	}
+	if right == nil {
+		return nil, nil
+	}
+	if len(right.outputs) != len(left) {
+		return nil, fail("42601", -1, "each UNION query must have the same number of columns")
+	}
+	for i, c := range right.outputs {
+		t, with, ok := commonType([]OID{left[i].t, c.t})
+		if !ok {
+			return nil, fail("42804", -1, "UNION types %s and %s cannot be matched", typeName(left[i].t), typeName(with))
+		}
+		if t != left[i].t {
+			e := fail("42804", -1, "recursive query %q column %d has type %s in non-recursive term but type %s overall", q.Ctename, i+1, typeWithMod(left[i].t, left[i].mod), typeName(t))
+			e.Hint = "Cast the output of the non-recursive term to the correct type."
+			return nil, e
+		}
+		if err := right.set(i, t, value{t: t}); err != nil {
+			return nil, err
+		}
+	}
+	if !sel.All {
+		for _, c := range left {
+			if keyed(c.value(nil)) {
+				return nil, fail("0A000", -1, "UNION of %s without a fixed scale is not supported in a recursive query", typeName(c.t))
+			}
+		}
+	}
+	return named, nil
+}
+
+func typeWithMod(t OID, mod int32) string {
+	if t == oidNumeric && mod >= 0 {
+		p, s := numericOfMod(mod)
+		return "numeric(" + itoa(p) + "," + itoa(s) + ")"
+	}
+	return typeName(t)
+}
+
+// setOperation analyzes UNION, INTERSECT and EXCEPT.
+func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, error) {
+	l, err := a.selectBody(sel.Larg, sc)
+	if err != nil {
+		return nil, err
+	}
+	r, err := a.selectBody(sel.Rarg, sc)
+	if err != nil {
+		return nil, err
+	}
+	name := map[pg_query.SetOperation]string{pg_query.SetOperation_SETOP_UNION: "UNION", pg_query.SetOperation_SETOP_INTERSECT: "INTERSECT", pg_query.SetOperation_SETOP_EXCEPT: "EXCEPT"}[sel.Op]
+	if l == nil || r == nil {
+		a.untyped = true
+		if err := a.sortUnknown(sel, sc); err != nil {
+			return nil, err
+		}
+		return nil, nil
+	}
+	if len(l.outputs) != len(r.outputs) {
+		return nil, fail("42601", firstOutput(sel.Rarg), "each %s query must have the same number of columns", name)
+	}
+	b := &body{}
+	for i := range l.outputs {
+		x, y := l.outputs[i], r.outputs[i]
+		out := x
+		out.sql = x.name
+		if x.t == 0 || y.t == 0 {
+			out.t = 0
+			b.outputs = append(b.outputs, out)
+			continue
+		}
+		xt, yt := x.t, y.t
+		if x.unknown {
+			xt = oidUnknown
+		}
+		if y.unknown {
+			yt = oidUnknown
+		}
+		t, with, ok := commonType([]OID{xt, yt})
+		if !ok {
+			return nil, fail("42804", outputAt(sel.Rarg, i), "%s types %s and %s cannot be matched", name, typeName(t), typeName(with))
+		}
+		out.unknown = xt == oidUnknown && yt == oidUnknown
+		form := value{t: t}
+		if t == oidNumeric {
+			lv, rv := l.outputs[i].value(nil), r.outputs[i].value(nil)
+			if lv.dec && rv.dec && lv.t == oidNumeric && rv.t == oidNumeric && lv.scale == rv.scale && xt != oidUnknown && yt != oidUnknown {
+				form.dec, form.prec, form.scale = true, max(lv.prec, rv.prec), lv.scale
+			}
+		}
+		if !out.unknown {
+			if err := l.set(i, t, form); err != nil {
+				return nil, err
+			}
+			if err := r.set(i, t, form); err != nil {
+				return nil, err
+			}
+		}
+		if x.mod != y.mod || x.t != y.t {
+			out.mod = -1
+		}
+		out.t, out.dec, out.prec, out.scale = t, form.dec, form.prec, form.scale
+		if out.unknown {
+			out.t = oidUnknown
+		}
+		if !(sel.Op == pg_query.SetOperation_SETOP_UNION && sel.All) && !out.unknown {
+			if keyed(out.value(nil)) {
+				if t != oidNumeric {
+					return nil, fail("0A000", -1, "%s of %s is not supported", name, typeName(t))
+				}
+				return nil, fail("0A000", -1, "%s of numeric without a fixed scale is not supported", name)
+			}
+			if t == oidJSON {
+				return nil, fail("42883", -1, "could not identify an equality operator for type json")
+			}
+		}
+		b.outputs = append(b.outputs, out)
+	}
+	b.set = func(i int, t OID, form value) error {
+		if err := l.set(i, t, form); err != nil {
+			return err
+		}
+		if err := r.set(i, t, form); err != nil {
+			return err
+		}
+		b.outputs[i].t, b.outputs[i].dec, b.outputs[i].prec, b.outputs[i].scale = t, form.dec, form.prec, form.scale
+		return nil
+	}
+	if len(sel.SortClause) > 0 {
+		for i := range b.outputs {
+			if err := b.settle(a, i); err != nil {
+				return nil, err
+			}
+		}
+	}
+	for _, s := range sel.SortClause {
+		sort := s.GetSortBy()
+		if err := a.sortUsing(sort); err != nil {
+			return nil, err
+		}
+		at := -1
+		if c, ok := sort.Node.GetAConst().GetVal().(*pg_query.A_Const_Ival); ok {
+			at = int(c.Ival.GetIval()) - 1
+			if at < 0 || at >= len(b.outputs) {
+				return nil, fail("42P10", location(sort.Node), "ORDER BY position %d is not in select list", at+1)
+			}
+		} else if f := sort.Node.GetColumnRef().GetFields(); len(f) == 1 {
+			name := f[0].GetString_().GetSval()
+			at = slices.IndexFunc(b.outputs, func(c column) bool { return c.name == name })
+			if at < 0 {
+				return nil, fail("42703", location(sort.Node), "column %q does not exist", name)
+			}
+		} else {
+			e := fail("0A000", location(sort.Node), "invalid UNION/INTERSECT/EXCEPT ORDER BY clause")
+			e.Detail = "Only result column names can be used, not expressions or functions."
+			e.Hint = "Add the expression/function to every SELECT, or move the UNION into a FROM clause."
+			return nil, e
+		}
+		if c := b.outputs[at].value(columnNode("x")); key(c).GetColumnRef() == nil {
+			return nil, fail("0A000", location(sort.Node), "ordering a set operation by %s is not supported: move it into a FROM clause", typeName(c.t))
+		}
+		sort.Node = pg_query.MakeAConstIntNode(int64(at+1), 0)
+	}
+	return b, nil
+}
+
+func firstOutput(sel *pg_query.SelectStmt) int32 { return outputAt(sel, 0) }
+
+func outputAt(sel *pg_query.SelectStmt, i int) int32 {
+	for sel.GetLarg() != nil {
+		sel = sel.Larg
+	}
+	if i < len(sel.GetTargetList()) {
+		return sel.TargetList[i].GetResTarget().GetLocation()
+	}
+	return -1
+}
+
+// values analyzes VALUES.
+func (a *analyzer) values(sel *pg_query.SelectStmt, sc *scope) (*body, error) {
+	var rows [][]value
+	for _, l := range sel.ValuesLists {
+		items := l.GetList().GetItems()
+		old := a.clause
+		a.clause = "VALUES"
+		vs, err := a.exprs(items, sc)
+		a.clause = old
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) > 0 && len(vs) != len(rows[0]) {
+			at := int32(-1)
+			if len(items) > 0 {
+				at = vs[0].at
+			}
+			return nil, fail("42601", at, "VALUES lists must all be the same length")
+		}
+		rows = append(rows, vs)
+	}
+	b := &body{}
+	for i := range rows[0] {
+		col := make([]value, len(rows))
+		for r := range rows {
+			col[r] = rows[r][i]
+		}
+		out := column{name: "column" + itoa(i+1), mod: -1}
+		allUnknown := !slices.ContainsFunc(col, func(v value) bool { return !v.unknown() })
+		if allUnknown {
+			out.t, out.unknown = oidUnknown, true
+			if slices.ContainsFunc(col, func(v value) bool { return v.param > 0 }) {
+				out.unknown = true
+			}
+		} else {
+			same, form, err := a.unify(col, "VALUES")
+			if err != nil {
+				return nil, err
+			}
+			out.t, out.mod, out.dec, out.prec, out.scale = form.t, form.mod, form.dec, form.prec, form.scale
+			for r := range rows {
+				rows[r][i] = same[r]
+			}
+			if form.t == 0 {
+				for r, v := range col {
+					rows[r][i] = v
+				}
+			}
+		}
+		b.outputs = append(b.outputs, out)
+	}
+	put := func() {
+		for r, l := range sel.ValuesLists {
+			for i := range rows[r] {
+				if rows[r][i].row == nil {
+					l.GetList().Items[i] = rows[r][i].n
+				}
+			}
+		}
+	}
+	b.set = func(i int, t OID, form value) error {
+		for r := range rows {
+			v, err := a.formed(rows[r][i], t, form)
+			if err != nil {
+				return err
+			}
+			rows[r][i] = v
+		}
+		put()
+		return nil
+	}
+	put()
+	for _, s := range sel.SortClause {
+		if err := a.sortUsing(s.GetSortBy()); err != nil {
+			return nil, err
+		}
+		f := s.GetSortBy().Node.GetColumnRef().GetFields()
+		at := -1
+		if len(f) == 1 {
+			at = slices.IndexFunc(b.outputs, func(c column) bool { return c.name == f[0].GetString_().GetSval() })
+		} else if c, ok := s.GetSortBy().Node.GetAConst().GetVal().(*pg_query.A_Const_Ival); ok {
+			at = int(c.Ival.GetIval()) - 1
+		}
+		if at < 0 || at >= len(b.outputs) {
+			return nil, fail("0A000", location(s.GetSortBy().Node), "VALUES is ordered by its columns")
+		}
+		if err := b.settle(a, at); err != nil {
+			return nil, err
+		}
+		if key(b.outputs[at].value(columnNode("x"))).GetColumnRef() == nil {
+			return nil, fail("0A000", location(s.GetSortBy().Node), "ordering VALUES by %s is not supported: move it into a FROM clause", typeName(b.outputs[at].t))
+		}
+		s.GetSortBy().Node = pg_query.MakeAConstIntNode(int64(at+1), 0)
+	}
+	return b, nil
+}
+
+// formed is v of type t, and if that is numeric, kept as form is.
+func (a *analyzer) formed(v value, t OID, form value) (value, error) {
+	if v.t == 0 {
+		return v, nil
+	}
+	out, err := a.coerce(v, t, -1, implicit)
+	if err != nil {
+		return out, err
+	}
+	if t == oidNumeric {
+		if !form.dec {
+			return textual(out), nil
+		}
+		if out.prec != form.prec || out.scale != form.scale || !out.dec {
+			return decimalValue(castTo(out.n, "numeric", form.prec, form.scale), form.prec, form.scale, out.at), nil
+		}
+	}
+	return out, nil
+}
+
+func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, error) {
+	q := sc.query
+	for i, f := range sel.FromClause {
+		s, err := a.fromItem(f, sc)
+		if err != nil {
+			return nil, err
+		}
+		_ = i
+		q.shown = append(q.shown, s)
+	}
+	if sel.WhereClause != nil {
+		v, err := a.inClause(sel.WhereClause, sc, "WHERE")
+		if err != nil {
+			return nil, err
+		}
+		sel.WhereClause = v.n
+	}
+	for _, w := range sel.WindowClause {
+		if err := a.windowDef(w.GetWindowDef(), sc); err != nil {
+			return nil, err
+		}
+		q.windows[w.GetWindowDef().Name] = true
+	}
+	// The outputs; * is written out where it is known.
+	var list []*pg_query.Node
+	known := true
+	for _, n := range sel.TargetList {
+		r := n.GetResTarget()
+		if f := r.Val.GetColumnRef().GetFields(); len(f) > 0 && f[len(f)-1].GetAStar() != nil {
+			vs, names, ok, err := a.star(f, sc, r.Val.GetColumnRef().Location)
+			if err != nil {
+				return nil, err
+			}
+			if !ok {
+				known, a.untyped = false, true
+				list = append(list, n)
+				continue
+			}
+			for i, v := range vs {
+				res := pg_query.MakeResTargetNodeWithVal(v.n, r.Location)
+				res.GetResTarget().Name = names[i]
+				list = append(list, res)
+				q.targets = append(q.targets, target{v, names[i], res.GetResTarget()})
+			}
+			continue
+		}
+		name := r.Name
+		if name == "" {
+			name = figureName(r.Val)
+		}
+		v, err := a.output(r.Val, sc)
+		if err != nil {
+			return nil, err
+		}
+		if v.t == oidRecord {
+			return nil, fail("0A000", v.at, "values of type record are not supported")
+		}
+		r.Val = v.n
+		if r.Name == "" && !(v.t == 0 && r.Val.GetColumnRef() != nil) {
+			r.Name = name
+		}
+		list = append(list, n)
+		q.targets = append(q.targets, target{v, name, r})
+	}
+	sel.TargetList = list
+	for i, g := range sel.GroupClause {
+		v, err := a.groupItem(g, sc, known)
+		if err != nil {
+			return nil, err
+		}
+		sel.GroupClause[i] = v
+	}
+	if sel.HavingClause != nil {
+		v, err := a.boolean(sel.HavingClause, sc, "HAVING")
+		if err != nil {
+			return nil, err
+		}
+		sel.HavingClause = v.n
+	}
+	if err := a.distinct(sel, sc, known); err != nil {
+		return nil, err
+	}
+	if known {
+		if err := a.sort(sel, sc); err != nil {
+			return nil, err
+		}
+	} else if err := a.sortUnknown(sel, sc); err != nil {
+		return nil, err
+	}
+	if !known {
+		return nil, nil
+	}
+	b := &body{}
+	for _, t := range q.targets {
+		b.outputs = append(b.outputs, column{name: t.name, t: t.v.t, mod: t.v.mod, dec: t.v.dec, prec: t.v.prec, scale: t.v.scale, sql: t.name, unknown: t.v.unknown()})
+	}
+	b.set = func(i int, t OID, form value) error {
+		v, err := a.formed(q.targets[i].v, t, form)
+		if err != nil {
+			return err
+		}
+		if v.at < 0 {
+			v.at = q.targets[i].v.at
+		}
+		q.targets[i].v, q.targets[i].res.Val = v, v.n
+		return nil
+	}
+	return b, nil
+}
+
+// output analyzes an output, in which functions that return sets may stand.
+func (a *analyzer) output(n *pg_query.Node, sc *scope) (value, error) {
+	a.setsAllowed++
+	defer func() { a.setsAllowed-- }()
+	return a.expr(n, sc)
+}
+
+// sortUsing makes ASC or DESC of USING.
+func (a *analyzer) sortUsing(s *pg_query.SortBy) error {
+	if s.SortbyDir != pg_query.SortByDir_SORTBY_USING {
+		return nil
+	}
+	switch name, _ := operatorName(s.UseOp); name {
+	case "<":
+		s.SortbyDir = pg_query.SortByDir_SORTBY_ASC
+	case ">":
+		s.SortbyDir = pg_query.SortByDir_SORTBY_DESC
+	default:
+		e := fail("42809", s.Location, "operator %s is not a valid ordering operator", name)
+		e.Hint = `Ordering operators must be "<" or ">" members of btree operator families.`
+		return e
+	}
+	s.UseOp = nil
+	return nil
+}
+
+func (a *analyzer) sortUnknown(sel *pg_query.SelectStmt, sc *scope) error {
+	for _, s := range sel.SortClause {
+		sort := s.GetSortBy()
+		if err := a.sortUsing(sort); err != nil {
+			return err
+		}
+		if _, ok := sort.Node.GetAConst().GetVal().(*pg_query.A_Const_Ival); ok {
+			continue
+		}
+		if f := sort.Node.GetColumnRef().GetFields(); len(f) == 1 {
+			continue // an output's name, perhaps
+		}
+		v, err := a.expr(sort.Node, &scope{outer: sc.outer, ctes: sc.ctes, rels: append([]*relation{{opaque: true}}, sc.rels...), merged: sc.merged, query: sc.query})
+		if err != nil {
+			return err
+		}
+		sort.Node = v.n
+	}
+	return nil
+}
+
+// found is an output that an item of GROUP BY, DISTINCT ON or ORDER BY means, −1 where it is an expression of its own.
+func (a *analyzer) outputOf(n *pg_query.Node, sc *scope, clause string, inputFirst bool) (int, error) {
+	q := sc.query
+	if c := n.GetAConst(); c != nil && !c.Isnull {
+		i, ok := c.Val.(*pg_query.A_Const_Ival)
+		if !ok {
+			return -1, fail("42601", c.Location, "non-integer constant in %s", clause)
+		}
+		at := int(i.Ival.GetIval()) - 1
+		if at < 0 || at >= len(q.targets) {
+			return -1, fail("42P10", c.Location, "%s position %d is not in select list", clause, at+1)
+		}
+		return at, nil
+	}
+	f := n.GetColumnRef().GetFields()
+	if len(f) != 1 {
+		return -1, nil
+	}
+	name := f[0].GetString_().GetSval()
+	if inputFirst {
+		_, found, unsure, err := a.inScope(n, name, sc, n.GetColumnRef().Location)
+		if err != nil {
+			return -1, err
+		}
+		if found || unsure {
+			return -1, nil
+		}
+	}
+	at := -1
+	for i, t := range q.targets {
+		if t.name != name {
+			continue
+		}
+		if at >= 0 && !proto.Equal(q.targets[at].v.n, t.v.n) {
+			return -1, fail("42702", n.GetColumnRef().Location, "%s %q is ambiguous", clause, name)
+		}
+		if at < 0 {
+			at = i
+		}
+	}
+	return at, nil
+}
+
+func (a *analyzer) groupItem(n *pg_query.Node, sc *scope, known bool) (*pg_query.Node, error) {
+	if gs := n.GetGroupingSet(); gs != nil {
+		for i, c := range gs.Content {
+			v, err := a.groupItem(c, sc, known)
+			if err != nil {
+				return nil, err
+			}
+			gs.Content[i] = v
+		}
+		return n, nil
+	}
+	if r := n.GetRowExpr(); r != nil && r.RowFormat == pg_query.CoercionForm_COERCE_IMPLICIT_CAST {
+		for i, c := range r.Args {
+			v, err := a.groupItem(c, sc, known)
+			if err != nil {
+				return nil, err
+			}
+			r.Args[i] = v
+		}
+		return n, nil
+	}
+	if !known {
+		if _, ok := n.GetAConst().GetVal().(*pg_query.A_Const_Ival); ok || len(n.GetColumnRef().GetFields()) == 1 {
+			return n, nil
+		}
+	}
+	at, err := a.outputOf(n, sc, "GROUP BY", true)
+	if err != nil {
+		return nil, err
+	}
+	if at >= 0 {
+		t := sc.query.targets[at].v
+		if a.aggregates[t.n] {
+			return nil, fail("42803", t.at, "aggregate functions are not allowed in GROUP BY")
+		}
+		if err := a.groupable(t); err != nil {
+			return nil, err
+		}
+		if t.unknown() {
+			t, err = a.settled(t)
+		}
+		return copyOf(t.n), err
+	}
+	old := a.clause
+	a.clause = "GROUP BY"
+	v, err := a.expr(n, sc)
+	a.clause = old
+	if err != nil {
+		return nil, err
+	}
+	return v.n, a.groupable(v)
+}
+
+func (a *analyzer) groupable(v value) error {
+	switch {
+	case v.t == oidJSON:
+		e := fail("42883", v.at, "could not identify an equality operator for type json")
+		return e
+	case keyed(v):
+		e := fail("0A000", v.at, "grouping by %s without a fixed scale is not supported", typeName(v.t))
+		e.Hint = "Cast it to numeric(p,s) first."
+		return e
+	}
+	return nil
+}
+
+func (a *analyzer) distinct(sel *pg_query.SelectStmt, sc *scope, known bool) error {
+	if len(sel.DistinctClause) == 0 {
+		return nil
+	}
+	if len(sel.DistinctClause) == 1 && sel.DistinctClause[0].Node == nil || sel.DistinctClause[0] == nil {
+		for i, t := range sc.query.targets {
+			_ = i
+			if err := a.groupable(t.v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	for i, n := range sel.DistinctClause {
+		at, err := -1, error(nil)
+		if known {
+			if at, err = a.outputOf(n, sc, "DISTINCT ON", false); err != nil {
+				return err
+			}
+		} else if len(n.GetColumnRef().GetFields()) == 1 {
+			continue
+		}
+		if at >= 0 {
+			v := sc.query.targets[at].v
+			sel.DistinctClause[i] = key(value{n: copyOf(v.n), t: v.t, dec: v.dec})
+			continue
+		}
+		v, err := a.expr(n, sc)
+		if err != nil {
+			return err
+		}
+		sel.DistinctClause[i] = key(v)
+	}
+	if !known {
+		return nil
+	}
+	// The first items of ORDER BY are those of DISTINCT ON.
+	want := len(sel.DistinctClause)
+	for i, s := range sel.SortClause {
+		if i >= want {
+			break
+		}
+		v, err := a.sortKey(proto.Clone(s.GetSortBy().Node).(*pg_query.Node), sc)
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(sel.DistinctClause, func(d *pg_query.Node) bool { return same3(d, v.n) }) {
+			return fail("42P10", location(sel.DistinctClause[0]), "SELECT DISTINCT ON expressions must match initial ORDER BY expressions")
+		}
+	}
+	return nil
+}
+
+func same3(a, b *pg_query.Node) bool { return proto.Equal(a, b) }
+
+// sortKey is what an item of ORDER BY orders by.
+func (a *analyzer) sortKey(n *pg_query.Node, sc *scope) (value, error) {
+	at, err := a.outputOf(n, sc, "ORDER BY", false)
+	if err != nil {
+		return value{}, err
+	}
+	var v value
+	if at >= 0 {
+		v = sc.query.targets[at].v
+		v.n = copyOf(v.n)
+	} else if v, err = a.output(n, sc); err != nil {
+		return v, err
+	}
+	switch {
+	case v.t == oidJSON:
+		e := fail("42883", v.at, "could not identify an ordering operator for type json")
+		e.Hint = "Use an explicit ordering operator or modify the query."
+		return v, e
+	case v.t != 0 && !v.unknown() && !comparableType(v.t) && v.t != oidRecord:
+		return v, fail("0A000", v.at, "ordering by %s is not supported", typeName(v.t))
+	}
+	v.n = key(v)
+	return v, nil
+}
+
+func (a *analyzer) sort(sel *pg_query.SelectStmt, sc *scope) error {
+	distinct := len(sel.DistinctClause) > 0
+	for _, s := range sel.SortClause {
+		sort := s.GetSortBy()
+		if err := a.sortUsing(sort); err != nil {
+			return err
+		}
+		at, err := a.outputOf(sort.Node, sc, "ORDER BY", false)
+		if err != nil {
+			return err
+		}
+		pos := location(sort.Node)
+		v, err := a.sortKey(sort.Node, sc)
+		if err != nil {
+			return err
+		}
+		plain := len(sel.DistinctClause) == 1 && sel.DistinctClause[0].Node == nil
+		switch {
+		case v.row != nil:
+			return fail("0A000", pos, "ordering by a row is not supported")
+		case at >= 0 && same3(v.n, sc.query.targets[at].v.n):
+			sort.Node = pg_query.MakeAConstIntNode(int64(at+1), 0)
+		case distinct && plain:
+			found := slices.IndexFunc(sc.query.targets, func(t target) bool { return same3(t.v.n, v.n) })
+			if found < 0 {
+				return fail("42P10", pos, "for SELECT DISTINCT, ORDER BY expressions must appear in select list")
+			}
+			sort.Node = pg_query.MakeAConstIntNode(int64(found+1), 0)
+		case v.unknown():
+			sort.Node = castTo(null(), "text") // all rows are equal
+		default:
+			sort.Node = v.n
+		}
+	}
+	return nil
+}
+
+// windowDef analyzes OVER (…) and WINDOW w AS (…).
+func (a *analyzer) windowDef(w *pg_query.WindowDef, sc *scope) error {
+	if w == nil {
+		return nil
+	}
+	old := a.clause
+	a.clause = "window definitions"
+	defer func() { a.clause = old }()
+	for i, n := range w.PartitionClause {
+		v, err := a.expr(n, sc)
+		if err != nil {
+			return err
+		}
+		w.PartitionClause[i] = key(v)
+	}
+	var last value
+	for _, s := range w.OrderClause {
+		sort := s.GetSortBy()
+		if err := a.sortUsing(sort); err != nil {
+			return err
+		}
+		v, err := a.expr(sort.Node, sc)
+		if err != nil {
+			return err
+		}
+		last = v
+		sort.Node = key(v)
+	}
+	const ranged = 0x2 // FRAMEOPTION_RANGE
+	for _, off := range []**pg_query.Node{&w.StartOffset, &w.EndOffset} {
+		if *off == nil {
+			continue
+		}
+		v, err := a.expr(*off, sc)
+		if err != nil {
+			return err
+		}
+		if v.t == 0 || last.t == 0 && w.FrameOptions&ranged != 0 {
+			*off = v.n
+			continue
+		}
+		if w.FrameOptions&ranged == 0 {
+			if v, err = a.coerce(v, oidInt8, -1, implicit); err != nil {
+				return err
+			}
+			*off = v.n
+			continue
+		}
+		switch {
+		case isInt(last.t):
+			v, err = a.coerce(v, last.t, -1, implicit)
+		case isFloat(last.t):
+			v, err = a.coerce(v, oidFloat8, -1, implicit)
+		case isMoment(last.t), last.t == oidInterval, last.t == oidTime:
+			v, err = a.coerce(v, oidInterval, -1, implicit)
+		case last.t == oidNumeric && last.dec:
+			if v, err = a.coerce(v, oidNumeric, -1, implicit); err == nil && !v.dec {
+				err = fail("0A000", v.at, "RANGE with an offset of numeric without a fixed scale is not supported")
+			}
+		default:
+			err = fail("0A000", v.at, "RANGE with offset PRECEDING/FOLLOWING is not supported for column type %s and offset type %s", typeName(last.t), typeName(v.t))
+		}
+		if err != nil {
+			return err
+		}
+		*off = v.n
+	}
+	if w.FrameOptions&ranged != 0 && (w.StartOffset != nil || w.EndOffset != nil) && len(w.OrderClause) != 1 {
+		return fail("42P20", w.Location, "RANGE with offset PRECEDING/FOLLOWING requires exactly one ORDER BY column")
+	}
+	return nil
+}
+
+// wrapQuery is a query whose outputs are changed: SELECT out, … FROM (query) AS __s(__c1, …).
+func wrapQuery(n *pg_query.Node, cols []column) *pg_query.Node {
+	alias := &pg_query.Alias{Aliasname: "__s"}
+	outer := &pg_query.SelectStmt{LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+	for i, c := range cols {
+		name := "__c" + itoa(i+1)
+		alias.Colnames = append(alias.Colnames, pg_query.MakeStrNode(name))
+		out := c.out
+		if out == nil {
+			out = columnNode("__s", name)
+		}
+		t := pg_query.MakeResTargetNodeWithVal(out, 0)
+		t.GetResTarget().Name = name
+		outer.TargetList = append(outer.TargetList, t)
+	}
+	outer.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{Subquery: n, Alias: alias}}}}
+	return &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: outer}}
+}
+
+var _ = pgfunc.Find

@@ -1,0 +1,868 @@
+package pgfunc
+
+import (
+	"regexp"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
+// PostgreSQL's regular expressions are run by Go's: those with constructs that Go's lack, or understand otherwise, are refused.
+//
+// PostgreSQL takes the longest of the matches that begin first, unless a quantifier is non-greedy. An expression that mixes greedy
+// and non-greedy quantifiers has rules of its own, and is refused.
+
+// regexFlags are the letters that change how an expression is read.
+type regexFlags struct{ global, insensitive, newline, expanded, literal, partial bool }
+
+func parseFlags(s string, allowGlobal bool, fn string) (f regexFlags, err error) {
+	for _, c := range s {
+		switch c {
+		case 'g':
+			if !allowGlobal {
+				return f, bad("22023", `%s does not support the "global" option`, fn)
+			}
+			f.global = true
+		case 'i':
+			f.insensitive = true
+		case 'c':
+			f.insensitive = false
+		case 'm', 'n':
+			f.newline = true
+		case 's':
+			f.newline = false
+		case 'x':
+			f.expanded = true
+		case 't':
+			f.expanded = false
+		case 'q':
+			f.literal = true
+		case 'p', 'w', 'b', 'e':
+			return f, bad("0A000", "regular expression option %q is not supported", string(c))
+		default:
+			return f, bad("22023", `invalid regular expression option: "%s"`, string(c))
+		}
+	}
+	return f, nil
+}
+
+type regexKey struct {
+	pattern string
+	flags   regexFlags
+}
+
+// maxRegexes bounds the compiled expressions that are kept.
+const maxRegexes = 1000
+
+var regexes struct {
+	sync.Mutex
+	m map[regexKey]*regexp.Regexp
+}
+
+func compile(pattern string, f regexFlags) (*regexp.Regexp, error) {
+	f.global = false
+	k := regexKey{pattern, f}
+	regexes.Lock()
+	defer regexes.Unlock()
+	if re := regexes.m[k]; re != nil {
+		return re, nil
+	}
+	expr, lazy, err := translateRegex(pattern, f)
+	if err != nil {
+		return nil, err
+	}
+	re, err := regexp.Compile(expr)
+	if err != nil {
+		what := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
+		msg := "invalid regular expression: " + what
+		switch {
+		case strings.Contains(what, "missing closing )"):
+			msg = "invalid regular expression: parentheses () not balanced"
+		case strings.Contains(what, "unexpected )"):
+			msg = "invalid regular expression: parentheses () not balanced"
+		case strings.Contains(what, "missing closing ]"):
+			msg = "invalid regular expression: brackets [] not balanced"
+		case strings.Contains(what, "missing argument to repetition"):
+			msg = "invalid regular expression: quantifier operand invalid"
+		case strings.Contains(what, "trailing backslash"):
+			msg = `invalid regular expression: invalid escape \ sequence`
+		case strings.Contains(what, "invalid character class range"):
+			msg = "invalid regular expression: invalid character range"
+		case strings.Contains(what, "invalid repeat count"):
+			msg = "invalid regular expression: invalid repetition count(s)"
+		}
+		return nil, bad("2201B", "%s", msg)
+	}
+	if !lazy {
+		re.Longest()
+	}
+	if regexes.m == nil || len(regexes.m) >= maxRegexes {
+		regexes.m = map[regexKey]*regexp.Regexp{}
+	}
+	regexes.m[k] = re
+	return re, nil
+}
+
+// translateRegex writes PostgreSQL's advanced regular expressions as Go's.
+func translateRegex(p string, f regexFlags) (out string, lazy bool, err error) {
+	if strings.HasPrefix(p, "***=") {
+		f.literal, p = true, p[4:]
+	} else if strings.HasPrefix(p, "***:") {
+		p = p[4:]
+	}
+	if f.literal {
+		q := regexp.QuoteMeta(p)
+		if f.insensitive {
+			q = "(?i)" + q
+		}
+		return q, false, nil
+	}
+	if strings.HasPrefix(p, "(?") && len(p) > 2 && p[2] != ':' && p[2] != '=' && p[2] != '!' && p[2] != '<' {
+		end := strings.IndexByte(p, ')')
+		if end > 0 {
+			g, err := parseFlags(p[2:end], false, "regular expression")
+			if err != nil {
+				return "", false, err
+			}
+			f.insensitive = f.insensitive || g.insensitive
+			f.newline, f.expanded, f.literal = f.newline || g.newline, f.expanded || g.expanded, g.literal
+			return translateRegex(p[end+1:], f)
+		}
+	}
+	unsupported := func(what string) error {
+		return bad("0A000", "regular expressions with %s are not supported", what)
+	}
+	var b strings.Builder
+	flags := ""
+	if f.insensitive {
+		flags += "i"
+	}
+	if f.newline {
+		flags += "m"
+	} else {
+		flags += "s" // . matches newlines in PostgreSQL
+	}
+	b.WriteString("(?" + flags + ")")
+	greedy := false
+	atom := false
+	r := []rune(p)
+	for i := 0; i < len(r); i++ {
+		c := r[i]
+		switch c {
+		case '\\':
+			if i+1 >= len(r) {
+				return "", false, bad("2201B", `invalid regular expression: invalid escape \ sequence`)
+			}
+			i++
+			switch e := r[i]; {
+			case e == 'd' || e == 'w' || e == 's' || e == 'D' || e == 'W' || e == 'S':
+				b.WriteString(map[rune]string{'d': "[0-9]", 'D': "[^0-9]", 'w': `[\pL\pN_]`, 'W': `[^\pL\pN_]`, 's': `[ \t-\r]`, 'S': `[^ \t-\r]`}[e])
+			case e == 'm' || e == 'M' || e == 'Y' || e == 'y' || e == '<' || e == '>':
+				switch e {
+				case 'y':
+					b.WriteString(`\b`)
+				case 'Y':
+					b.WriteString(`\B`)
+				case 'm', 'M':
+					return "", false, unsupported(`\` + string(e))
+				default:
+					b.WriteString(regexp.QuoteMeta(string(e)))
+				}
+				atom = false
+				continue
+			case e == 'A':
+				b.WriteString(`\A`)
+			case e == 'Z':
+				b.WriteString(`\z`)
+			case e >= '1' && e <= '9':
+				return "", false, unsupported("back references")
+			case e == 'n' || e == 't' || e == 'r' || e == 'f' || e == 'v' || e == 'a':
+				b.WriteString(`\` + string(e))
+			case e == 'e':
+				b.WriteString(`\x1b`)
+			case e == 'b':
+				b.WriteString(`\x08`)
+			case e == 'B':
+				b.WriteString(`\\`)
+			case e == '0':
+				b.WriteString(`\x00`)
+			case e == 'x' || e == 'u' || e == 'U' || e == 'c':
+				n := map[rune]int{'x': 8, 'u': 4, 'U': 8, 'c': 0}[e]
+				j := i + 1
+				for j < len(r) && j-i-1 < n && strings.ContainsRune("0123456789abcdefABCDEF", r[j]) {
+					j++
+				}
+				if j == i+1 {
+					return "", false, bad("2201B", `invalid regular expression: invalid escape \ sequence`)
+				}
+				b.WriteString(`\x{` + string(r[i+1:j]) + `}`)
+				i = j - 1
+			case e >= 'a' && e <= 'z' || e >= 'A' && e <= 'Z':
+				return "", false, bad("2201B", `invalid regular expression: invalid escape \ sequence`)
+			default:
+				b.WriteString(regexp.QuoteMeta(string(e)))
+			}
+			atom = true
+		case '[':
+			set, next, err := bracket(r, i, f)
+			if err != nil {
+				return "", false, err
+			}
+			b.WriteString(set)
+			i = next
+			atom = true
+		case '(':
+			if i+1 < len(r) && r[i+1] == '?' {
+				if i+2 < len(r) && r[i+2] == ':' {
+					b.WriteString("(?:")
+					i += 2
+					atom = false
+					continue
+				}
+				if i+2 < len(r) && r[i+2] == '#' {
+					for i < len(r) && r[i] != ')' {
+						i++
+					}
+					continue
+				}
+				return "", false, unsupported("look-around")
+			}
+			b.WriteByte('(')
+			atom = false
+		case ')':
+			b.WriteByte(')')
+			atom = true
+		case '|':
+			b.WriteByte('|')
+			atom = false
+		case '*', '+', '?', '{':
+			if c == '{' && !(i+1 < len(r) && r[i+1] >= '0' && r[i+1] <= '9') {
+				b.WriteString(`\{`)
+				atom = true
+				continue
+			}
+			if !atom {
+				if c == '*' && false {
+					continue
+				}
+				return "", false, bad("2201B", "invalid regular expression: quantifier operand invalid")
+			}
+			q := string(c)
+			if c == '{' {
+				j := i
+				for j < len(r) && r[j] != '}' {
+					j++
+				}
+				if j >= len(r) {
+					return "", false, bad("2201B", "invalid regular expression: braces {} not balanced")
+				}
+				q = string(r[i : j+1])
+				if strings.Trim(q, "{},0123456789") != "" {
+					return "", false, bad("2201B", "invalid regular expression: invalid repetition count(s)")
+				}
+				i = j
+			}
+			b.WriteString(q)
+			if i+1 < len(r) && r[i+1] == '?' {
+				b.WriteByte('?')
+				i++
+				lazy = true
+			} else {
+				greedy = true
+			}
+			atom = false
+			if i+1 < len(r) && (r[i+1] == '*' || r[i+1] == '+' || r[i+1] == '?') {
+				return "", false, bad("2201B", "invalid regular expression: quantifier operand invalid")
+			}
+		case '^', '$':
+			if c == '$' && !f.newline {
+				b.WriteString(`\z`)
+			} else {
+				b.WriteRune(c)
+			}
+			atom = false
+		case '.':
+			b.WriteByte('.')
+			atom = true
+		default:
+			if f.expanded {
+				if c == ' ' || c == '\t' || c == '\n' {
+					continue
+				}
+				if c == '#' {
+					for i < len(r) && r[i] != '\n' {
+						i++
+					}
+					continue
+				}
+			}
+			b.WriteString(regexp.QuoteMeta(string(c)))
+			atom = true
+		}
+	}
+	if lazy && greedy {
+		return "", false, unsupported("both greedy and non-greedy quantifiers")
+	}
+	return b.String(), lazy, nil
+}
+
+// bracket is a bracket expression that begins at r[i], and the index of its end.
+func bracket(r []rune, i int, f regexFlags) (string, int, error) {
+	var b strings.Builder
+	b.WriteByte('[')
+	j := i + 1
+	if j < len(r) && r[j] == '^' {
+		b.WriteByte('^')
+		if f.newline {
+			b.WriteString(`\n`)
+		}
+		j++
+	}
+	first := true
+	for ; j < len(r); j++ {
+		c := r[j]
+		switch {
+		case c == ']' && !first:
+			b.WriteByte(']')
+			return b.String(), j, nil
+		case c == '[' && j+1 < len(r) && r[j+1] == ':':
+			end := strings.Index(string(r[j:]), ":]")
+			if end < 0 {
+				return "", 0, bad("2201B", "invalid regular expression: brackets [] not balanced")
+			}
+			name := string(r[j:])[2:end]
+			classes := map[string]string{"alpha": `\pL`, "digit": `0-9`, "alnum": `\pL\pN`, "upper": `\p{Lu}`, "lower": `\p{Ll}`, "space": ` \t-\r`,
+				"punct": `!-/:-@\[-` + "`" + `{-~`, "xdigit": `0-9A-Fa-f`, "blank": ` \t`, "cntrl": `\x00-\x1f\x7f`, "print": ` -~\pL\pN`, "graph": `!-~\pL\pN`, "word": `\pL\pN_`}
+			cl, ok := classes[name]
+			if !ok {
+				return "", 0, bad("2201B", "invalid regular expression: invalid character class")
+			}
+			b.WriteString(cl)
+			j += utf8.RuneCountInString(name) + 3
+		case c == '[' && j+1 < len(r) && (r[j+1] == '.' || r[j+1] == '='):
+			return "", 0, bad("0A000", "regular expressions with collating elements are not supported")
+		case c == '\\':
+			if j+1 >= len(r) {
+				return "", 0, bad("2201B", `invalid regular expression: invalid escape \ sequence`)
+			}
+			j++
+			switch e := r[j]; e {
+			case 'd':
+				b.WriteString("0-9")
+			case 'w':
+				b.WriteString(`\pL\pN_`)
+			case 's':
+				b.WriteString(` \t-\r`)
+			case 'n', 't', 'r', 'f', 'v', 'a':
+				b.WriteString(`\` + string(e))
+			default:
+				if e >= 'a' && e <= 'z' || e >= 'A' && e <= 'Z' || e >= '0' && e <= '9' {
+					return "", 0, bad("2201B", `invalid regular expression: invalid escape \ sequence`)
+				}
+				b.WriteString(`\` + string(e))
+			}
+		case c == '-' && !first && j+1 < len(r) && r[j+1] != ']':
+			b.WriteByte('-')
+		case c == '-' || c == '[' || c == ']' || c == '^' || c == '&' || c == '~':
+			b.WriteString(`\` + string(c))
+		default:
+			b.WriteRune(c)
+		}
+		first = false
+	}
+	return "", 0, bad("2201B", "invalid regular expression: brackets [] not balanced")
+}
+
+// similarPattern is a pattern of SIMILAR TO as a regular expression.
+func similarPattern(p, escape string, hasEscape bool) (string, error) {
+	if utf8.RuneCountInString(escape) > 1 {
+		return "", withHint(bad("22025", "invalid escape string"), "Escape string must be empty or one character.")
+	}
+	esc := []rune(escape)
+	var b strings.Builder
+	b.WriteString("^(?:")
+	r := []rune(p)
+	inBracket := false
+	for i := 0; i < len(r); i++ {
+		c := r[i]
+		switch {
+		case len(esc) > 0 && c == esc[0]:
+			if i+1 < len(r) {
+				i++
+				if r[i] == '"' {
+					return "", bad("0A000", "SIMILAR TO with separators is not supported")
+				}
+				b.WriteString(`\` + string(r[i]))
+			}
+		case inBracket:
+			if c == ']' {
+				inBracket = false
+			}
+			if c == '\\' {
+				b.WriteByte('\\')
+			}
+			b.WriteRune(c)
+		case c == '[':
+			inBracket = true
+			b.WriteRune(c)
+		case c == '%':
+			b.WriteString(".*")
+		case c == '_':
+			b.WriteByte('.')
+		case c == '(':
+			b.WriteString("(?:")
+		case c == '\\' || c == '.' || c == '^' || c == '$':
+			b.WriteString(`\` + string(c))
+		default:
+			b.WriteRune(c)
+		}
+	}
+	b.WriteString(")$")
+	return b.String(), nil
+}
+
+// like reports whether s matches a pattern of LIKE.
+func like(s, p, escape string) (bool, error) {
+	if utf8.RuneCountInString(escape) > 1 {
+		return false, withHint(bad("22025", "invalid escape string"), "Escape string must be empty or one character.")
+	}
+	return likeRunes([]rune(s), []rune(p), []rune(escape))
+}
+
+func likeRunes(s, p, esc []rune) (bool, error) {
+	i, j, star, mark := 0, 0, -1, 0
+	for i < len(s) {
+		switch {
+		case j < len(p) && len(esc) > 0 && p[j] == esc[0]:
+			if j+1 >= len(p) {
+				return false, bad("22025", "LIKE pattern must not end with escape character")
+			}
+			if p[j+1] == s[i] {
+				i, j = i+1, j+2
+				continue
+			}
+		case j < len(p) && p[j] == '%':
+			star, mark = j, i
+			j++
+			continue
+		case j < len(p) && (p[j] == '_' || p[j] == s[i]):
+			i, j = i+1, j+1
+			continue
+		}
+		if star < 0 {
+			return false, nil
+		}
+		mark++
+		i, j = mark, star+1
+	}
+	for j < len(p) && p[j] == '%' {
+		j++
+	}
+	return j == len(p), nil
+}
+
+func matches(s, pattern string, f regexFlags) (bool, error) {
+	re, err := compile(pattern, f)
+	if err != nil {
+		return false, err
+	}
+	return re.MatchString(s), nil
+}
+
+func putBool(out *vector.Vector, b bool, err error) error {
+	if err == nil {
+		out.AppendBool(b)
+	}
+	return err
+}
+
+// replacement is what a match becomes: \1 and \& in with stand for parts of it.
+func replacement(b *strings.Builder, with, s string, m []int) {
+	for i := 0; i < len(with); i++ {
+		if with[i] != '\\' || i+1 >= len(with) {
+			b.WriteByte(with[i])
+			continue
+		}
+		i++
+		switch c := with[i]; {
+		case c == '&':
+			b.WriteString(s[m[0]:m[1]])
+		case c >= '0' && c <= '9':
+			if k := int(c-'0') * 2; k > 0 && k < len(m) && m[k] >= 0 {
+				b.WriteString(s[m[k]:m[k+1]])
+			}
+		case c == '\\':
+			b.WriteByte('\\')
+		default:
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		}
+	}
+}
+
+func regexpReplace(s, pattern, with string, f regexFlags, start, nth int64) (string, error) {
+	re, err := compile(pattern, f)
+	if err != nil {
+		return "", err
+	}
+	from := byteOffset(s, start-1)
+	if from < 0 {
+		return s, nil
+	}
+	var b strings.Builder
+	b.WriteString(s[:from])
+	done := from
+	for n, m := range allMatches(re, s, from) {
+		if nth > 0 && int64(n+1) != nth || nth == 0 && !f.global && n > 0 {
+			continue
+		}
+		b.WriteString(s[done:m[0]])
+		replacement(&b, with, s, m)
+		done = m[1]
+	}
+	return b.String() + s[done:], nil
+}
+
+// allMatches are the matches of re in s from a byte on; ^ still means the text's begin.
+func allMatches(re *regexp.Regexp, s string, from int) [][]int {
+	var out [][]int
+	for _, m := range re.FindAllStringSubmatchIndex(s, -1) {
+		if m[0] >= from {
+			out = append(out, m)
+		}
+	}
+	return out
+}
+
+// byteOffset is the byte of character n, −1 beyond the end.
+func byteOffset(s string, n int64) int {
+	i := 0
+	for ; n > 0; n-- {
+		if i >= len(s) {
+			return -1
+		}
+		_, w := utf8.DecodeRuneInString(s[i:])
+		i += w
+	}
+	return i
+}
+
+func split(s, pattern string, f regexFlags) ([]string, error) {
+	re, err := compile(pattern, f)
+	if err != nil {
+		return nil, err
+	}
+	var out []string
+	done := 0
+	for _, m := range re.FindAllStringIndex(s, -1) {
+		if m[0] == m[1] && (m[0] == 0 || m[0] >= len(s)) { // PostgreSQL ignores empty matches at the ends
+			continue
+		}
+		if m[0] == m[1] && m[0] == done {
+			continue
+		}
+		out = append(out, s[done:m[0]])
+		done = m[1]
+	}
+	return append(out, s[done:]), nil
+}
+
+// groups are the captured parts of a match, or the whole where there are none.
+func groups(out *vector.Vector, s string, m []int) {
+	if len(m) == 2 {
+		out.AppendString(s[m[0]:m[1]])
+		return
+	}
+	for k := 2; k < len(m); k += 2 {
+		if m[k] < 0 {
+			out.AppendNull()
+		} else {
+			out.AppendString(s[m[k]:m[k+1]])
+		}
+	}
+}
+
+func init() {
+	for _, op := range []string{"~", "~*", "!~", "!~*"} {
+		for _, t := range []string{"text", "name", "bpchar"} {
+			ours(t+" "+op+" text", "bool", func(a args, out *vector.Vector) error {
+				ok, err := matches(a.s(0), a.s(1), regexFlags{insensitive: strings.HasSuffix(op, "*")})
+				return putBool(out, ok != (op[0] == '!'), err)
+			})
+		}
+	}
+	ours("__similar(text,text,text)", "bool", func(a args, out *vector.Vector) error {
+		p, err := similarPattern(a.s(1), a.s(2), true)
+		if err != nil {
+			return err
+		}
+		ok, err := matches(a.s(0), p, regexFlags{})
+		return putBool(out, ok, err)
+	})
+	ours("__like(text,text,text)", "bool", func(a args, out *vector.Vector) error {
+		ok, err := like(a.s(0), a.s(1), a.s(2))
+		return putBool(out, ok, err)
+	})
+	ours("__ilike(text,text,text)", "bool", func(a args, out *vector.Vector) error {
+		ok, err := like(strings.ToLower(a.s(0)), strings.ToLower(a.s(1)), strings.ToLower(a.s(2)))
+		return putBool(out, ok, err)
+	})
+	for _, withFlags := range []bool{false, true} {
+		suffix := map[bool]string{false: "(text,text)", true: "(text,text,text)"}[withFlags]
+		flagsOf := func(a args, k int, global bool, fn string) (regexFlags, error) {
+			if !withFlags {
+				return regexFlags{}, nil
+			}
+			return parseFlags(a.s(k), global, fn)
+		}
+		ours("regexp_like"+suffix, "bool", func(a args, out *vector.Vector) error {
+			f, err := flagsOf(a, 2, false, "regexp_like()")
+			if err != nil {
+				return err
+			}
+			ok, err := matches(a.s(0), a.s(1), f)
+			return putBool(out, ok, err)
+		})
+		ours("regexp_match"+suffix, "_text", func(a args, out *vector.Vector) error {
+			f, err := flagsOf(a, 2, false, "regexp_match()")
+			if err != nil {
+				return withHint(err, "Use the regexp_matches function instead.")
+			}
+			re, err := compile(a.s(1), f)
+			if err != nil {
+				return err
+			}
+			m := re.FindStringSubmatchIndex(a.s(0))
+			if m == nil {
+				out.AppendNull()
+				return nil
+			}
+			groups(out.Child[0], a.s(0), m)
+			out.CloseNested()
+			return nil
+		})
+		ours("regexp_matches"+suffix, "__text", func(a args, out *vector.Vector) error {
+			f, err := flagsOf(a, 2, true, "regexp_matches()")
+			if err != nil {
+				return err
+			}
+			re, err := compile(a.s(1), f)
+			if err != nil {
+				return err
+			}
+			for n, m := range re.FindAllStringSubmatchIndex(a.s(0), -1) {
+				if n > 0 && !f.global {
+					break
+				}
+				groups(out.Child[0].Child[0], a.s(0), m)
+				out.Child[0].CloseNested()
+			}
+			out.CloseNested()
+			return nil
+		})
+		for _, fn := range []string{"regexp_split_to_array", "regexp_split_to_table"} {
+			ours(fn+suffix, "_text", func(a args, out *vector.Vector) error {
+				f, err := flagsOf(a, 2, false, fn+"()")
+				if err != nil {
+					return err
+				}
+				l, err := split(a.s(0), a.s(1), f)
+				if err != nil {
+					return err
+				}
+				return putTexts(out, l)
+			})
+		}
+	}
+	ours("regexp_replace(text,text,text)", "text", func(a args, out *vector.Vector) error {
+		s, err := regexpReplace(a.s(0), a.s(1), a.s(2), regexFlags{}, 1, 0)
+		return putText(out, s, err)
+	})
+	ours("regexp_replace(text,text,text,text)", "text", func(a args, out *vector.Vector) error {
+		if fl := a.s(3); fl != "" && fl[0] >= '0' && fl[0] <= '9' {
+			return withHint(bad("22023", `invalid regular expression option: "%s"`, fl[:1]), "If you meant to use regexp_replace() with a start parameter, cast the fourth argument to integer explicitly.")
+		}
+		f, err := parseFlags(a.s(3), true, "regexp_replace()")
+		if err != nil {
+			return err
+		}
+		s, err := regexpReplace(a.s(0), a.s(1), a.s(2), f, 1, 0)
+		return putText(out, s, err)
+	})
+	position := func(name string, v, low int64) error {
+		if v < low {
+			return bad("22023", `invalid value for parameter "%s": %d`, name, v)
+		}
+		return nil
+	}
+	for _, sig := range []string{"regexp_replace(text,text,text,int4)", "regexp_replace(text,text,text,int4,int4)", "regexp_replace(text,text,text,int4,int4,text)"} {
+		ours(sig, "text", func(a args, out *vector.Vector) error {
+			var f regexFlags
+			var err error
+			n := int64(1)
+			if len(a.v) > 5 {
+				if f, err = parseFlags(a.s(5), true, "regexp_replace()"); err != nil {
+					return err
+				}
+			}
+			if err := position("start", a.n(3), 1); err != nil {
+				return err
+			}
+			if len(a.v) > 4 {
+				if err := position("n", a.n(4), 0); err != nil {
+					return err
+				}
+				n = a.n(4)
+			}
+			if n == 0 {
+				f.global = true
+			}
+			s, err := regexpReplace(a.s(0), a.s(1), a.s(2), f, a.n(3), n)
+			return putText(out, s, err)
+		})
+	}
+	for k, sig := range []string{"regexp_count(text,text)", "regexp_count(text,text,int4)", "regexp_count(text,text,int4,text)"} {
+		ours(sig, "int4", func(a args, out *vector.Vector) error {
+			var f regexFlags
+			var err error
+			start := int64(1)
+			if k > 0 {
+				if start = a.n(2); start < 1 {
+					return position("start", start, 1)
+				}
+			}
+			if k > 1 {
+				if f, err = parseFlags(a.s(3), false, "regexp_count()"); err != nil {
+					return err
+				}
+			}
+			re, err := compile(a.s(1), f)
+			if err != nil {
+				return err
+			}
+			from := byteOffset(a.s(0), start-1)
+			n := 0
+			if from >= 0 {
+				n = len(allMatches(re, a.s(0), from))
+			}
+			out.AppendInt(int64(n))
+			return nil
+		})
+	}
+	types := []string{"text", "text", "int4", "int4", "int4", "text", "int4"}
+	for n := 2; n <= 7; n++ {
+		ours("regexp_instr("+strings.Join(types[:n], ",")+")", "int4", func(a args, out *vector.Vector) error {
+			start, nth, end, group := int64(1), int64(1), int64(0), int64(0)
+			var f regexFlags
+			var err error
+			for i, p := range []*int64{&start, &nth, &end} {
+				if len(a.v) > i+2 {
+					*p = a.n(i + 2)
+				}
+			}
+			if len(a.v) > 5 {
+				if f, err = parseFlags(a.s(5), false, "regexp_instr()"); err != nil {
+					return err
+				}
+			}
+			if len(a.v) > 6 {
+				group = a.n(6)
+			}
+			for i, c := range []struct {
+				name   string
+				v, low int64
+			}{{"start", start, 1}, {"n", nth, 1}, {"endoption", end, 0}, {"subexpr", group, 0}} {
+				if err := position(c.name, c.v, c.low); err != nil {
+					return err
+				}
+				_ = i
+			}
+			if end > 1 {
+				return bad("22023", `invalid value for parameter "endoption": %d`, end)
+			}
+			re, err := compile(a.s(1), f)
+			if err != nil {
+				return err
+			}
+			m := nthMatch(re, a.s(0), start, nth)
+			at := 0
+			if m != nil && int(group)*2+1 < len(m) && m[2*group] >= 0 {
+				at = utf8.RuneCountInString(a.s(0)[:m[2*group+end]]) + 1
+			}
+			out.AppendInt(int64(at))
+			return nil
+		})
+	}
+	types = []string{"text", "text", "int4", "int4", "text", "int4"}
+	for n := 2; n <= 6; n++ {
+		ours("regexp_substr("+strings.Join(types[:n], ",")+")", "text", func(a args, out *vector.Vector) error {
+			start, nth, group := int64(1), int64(1), int64(0)
+			var f regexFlags
+			var err error
+			for i, p := range []*int64{&start, &nth} {
+				if len(a.v) > i+2 {
+					*p = a.n(i + 2)
+				}
+			}
+			if len(a.v) > 4 {
+				if f, err = parseFlags(a.s(4), false, "regexp_substr()"); err != nil {
+					return err
+				}
+			}
+			if len(a.v) > 5 {
+				group = a.n(5)
+			}
+			if err := position("start", start, 1); err != nil {
+				return err
+			}
+			if err := position("n", nth, 1); err != nil {
+				return err
+			}
+			if err := position("subexpr", group, 0); err != nil {
+				return err
+			}
+			re, err := compile(a.s(1), f)
+			if err != nil {
+				return err
+			}
+			m := nthMatch(re, a.s(0), start, nth)
+			if m == nil || int(group)*2+1 >= len(m) || m[2*group] < 0 {
+				out.AppendNull()
+				return nil
+			}
+			out.AppendString(a.s(0)[m[2*group]:m[2*group+1]])
+			return nil
+		})
+	}
+	ours("substring(text,text)", "text", func(a args, out *vector.Vector) error {
+		re, err := compile(a.s(1), regexFlags{})
+		if err != nil {
+			return err
+		}
+		m := re.FindStringSubmatchIndex(a.s(0))
+		k := 0
+		if len(m) > 2 {
+			k = 2
+		}
+		if m == nil || m[k] < 0 {
+			out.AppendNull()
+			return nil
+		}
+		out.AppendString(a.s(0)[m[k]:m[k+1]])
+		return nil
+	})
+}
+
+func nthMatch(re *regexp.Regexp, s string, start, nth int64) []int {
+	from := byteOffset(s, start-1)
+	if from < 0 {
+		return nil
+	}
+	all := allMatches(re, s, from)
+	if nth > int64(len(all)) {
+		return nil
+	}
+	return all[nth-1]
+}

@@ -1,0 +1,195 @@
+package duck
+
+/*
+#include <stdlib.h>
+void tilehouseScalar(void *info, void *chunk, void *out);
+*/
+import "C"
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"unsafe"
+
+	m "github.com/duckdb/duckdb-go-bindings"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
+// Scalar is a function of ours that SQL may call.
+type Scalar struct {
+	Name string
+	// Params are the types of the arguments; Invalid takes any type, which Run finds in the vectors. Result is the value's type.
+	Params []vector.Type
+	Result vector.Type
+	// Nulls: Run sees NULL arguments; else the result of one is NULL and Run is not called for it.
+	Nulls bool
+	// Volatile functions are not folded, nor computed once for equal arguments.
+	Volatile bool
+	// Run appends to out the value for row i of args. It is called on several threads at once. An error must be an *Error, whose
+	// SQLSTATE and message the client sees.
+	Run func(args []*vector.Vector, i int, out *vector.Vector) error
+}
+
+// scalars are the functions that were registered, by their numbers.
+var scalars struct {
+	sync.RWMutex
+	list []*Scalar
+}
+
+// registerScalar makes a function known to the engine of c.
+func registerScalar(c m.Connection, s Scalar) error {
+	scalars.Lock()
+	number := len(scalars.list)
+	scalars.list = append(scalars.list, &s)
+	scalars.Unlock()
+	f := m.CreateScalarFunction()
+	defer m.DestroyScalarFunction(&f)
+	m.ScalarFunctionSetName(f, s.Name)
+	for _, p := range s.Params {
+		l := m.CreateLogicalType(m.TypeAny)
+		if p.Kind != vector.Invalid {
+			m.DestroyLogicalType(&l)
+			var err error
+			if l, err = logicalType(p); err != nil {
+				return err
+			}
+		}
+		m.ScalarFunctionAddParameter(f, l)
+		m.DestroyLogicalType(&l)
+	}
+	result, err := logicalType(s.Result)
+	if err != nil {
+		return err
+	}
+	m.ScalarFunctionSetReturnType(f, result)
+	m.DestroyLogicalType(&result)
+	m.ScalarFunctionSetSpecialHandling(f)
+	if s.Volatile {
+		m.ScalarFunctionSetVolatile(f)
+	}
+	id := C.malloc(8)
+	*(*uint64)(id) = uint64(number)
+	m.ScalarFunctionSetExtraInfo(f, id, C.free)
+	m.ScalarFunctionSetFunction(f, C.tilehouseScalar)
+	if m.RegisterScalarFunction(c, f) == m.StateError {
+		return &Error{SQLState: "XX000", Message: "the engine refused the function " + s.Name}
+	}
+	return nil
+}
+
+//export tilehouseScalar
+func tilehouseScalar(info, chunk, out unsafe.Pointer) {
+	i := m.FunctionInfo{Ptr: info}
+	number := *(*uint64)(m.ScalarFunctionGetExtraInfo(i))
+	scalars.RLock()
+	s := scalars.list[number]
+	scalars.RUnlock()
+	if err := s.chunk(m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
+		m.ScalarFunctionSetError(i, raise(err))
+	}
+}
+
+// raise is the text of an error of a function's, from which ourError makes the error again.
+func raise(err error) string {
+	e, ok := err.(*Error)
+	if !ok {
+		return err.Error()
+	}
+	text := fmt.Sprintf("tilehouse %s: %s", e.SQLState, e.Message)
+	if e.Detail != "" {
+		text += detailMark + e.Detail
+	}
+	if e.Hint != "" {
+		text += hintMark + e.Hint
+	}
+	return text
+}
+
+// The marks that part message, detail and hint in an error's text.
+const (
+	detailMark = "\x1edetail\x1e"
+	hintMark   = "\x1ehint\x1e"
+)
+
+func (s *Scalar) chunk(chunk m.DataChunk, out m.Vector) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &Error{SQLState: "XX000", Message: fmt.Sprintf("function %s failed: %v\n%s", s.Name, r, debug.Stack())}
+		}
+	}()
+	n := int(m.DataChunkGetSize(chunk))
+	args := make([]*vector.Vector, len(s.Params))
+	for k := range args {
+		src := m.DataChunkGetVector(chunk, m.IdxT(k))
+		l := m.VectorGetColumnType(src)
+		c, err := columnOf(l)
+		m.DestroyLogicalType(&l)
+		if err != nil {
+			return err
+		}
+		args[k] = vector.New(c.typ, n)
+		if err := c.appendTo(args[k], src, 0, n); err != nil {
+			return err
+		}
+	}
+	result := vector.New(s.Result, n)
+rows:
+	for i := range n {
+		if !s.Nulls {
+			for _, a := range args {
+				if a.IsNull(i) {
+					result.AppendNull()
+					continue rows
+				}
+			}
+		}
+		if err := s.Run(args, i, result); err != nil {
+			return err
+		}
+	}
+	var w writer
+	// DuckDB reads the strings after this returns, so that they are copied into its own memory.
+	defer w.release()
+	return w.copyInto(out, result, n)
+}
+
+// copyInto is write for a vector that outlives this call: strings are copied into DuckDB's heap.
+func (w *writer) copyInto(dst m.Vector, v *vector.Vector, n int) error {
+	switch {
+	case v.Type.Buffer() == vector.BufBytes && v.Type.Kind != vector.UUID && v.Type.Kind != vector.Interval:
+		if v.Type.Kind == vector.Text || v.Type.Kind == vector.JSON {
+			if err := checkText(v, 0, n); err != nil {
+				return err
+			}
+		}
+		if v.HasNulls() {
+			w.writeMask(dst, v, 0, n)
+		}
+		for i := range n {
+			if !v.IsNull(i) {
+				assignBytes(dst, i, v.Bytes(i))
+			}
+		}
+		return nil
+	case v.Type.Kind == vector.List:
+		if v.HasNulls() {
+			w.writeMask(dst, v, 0, n)
+		}
+		end := v.Off[n]
+		if m.ListVectorReserve(dst, m.IdxT(end)) == m.StateError || m.ListVectorSetSize(dst, m.IdxT(end)) == m.StateError {
+			return &Error{SQLState: "53200", Message: fmt.Sprintf("out of memory for a list of %d elements", end)}
+		}
+		out := slots[listEntry](dst, n)
+		for i := range out {
+			out[i] = listEntry{offset: uint64(v.Off[i]), length: uint64(v.Off[i+1] - v.Off[i])}
+		}
+		return w.copyInto(m.ListVectorGetChild(dst), v.Child[0], int(end))
+	}
+	return w.write(dst, v, 0, n)
+}
+
+func assignBytes(dst m.Vector, i int, b []byte) {
+	m.VectorAssignStringElementLen(dst, m.IdxT(i), b)
+}
