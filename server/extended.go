@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -147,6 +148,9 @@ func (c *conn) bindPortal(body []byte) error {
 	if n := len(m.ResultFormatCodes); n > 1 && n != len(st.columns) {
 		return protocolError("bind message has %d result formats but query has %d columns", n, len(st.columns))
 	}
+	if err := c.revalidate(st); err != nil {
+		return err
+	}
 	p := &portal{name: m.DestinationPortal, stmt: st}
 	settings := c.refresh()
 	if len(m.Parameters) > 0 {
@@ -159,18 +163,34 @@ func (c *conn) bindPortal(body []byte) error {
 			if p.name != "" {
 				e.Where = fmt.Sprintf("portal %q parameter $%d", p.name, i+1)
 			}
+			if formatOf(m.ParameterFormatCodes, i) == 0 {
+				e.Where += " = '...'"
+			}
 			return e
-		}
-	}
-	for _, f := range m.ResultFormatCodes {
-		if f != 0 && f != 1 {
-			return &Error{Code: "22023", Message: fmt.Sprintf("unsupported format code: %d", f)}
 		}
 	}
 	p.formats = m.ResultFormatCodes
 	c.portals[p.name] = p
 	c.bare('2')
 	return nil
+}
+
+// revalidator is a Statement that knows whether what it was bound to has changed, and then binds anew.
+type revalidator interface {
+	Stale() bool
+	Revalidate(ctx context.Context) error
+}
+
+// revalidate refuses a statement whose columns are others by now, before anything is bound to it.
+func (c *conn) revalidate(st *prepared) error {
+	v, ok := st.stmt.(revalidator)
+	if !ok || !v.Stale() {
+		return nil
+	}
+	if err := c.park(); err != nil {
+		return err
+	}
+	return v.Revalidate(c.ctx)
 }
 
 // formatOf is format code i of a list that may be empty (text) or of one code for all.

@@ -54,6 +54,12 @@ func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 		return false, nil
 	}
 	if !p.started {
+		for _, f := range p.formats {
+			if f != 0 && f != 1 {
+				p.done = true
+				return false, &Error{Code: "22023", Message: fmt.Sprintf("unsupported format code: %d", f)}
+			}
+		}
 		p.started = true
 		c.refresh()
 		if p.result, err = p.stmt.stmt.Execute(c.ctx, p.args); err != nil {
@@ -97,9 +103,6 @@ func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 			}
 		}
 		for p.next < p.chunk.N {
-			if limit > 0 && p.rows == uint64(limit) {
-				return true, nil
-			}
 			at := len(c.out)
 			if c.out, err = appendRow(c.out, p.chunk, p.next, p.formats, &c.settings); err != nil {
 				c.out = c.out[:at]
@@ -111,6 +114,9 @@ func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 				if err := c.flush(); err != nil {
 					return false, err
 				}
+			}
+			if limit > 0 && p.rows == uint64(limit) { // whether more follow, the next Execute tells
+				return true, nil
 			}
 		}
 	}

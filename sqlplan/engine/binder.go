@@ -33,6 +33,7 @@ type binder struct {
 	used []*schema.Relation // relations of ours that the statement reads
 	// params are types that $1, $2, … are cast to, where DuckDB cannot tell them; nil: none.
 	params []vector.Type
+	nulls  bool // NULLs of those types stand for the parameters
 	// known are types of $1, $2, … that a part of the statement told which DuckDB does not see in the whole; Invalid: not told.
 	known []vector.Type
 }
@@ -68,7 +69,7 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 		return sql, ok, err
 	}
 	sql, err := b.s.dividing(b.ctx, func(d *rewrite.Divisions) (string, error) {
-		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, Divisions: d})
+		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, NullParams: b.nulls, Divisions: d})
 	})
 	if e := (*unplaced)(nil); errors.As(err, &e) {
 		return "", e.err

@@ -306,6 +306,15 @@ func utilityName(node *pg_query.Node) string {
 	return strings.ToUpper(strings.ReplaceAll(name, "_", " "))
 }
 
+// definesOrdinary reports whether a statement of this name can change columns of ordinary tables.
+func definesOrdinary(command string) bool {
+	switch command {
+	case "", "INSERT", "UPDATE", "DELETE", "MERGE", "COPY FROM", "COMMENT", "TRUNCATE TABLE", "REFRESH":
+		return false
+	}
+	return !strings.HasPrefix(command, "SELECT FOR") && !strings.HasSuffix(command, "()")
+}
+
 // refuseReadOnly refuses a statement that writes in a read-only transaction: all but changes of temporary tables' rows.
 func (s *Session) refuseReadOnly(ctx context.Context, command string, target *pg_query.RangeVar) error {
 	if command == "" || !s.readOnly() {

@@ -86,6 +86,7 @@ type Engine struct {
 	channels channels
 	// writesStarted and writesFinished count the changes of tables (writing).
 	writesStarted, writesFinished atomic.Int64
+	ddl                           atomic.Int64 // counts changes of ordinary tables' columns
 
 	started  time.Time
 	assigned atomic.Int64 // newest time given to a row by now(), microseconds

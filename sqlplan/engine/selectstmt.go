@@ -75,6 +75,9 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 	if err := s.typeArrays(b, n); err != nil {
 		return nil, nil, err
 	}
+	if err := s.inferParams(b, n, given); err != nil {
+		return nil, nil, err
+	}
 	sql, err := b.duckSQL(clone(n))
 	if err != nil {
 		return nil, nil, err
@@ -88,9 +91,6 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 			params[i] = t
 		}
 	}
-	if err != nil || len(columns) != 1 || columns[0].Type.Kind != vector.Invalid || len(params) == 0 {
-		return params, columns, err
-	}
 	parse.Walk(n, func(m proto.Message) bool { // $1::bigint says its type
 		if c, ok := m.(*pg_query.TypeCast); ok {
 			i := int(c.Arg.GetParamRef().GetNumber()) - 1
@@ -100,6 +100,9 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 		}
 		return true
 	})
+	if err != nil || len(columns) != 1 || columns[0].Type.Kind != vector.Invalid || len(params) == 0 {
+		return params, columns, err
+	}
 	for i := range params {
 		if params[i].Kind == vector.Invalid {
 			params[i] = vector.T(vector.Text)
@@ -110,6 +113,13 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 		return nil, nil, err
 	}
 	_, columns, err = s.describe(ctx, b.sql, sql, given)
+	if err == nil && len(columns) == 1 && columns[0].Type.Kind == vector.Invalid {
+		b.nulls = true
+		defer func() { b.nulls = false }()
+		if sql, err = b.duckSQL(clone(n)); err == nil {
+			_, columns, err = s.describe(ctx, b.sql, sql, given)
+		}
+	}
 	return params, columns, err
 }
 

@@ -23,6 +23,7 @@ type prepared struct {
 	sql  string
 	oids []uint32
 	cat  *schema.Catalog // that it was bound at
+	ddl  int64           // the engine's count of changes of ordinary tables, then
 	sent []vector.Type   // of the parameters, as the client sends them
 	// writes is what a read-only transaction refuses the statement as, target what it changes, and volatile what makes it give
 	// other rows when it is run again.
@@ -88,7 +89,7 @@ func (p *prepared) bind(ctx context.Context) error {
 	p.writes, p.target = writes(st)
 	p.volatile = volatileIn(st)
 	cat := p.s.catalog()
-	p.cat = cat
+	p.cat, p.ddl = cat, p.s.e.ddl.Load()
 	if st == nil {
 		p.bound = bound{run: func(context.Context, []*vector.Vector) (session.Result, error) { return noRows{}, nil }}
 		return nil
@@ -171,6 +172,12 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 	if s.tx == nil && p.writes != "" {
 		defer s.e.writing()()
 	}
+	if definesOrdinary(p.writes) { // what was bound to the tables is bound again
+		if s.tx != nil {
+			s.tx.defines = true
+		}
+		defer s.e.ddl.Add(1)
+	}
 	for {
 		if err := p.current(ctx); err != nil {
 			return nil, s.failed(err)
@@ -220,7 +227,7 @@ func (p *prepared) current(ctx context.Context) error {
 	if err := p.s.rebase(); err != nil {
 		return err
 	}
-	if p.cat == p.s.catalog() {
+	if !p.Stale() {
 		return nil
 	}
 	columns := p.columns
@@ -229,6 +236,22 @@ func (p *prepared) current(ctx context.Context) error {
 	}
 	if !slices.EqualFunc(columns, p.columns, func(a, b session.Column) bool { return a.Name == b.Name && a.Type.Equal(b.Type) }) {
 		return fail(codePlanChanged, "cached plan must not change result type")
+	}
+	return nil
+}
+
+// Stale reports whether what the statement was bound to has changed since.
+func (p *prepared) Stale() bool {
+	return !p.plain && !p.ends && (p.cat != p.s.catalog() || p.ddl != p.s.e.ddl.Load())
+}
+
+// Revalidate binds the statement again where it is stale. Errors: 0A000 where its columns changed.
+func (p *prepared) Revalidate(ctx context.Context) error {
+	if p.s.tx != nil && p.s.tx.failed {
+		return errFailedBlock()
+	}
+	if err := p.current(ctx); err != nil {
+		return p.s.failed(err)
 	}
 	return nil
 }

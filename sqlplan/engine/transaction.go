@@ -18,6 +18,7 @@ type transaction struct {
 	duck      bool  // DuckDB's transaction has begun
 	ordinary  bool  // ordinary tables were written
 	writes    int   // statements that wrote them
+	defines   bool  // their columns, perhaps
 	began     int64 // what now() is in it, microseconds; 0: not asked yet
 	queried   bool  // a statement that reads or writes has run
 	level     string
@@ -106,6 +107,9 @@ func (s *Session) rollback() {
 	if s.tx == nil {
 		return
 	}
+	if s.tx.defines {
+		defer s.e.ddl.Add(1)
+	}
 	s.closeCursors(func(c *cursor) bool { return !c.held })
 	if s.tx.duck {
 		_, _ = s.conn.Exec(context.Background(), "ROLLBACK") // a failed one has rolled back already
@@ -121,6 +125,9 @@ func (s *Session) rollback() {
 // DuckDB. One block writes only one of the two (refuseMixed).
 func (s *Session) commit(ctx context.Context) error {
 	tx := s.tx
+	if tx.defines {
+		defer s.e.ddl.Add(1)
+	}
 	if err := s.holdCursors(); err != nil {
 		s.rollback()
 		return asError(err)

@@ -124,7 +124,7 @@ func parseOne(text string) (*pg_query.Node, error) {
 	case 1:
 		return r.Stmts[0].Stmt, nil
 	}
-	return nil, faultAt(int(r.Stmts[1].StmtLocation), codeSyntax, "", "cannot insert multiple commands into a prepared statement")
+	return nil, &Error{Code: codeSyntax, Message: "cannot insert multiple commands into a prepared statement"}
 }
 
 const selectPrefix = "SELECT "

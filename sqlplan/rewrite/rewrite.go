@@ -21,6 +21,8 @@ type Options struct {
 	Relation func(rv *pg_query.RangeVar) (replacement string, ok bool, err error)
 	// ParamTypes are the types of $1, $2, …; a parameter whose type is known is cast to it.
 	ParamTypes []vector.Type
+	// NullParams writes NULL of its type for a parameter of ParamTypes: where DuckDB wants a constant to describe a statement.
+	NullParams bool
 	// ColumnType is the type of a column reference, where it is known. It may be nil.
 	ColumnType func(c *pg_query.ColumnRef) (vector.Type, bool)
 	// Divisions says what divisions divide, where it is known. It may be nil.

@@ -133,6 +133,9 @@ func parameters(c *context, m proto.Message) error {
 		return nil
 	}
 	if t := duckType(c.opt.ParamTypes[i]); t != nil {
+		if c.opt.NullParams {
+			n.Node = &pg_query.Node_AConst{AConst: &pg_query.A_Const{Isnull: true}}
+		}
 		n.Node = cast(n, t).Node
 	}
 	return nil
