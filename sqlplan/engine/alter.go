@@ -370,29 +370,31 @@ func renamedReader(sql, to string, entity bool) (string, error) {
 
 // bindRename binds PostgreSQL's ALTER … RENAME: of relations of ours, or of ordinary ones.
 func (s *Session) bindRename(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.RenameStmt) (bound, error) {
-	kind := map[pg_query.ObjectType]string{pg_query.ObjectType_OBJECT_TABLE: "TABLE", pg_query.ObjectType_OBJECT_VIEW: "VIEW", pg_query.ObjectType_OBJECT_COLUMN: "TABLE"}[n.RenameType]
-	if kind == "" || n.Relation == nil {
-		return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
-	}
 	r := eventTableOf(cat, n.Relation)
 	if r == nil {
-		if n.RenameType != pg_query.ObjectType_OBJECT_COLUMN && cat.Lookup(n.Newname) != nil {
-			return bound{}, at(fail(codeDuplicateTable, "relation %q already exists", n.Newname), st.Text, wordIn(st.Text, n.Newname))
-		}
-		return s.bindOrdinary(ctx, cat, st, nil, n.Relation, "ALTER "+kind, false)
+		return s.bindRenameOrdinary(st, n)
+	}
+	kind := map[pg_query.ObjectType]string{pg_query.ObjectType_OBJECT_TABLE: "TABLE", pg_query.ObjectType_OBJECT_VIEW: "VIEW", pg_query.ObjectType_OBJECT_COLUMN: "TABLE"}[n.RenameType]
+	if kind == "" {
+		return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
 	}
 	if n.RenameType == pg_query.ObjectType_OBJECT_COLUMN {
 		return bound{}, at(hint(fail(codeUnsupported, "columns of %s %q cannot be renamed", r.Kind, r.Name), "CREATE VIEW … WITH (event_time = …) AS SELECT %s AS %s, … FROM %s gives them other names.", n.Subname, n.Newname, r.Name), st.Text, int(n.Relation.Location))
 	}
 	a := &parse.Alter{Name: parse.Name{Name: r.Name, Position: int(n.Relation.Location)}, IfExists: n.MissingOk, Action: parse.AlterRename, NewName: n.Newname, Position: wordIn(st.Text, n.Newname)}
-	return s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, st.Text, kind, a) }), nil
+	return s.definition(func(ctx context.Context) (string, error) {
+		if err := s.viewsOver(ctx, "rename", r.Name); err != nil {
+			return "", err
+		}
+		return s.alter(ctx, st.Text, kind, a)
+	}), nil
 }
 
 // bindAlterTable binds PostgreSQL's ALTER TABLE and ALTER VIEW: SET and RESET of options of ours, or anything of ordinary ones.
 func (s *Session) bindAlterTable(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.AlterTableStmt) (bound, error) {
 	r := eventTableOf(cat, n.Relation)
 	if r == nil {
-		return s.bindOrdinary(ctx, cat, st, nil, n.Relation, "ALTER TABLE", false)
+		return s.bindAlterOrdinary(st, n), nil
 	}
 	kind := "TABLE"
 	if n.Objtype == pg_query.ObjectType_OBJECT_VIEW {

@@ -484,19 +484,12 @@ func (p *fromPlanner) declaredKey(in *selectState, n *pg_query.Node) (d declared
 	if r := p.b.cat.Relation(rv.Relname); r != nil {
 		return declaredOrder{r.EventTime, r.PrimaryKey, len(r.PrimaryKey) > 0 && r.Kind == schema.EventTable}, nil
 	}
-	rows, err := p.s.conn.Query(p.b.ctx, fmt.Sprintf("SELECT unnest(constraint_column_names) FROM duckdb_constraints() WHERE constraint_type = 'PRIMARY KEY' AND table_name = %s AND schema_name = 'main'", duck.QuoteLiteral(rv.Relname)))
+	o, err := p.s.object(p.b.ctx, rv.Schemaname, rv.Relname)
 	if err != nil {
 		return d, asError(err)
 	}
-	defer rows.Close()
-	for {
-		ch, err := rows.Next()
-		if err != nil || ch == nil {
-			d.unique = len(d.key) > 0
-			return d, err
-		}
-		for i := range ch.N {
-			d.key = append(d.key, string(ch.Cols[0].Bytes(i)))
-		}
+	if o != nil && o.Primary() != nil {
+		d.key, d.unique = o.Primary().Columns, true
 	}
+	return d, nil
 }

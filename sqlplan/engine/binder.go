@@ -16,6 +16,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // binder binds one statement: at one catalog, and, when it is executed, at one position.
@@ -88,6 +89,9 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 	if sql, ok := b.refs[rv.Relname]; ok {
 		return sql, true, nil
 	}
+	if sql, ok := b.s.parts[rv.Relname]; ok && rv.Schemaname == "" {
+		return sql, true, nil
+	}
 	if rv.Schemaname == "tilehouse" {
 		sql, err := b.s.catalogView(b.ctx, b.cat, rv.Relname)
 		if err != nil {
@@ -99,7 +103,7 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 		return sql, true, nil
 	}
 	if rv.Schemaname != "" && rv.Schemaname != "public" {
-		return "", false, nil
+		return b.ordinaryRelation(rv)
 	}
 	switch o := b.cat.Lookup(rv.Relname).(type) {
 	case *schema.Relation:
@@ -114,7 +118,7 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 		ent := b.cat.Entities[o.Entity]
 		return "", false, at(hint(fail(codeWrongObject, "%q is a feature, not a relation", o.Name), "Read it from its entity: SELECT %s FROM %s WHERE %s = …", o.Outputs[0].Name, ent.Name, ent.Keys[0].Name), b.sql, int(rv.Location))
 	}
-	return "", false, nil
+	return b.ordinaryRelation(rv)
 }
 
 // relationSQL is a relation of ours at the binder's position; rowIDs shows the hidden row id.
@@ -226,12 +230,8 @@ func (s *Session) noEventRelation(ctx context.Context, cat *schema.Catalog, name
 
 // tableExists reports whether DuckDB has an ordinary table or view of the name.
 func (s *Session) tableExists(ctx context.Context, name string) bool {
-	st, err := s.conn.Prepare(ctx, "SELECT * FROM "+duck.QuoteIdent(name))
-	if err != nil {
-		return false
-	}
-	st.Close()
-	return true
+	o, err := s.object(ctx, tables.Public, name)
+	return err == nil && o != nil
 }
 
 // nameFree refuses a name that an object or an ordinary table has.

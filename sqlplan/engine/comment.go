@@ -107,6 +107,9 @@ func noColumn(sql string, of parse.Name, column, columns string) error {
 // bindCommentStmt binds PostgreSQL's COMMENT ON TABLE, VIEW and COLUMN: of objects of ours, or of ordinary ones.
 func (s *Session) bindCommentStmt(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CommentStmt) (bound, error) {
 	items := n.Object.GetList().GetItems()
+	if len(items) == 0 {
+		return s.bindCommentOrdinary(st, n)
+	}
 	names := make([]string, len(items))
 	for i, it := range items {
 		names[i] = it.GetString_().GetSval()
@@ -120,7 +123,7 @@ func (s *Session) bindCommentStmt(ctx context.Context, cat *schema.Catalog, st *
 	case pg_query.ObjectType_OBJECT_COLUMN:
 		column, names = names[len(names)-1], names[:len(names)-1]
 	default:
-		return bound{}, hint(fail(codeUnsupported, "COMMENT ON this kind of object is not supported"), "Comments are for features, entities, sources, tables, views and their columns.")
+		return s.bindCommentOrdinary(st, n)
 	}
 	rv := &pg_query.RangeVar{Relname: names[len(names)-1], Location: int32(wordIn(st.Text, names[len(names)-1]))}
 	if len(names) > 1 {
@@ -134,5 +137,5 @@ func (s *Session) bindCommentStmt(ctx context.Context, cat *schema.Catalog, st *
 		name := parse.Name{Name: rv.Relname, Position: int(rv.Location)}
 		return s.definition(func(context.Context) (string, error) { return "COMMENT", s.comment(st.Text, kind, name, column, text) }), nil
 	}
-	return s.bindOrdinary(ctx, cat, st, nil, rv, "COMMENT", false)
+	return s.bindCommentOrdinary(st, n)
 }

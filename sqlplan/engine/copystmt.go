@@ -237,33 +237,67 @@ func (s *Session) bindCopyEvents(st *parse.SQL, n *pg_query.CopyStmt, r *schema.
 	}}, nil
 }
 
-// bindCopyOrdinary binds COPY into an ordinary table.
+// copiedPart stands for the rows that COPY took in.
+const copiedPart = "__copied"
+
+// bindCopyOrdinary binds COPY into an ordinary table: the rows are an INSERT's, written together.
 func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_query.CopyStmt, names []string, format *session.CopyFormat) (bound, error) {
-	list := "*"
-	if names != nil {
-		quoted := make([]string, len(names))
-		for i, name := range names {
-			quoted[i] = duck.QuoteIdent(name)
-		}
-		list = strings.Join(quoted, ", ")
-	}
-	table := duck.QuoteIdent(n.Relation.Relname)
-	_, columns, err := s.describe(ctx, st.Text, fmt.Sprintf("SELECT %s FROM %s", list, table), nil)
+	o, err := s.writeTarget(ctx, n.Relation, st.Text, "copy to")
 	if err != nil {
-		return bound{}, at(asError(err), st.Text, int(n.Relation.Location))
+		return bound{}, err
+	}
+	for i, name := range names {
+		c := o.Column(name)
+		switch {
+		case c == nil:
+			return bound{}, fail(codeUndefinedColumn, "column %q of relation %q does not exist", name, o.Name)
+		case slices.Contains(names[:i], name):
+			return bound{}, fail(codeDuplicateColumn, "column %q specified more than once", name)
+		case c.Generated != "":
+			e := fail("42P10", "column %q is a generated column", name)
+			e.Detail = "Generated columns cannot be used in COPY."
+			return bound{}, e
+		}
+	}
+	if names == nil {
+		for _, c := range o.Columns {
+			if c.Generated == "" {
+				names = append(names, c.Name)
+			}
+		}
+	}
+	columns := make([]session.Column, len(names))
+	insert := &pg_query.InsertStmt{Relation: n.Relation, Override: pg_query.OverridingKind_OVERRIDING_SYSTEM_VALUE}
+	var items []*pgNode
+	for i, name := range names {
+		columns[i] = session.Column{Name: name, Type: o.Column(name).Type}
+		insert.Cols = append(insert.Cols, &pgNode{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: name}}})
+		items = append(items, pg_query.MakeResTargetNodeWithVal(columnRef(copiedPart, name, 0), 0))
+	}
+	insert.SelectStmt = selectNode(items, placeholder(copiedPart, copiedPart))
+	s.parts = map[string]string{copiedPart: emptyColumns(columns)}
+	defer func() { s.parts = nil }()
+	w, err := s.planInsert(ctx, s.catalog(), &parse.SQL{Text: st.Text, Plain: st.Plain, Node: st.Node}, insert, nil)
+	if err != nil {
+		return bound{}, err
 	}
 	return bound{run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
-		if err := s.refuseMixed(false); err != nil {
-			return nil, err
-		}
 		own := s.tx == nil
 		if own {
 			s.begin(true)
 		}
-		if err := s.beginDuck(ctx); err != nil {
+		begin := func() error {
+			if err := s.lockFor(ctx, w); err != nil {
+				return err
+			}
+			return s.beginOrdinary(ctx)
+		}
+		if err := begin(); err != nil {
+			if own {
+				s.rollback()
+			}
 			return nil, err
 		}
-		s.writesOrdinary()
 		stage := s.temp("copy")
 		decl := make([]string, len(columns))
 		for i, c := range columns {
@@ -280,11 +314,9 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 		c.finish = func(failed error) error {
 			err := app.Close()
 			if failed == nil && err == nil {
-				into := table
-				if names != nil {
-					into += " (" + list + ")"
-				}
-				_, err = s.conn.Exec(ctx, fmt.Sprintf("INSERT INTO %s SELECT * FROM temp.main.%s", into, stage))
+				s.parts = map[string]string{copiedPart: "temp.main." + stage}
+				_, err = w.execute(ctx, nil)
+				s.parts = nil
 			}
 			s.dropTemps()
 			if !own {

@@ -12,6 +12,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // objectKind is what DROP calls an object, "" where it knows none such.
@@ -212,25 +213,43 @@ func (s *Session) bindDropStmt(ctx context.Context, cat *schema.Catalog, st *par
 	if n.RemoveType == pg_query.ObjectType_OBJECT_FUNCTION {
 		return s.bindDropFunction(st, n)
 	}
-	kind := map[pg_query.ObjectType]string{pg_query.ObjectType_OBJECT_TABLE: "TABLE", pg_query.ObjectType_OBJECT_VIEW: "VIEW", pg_query.ObjectType_OBJECT_INDEX: "INDEX"}[n.RemoveType]
-	if kind == "" {
+	kind, known := dropKinds[n.RemoveType]
+	if !known {
 		return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
 	}
 	var ours []parse.Name
-	for _, o := range n.Objects {
-		items := o.GetList().GetItems()
-		name := items[len(items)-1].GetString_().GetSval()
-		if cat.Lookup(name) != nil {
-			ours = append(ours, parse.Name{Name: name, Position: wordIn(st.Text, name)})
+	for _, o := range droppedNames(n) {
+		if cat.Lookup(o[1]) != nil && (o[0] == "" || o[0] == tables.Public) && (kind == tables.Table || kind == tables.View) {
+			ours = append(ours, parse.Name{Name: o[1], Position: wordIn(st.Text, o[1])})
 		}
 	}
 	switch {
 	case len(ours) == 0:
-		return s.bindOrdinary(ctx, cat, st, nil, nil, "DROP "+kind, false)
+		return s.bindDropOrdinary(st, n), nil
 	case len(ours) < len(n.Objects):
 		return bound{}, fail(codeUnsupported, "DROP of event tables and ordinary ones in one statement is not supported")
 	}
-	return s.definition(func(context.Context) (string, error) {
-		return "DROP " + kind, s.dropObjects(st.Text, kind, ours, n.MissingOk, n.Behavior == pg_query.DropBehavior_DROP_CASCADE)
+	word := strings.ToUpper(string(kind))
+	return s.definition(func(ctx context.Context) (string, error) {
+		for _, o := range ours {
+			if err := s.viewsOver(ctx, "drop", o.Name); err != nil {
+				return "", err
+			}
+		}
+		return "DROP " + word, s.dropObjects(st.Text, word, ours, n.MissingOk, n.Behavior == pg_query.DropBehavior_DROP_CASCADE)
 	}), nil
+}
+
+// viewsOver refuses a change of an object of ours that ordinary views read by its name.
+func (s *Session) viewsOver(ctx context.Context, verb, name string) error {
+	cat, err := s.ordinary(ctx)
+	if err != nil {
+		return err
+	}
+	for _, v := range cat.Sorted(func(o *tables.Object) bool { return slices.Contains(o.ReadsNames, name) }) {
+		e := hint(fail(codeDependent, "cannot %s %s because other objects depend on it", verb, name), "DROP %s %s first.", strings.ToUpper(string(v.Kind)), qualifiedName(v))
+		e.Detail = fmt.Sprintf("%s depends on %s", describeObject(v), name)
+		return e
+	}
+	return nil
 }

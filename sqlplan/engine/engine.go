@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +91,10 @@ type Engine struct {
 
 	started  time.Time
 	assigned atomic.Int64 // newest time given to a row by now(), microseconds
+
+	tablesVersion atomic.Uint64 // counts the commits that changed ordinary objects
+	sequences     *sequences
+	locks         *tableLocks
 }
 
 // Open opens or creates a data directory. Errors: one in use, one written by a newer version, a bad file root, too little memory.
@@ -124,11 +129,13 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
 		MemoryLimit: e.memory.duck, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(),
-		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb")) + " AS proj", materialize.CreatePositions},
+		Init: append(slices.Clone(createDocuments), "ATTACH "+duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb"))+" AS proj", materialize.CreatePositions),
 	})
 	if err != nil {
 		return nil, err
 	}
+	e.locks = newTableLocks()
+	e.sequences = &sequences{log: e.log, states: map[uint64]*sequenceState{}}
 	e.features = featurelog.Open(e.log, cfg.Clock, cfg.Log)
 	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache, Days: cfg.Days,
 		BuildFiles: tiles.BuildFiles{FS: cfg.FS, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
@@ -154,6 +161,9 @@ func (e *Engine) Close() error {
 	}
 	if e.tiles != nil {
 		errs = append(errs, e.tiles.Close())
+	}
+	if e.sequences != nil {
+		errs = append(errs, e.sequences.close())
 	}
 	if e.log != nil {
 		errs = append(errs, e.log.Close())

@@ -275,7 +275,7 @@ func (s *Session) export(ctx context.Context, cat *schema.Catalog, st *parse.SQL
 	if err != nil {
 		return 0, err
 	}
-	rows, err = s.createTableAs(ctx, fmt.Sprintf("COPY (%s) TO %s (%s, USE_TMP_FILE false)", sql, duck.QuoteLiteral(filepath.Join(x.path, stage)), t.options), args)
+	rows, err = s.countedRows(ctx, fmt.Sprintf("COPY (%s) TO %s (%s, USE_TMP_FILE false)", sql, duck.QuoteLiteral(filepath.Join(x.path, stage)), t.options), args)
 	if err != nil {
 		return 0, err
 	}

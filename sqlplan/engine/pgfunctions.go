@@ -62,7 +62,6 @@ var scalarFunctions = []catalogFunction{
 	{"pg_get_ruledef", 1, 2, "NULL::text"},
 	{"pg_get_triggerdef", 1, 2, "NULL::text"},
 	{"pg_get_partkeydef", 1, 1, "NULL::text"},
-	{"pg_get_serial_sequence", 2, 2, "NULL::text"},
 	{"pg_get_statisticsobjdef_columns", 1, 1, "NULL::text"},
 	{"pg_partition_ancestors", 1, 1, "unnest(ARRAY[($1)::bigint])"},
 	{"has_schema_privilege", 2, 3, "true"},
@@ -183,6 +182,12 @@ func (b *binder) function(space, name string, args []*pg_query.Node) (*rewrite.F
 		return nil, nil
 	}
 	out := &rewrite.Function{Name: name, Args: make([]string, len(args))}
+	if body, ok, err := b.sequenceFunction(name, args); ok || err != nil {
+		if err == nil {
+			out.Body = expression(body)
+		}
+		return out, err
+	}
 	if f, ok := catalogFunctions()[signature{name, len(args)}]; ok {
 		out.Table, out.Body = f.table, f.body
 		return out, nil

@@ -10,6 +10,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // pgRelation is a relation of schema pg_catalog. Those whose names begin with two underscores are for the bodies of
@@ -283,9 +284,24 @@ func keyRows(b *binder) []string {
 		}
 		out = append(out, fmt.Sprintf("SELECT %d, %d, %s, %s, 'p', %s, [%s]", l.oid+5*rangeOIDs, l.oid, duck.QuoteLiteral(l.name+"_pkey"), duck.QuoteLiteral(l.name), duck.QuoteLiteral(strings.Join(names, ", ")), strings.Join(numbers, ", ")))
 	}
-	return append(out, fmt.Sprintf(`SELECT %d + table_oid * 100 + constraint_index, table_oid, if(constraint_type = 'PRIMARY KEY', table_name || '_pkey', table_name || '_' || array_to_string(constraint_column_names, '_') || '_key'),
-		table_name, if(constraint_type = 'PRIMARY KEY', 'p', 'u'), array_to_string(constraint_column_names, ', '), list_transform(constraint_column_indexes, lambda x: x + 1)
-		FROM duckdb_constraints() WHERE database_name IN ('tables', 'temp') AND NOT starts_with(table_name, '__') AND constraint_type IN ('PRIMARY KEY', 'UNIQUE')`, firstOID+9*rangeOIDs))
+	cat, err := b.s.ordinary(b.ctx)
+	if err != nil {
+		return out
+	}
+	for _, o := range cat.Sorted(func(o *tables.Object) bool { return o.Kind == tables.Table && (o.Temp || o.Schema == tables.Public) }) {
+		for k, c := range o.Constraints {
+			if c.Kind != tables.PrimaryKey && c.Kind != tables.Unique {
+				continue
+			}
+			numbers := make([]string, len(c.Columns))
+			for i, name := range c.Columns {
+				numbers[i] = fmt.Sprint(1 + o.ColumnIndex(name))
+			}
+			out = append(out, fmt.Sprintf("SELECT %d + table_oid * 100, table_oid, %s, table_name, '%s', %s, [%s] FROM duckdb_tables() WHERE database_name = '%s' AND table_name = %s", firstOID+9*rangeOIDs+uint32(k),
+				duck.QuoteLiteral(c.Name), c.Kind, duck.QuoteLiteral(strings.Join(c.Columns, ", ")), strings.Join(numbers, ", "), map[bool]string{true: "temp", false: tablesDatabase}[o.Temp], duck.QuoteLiteral(o.Name)))
+		}
+	}
+	return out
 }
 
 func pgIndex(b *binder) []string {
@@ -327,7 +343,14 @@ func definitionRows(b *binder) []string {
 	for _, f := range b.cat.Functions {
 		out = append(out, fmt.Sprintf("SELECT %d, %s", functionOID(f), duck.QuoteLiteral(f.SQL)))
 	}
-	return append(out, "SELECT view_oid, regexp_replace(sql, '^CREATE VIEW .*? AS ', '') FROM "+ordinaryViews)
+	cat, err := b.s.ordinary(b.ctx)
+	if err != nil {
+		return out
+	}
+	for _, o := range cat.Sorted(func(o *tables.Object) bool { return o.Kind == tables.View && (o.Temp || o.Schema == tables.Public) }) {
+		out = append(out, fmt.Sprintf("SELECT view_oid, %s FROM duckdb_views() WHERE database_name = '%s' AND view_name = %s", duck.QuoteLiteral(o.SQL), map[bool]string{true: "temp", false: tablesDatabase}[o.Temp], duck.QuoteLiteral(o.Name)))
+	}
+	return out
 }
 
 func functionOID(f *schema.Function) uint32 { return firstOID + 8*rangeOIDs + f.ID }

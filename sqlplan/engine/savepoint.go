@@ -211,6 +211,7 @@ func (s *Session) restoreDuck(ctx context.Context, sp *savepoint) error {
 	finished, position := j.finished, j.position
 	_, _ = s.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK") // one that was aborted has rolled back already
 	tx.duck, tx.ordinary = false, false
+	s.forgetTables()
 	*j = journal{}
 	if err := s.beginDuck(ctx); err != nil {
 		return err

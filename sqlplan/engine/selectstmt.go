@@ -188,87 +188,8 @@ func (s *Session) dropTemps() {
 	s.tempNames = s.tempNames[:0]
 }
 
-// bindOrdinary binds a statement that DuckDB runs on ordinary tables. rv is the object it changes, tag its command tag.
-func (s *Session) bindOrdinary(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type, rv *pg_query.RangeVar, tag string, returning bool) (bound, error) {
-	if rv != nil {
-		if rv.Schemaname == "tilehouse" || rv.Schemaname == "pg_catalog" || rv.Schemaname == "information_schema" {
-			return bound{}, at(fail("42501", "schema %q cannot be changed", rv.Schemaname), st.Text, int(rv.Location))
-		}
-		if o := cat.Lookup(rv.Relname); o != nil {
-			if tag == "CREATE TABLE" || tag == "CREATE VIEW" || tag == "SELECT" {
-				return bound{}, at(fail(codeDuplicateTable, "relation %q already exists", rv.Relname), st.Text, int(rv.Location))
-			}
-			return bound{}, at(hint(fail(codeWrongObject, "%s cannot be applied to %q", firstWords(st.Text), rv.Relname), "It is an object of Tilehouse's catalog; DROP and CREATE it anew."), st.Text, int(rv.Location))
-		}
-	}
-	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
-	plan, err := s.planQuery(b, st)
-	if err != nil {
-		return bound{}, err
-	}
-	ends := s.takeOnCommit(st.Node)
-	out := bound{}
-	dml := tag == "INSERT 0" || tag == "UPDATE" || tag == "DELETE"
-	if dml {
-		var columns []session.Column
-		var err error
-		if out.params, columns, err = s.describeNode(ctx, b, st.Node, given); err != nil {
-			return bound{}, err
-		}
-		if returning {
-			out.columns = columns
-		}
-	}
-	out.run = func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		if err := s.refuseMixed(false); err != nil {
-			return nil, err
-		}
-		if err := s.beginDuck(ctx); err != nil {
-			return nil, err
-		}
-		b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
-		done := s.dropTemps
-		defer func() { done() }()
-		if err := plan.execute(b, st, args); err != nil {
-			return nil, err
-		}
-		sql, err := b.duckSQL(clone(st.Node))
-		if err != nil {
-			return nil, err
-		}
-		s.writesOrdinary()
-		if returning {
-			rows, err := s.query(ctx, sql, args)
-			if err != nil {
-				return nil, err
-			}
-			done = func() {} // the result's end drops them
-			return &duckRows{noRows: noRows{tag}, s: s, rows: rows, done: s.dropTemps}, nil
-		}
-		if tag == "SELECT" {
-			n, err := s.createTableAs(ctx, sql, args)
-			if err == nil {
-				err = ends(ctx)
-			}
-			return noRows{fmt.Sprintf("%s %d", tag, n)}, err
-		}
-		n, err := s.exec(ctx, sql, args)
-		if err != nil {
-			return nil, err
-		}
-		if err := ends(ctx); err != nil {
-			return nil, err
-		}
-		if dml {
-			return noRows{fmt.Sprintf("%s %d", tag, n)}, nil
-		}
-		return noRows{tag}, nil
-	}
-	return out, nil
-}
-
-// createTableAs runs CREATE TABLE … AS. DuckDB gives the number of rows as a result, not as rows changed.
-func (s *Session) createTableAs(ctx context.Context, sql string, args []*vector.Vector) (n int64, err error) {
+// countedRows runs a statement whose result is the number of its rows.
+func (s *Session) countedRows(ctx context.Context, sql string, args []*vector.Vector) (n int64, err error) {
 	rows, err := s.query(ctx, sql, args)
 	if err != nil {
 		return 0, err

@@ -11,6 +11,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // maxNotices bounds the notices kept between two messages to the client.
@@ -33,6 +34,7 @@ type Session struct {
 	reads           *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise
 	temps           int              // temporary tables made so far
 	tempNames       []string         // temporary tables of the running statement
+	tableState
 	// projections are prepared expressions of feature views, by their SQL.
 	projections map[string]*duck.Stmt
 
@@ -41,7 +43,6 @@ type Session struct {
 	cursorsMade int                       // so far
 	streaming   *cursor                   // the one whose rows DuckDB is computing
 	zone        string                    // of conn
-	endOf       map[string]byte           // temporary tables whose rows ('d') or that themselves ('t') end with a transaction
 	activity    activity
 	inbox       inbox
 	listens     int // channels
@@ -53,8 +54,10 @@ func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{e: e, info: info, conn: conn, location: time.UTC, settingState: noSettings(), told: map[string]string{}, zone: "UTC",
-		prepared: map[string]*session.Named{}, cursors: map[string]*cursor{}, endOf: map[string]byte{}}
+		prepared: map[string]*session.Named{}, cursors: map[string]*cursor{}}
 	s.settingsChanged()
+	s.seqs.known, s.seqs.given = map[uint64]*tables.Object{}, map[uint64]int64{}
+	s.seqs.number, s.seqs.forget = duck.RegisterSequences(s.sequence)
 	params := maps.Clone(info.Params)
 	for name, v := range startupOptions(params["options"]) {
 		if params == nil {
@@ -67,6 +70,7 @@ func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 			continue // startup parameters of other servers are no reason to refuse a client
 		}
 		if err := s.setSetting(name, v, false); err != nil {
+			s.seqs.forget()
 			conn.Close()
 			return nil, err
 		}
@@ -109,6 +113,7 @@ func (s *Session) Close() {
 	s.closeCursors(func(*cursor) bool { return true })
 	s.rollback()
 	s.dropProjections()
+	s.seqs.forget()
 	s.conn.Close()
 }
 

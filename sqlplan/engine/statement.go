@@ -83,9 +83,6 @@ func (p *prepared) bind(ctx context.Context) error {
 			return err
 		}
 	}
-	if sql, ok := st.(*parse.SQL); ok {
-		nameTemporary(sql.Node)
-	}
 	p.writes, p.target = writes(st)
 	p.volatile = volatileIn(st)
 	cat := p.s.catalog()
@@ -188,6 +185,7 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 		}
 		r, err := p.journaled(ctx, values)
 		if errors.Is(err, errStalePlan) {
+			p.cat = nil // it is bound again
 			continue
 		}
 		if err != nil {
@@ -350,33 +348,39 @@ func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql st
 func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
 	switch n := st.Node.Node.(type) {
 	case *pg_query.Node_SelectStmt:
-		if n.SelectStmt.IntoClause != nil {
-			return bound{}, hint(fail(codeUnsupported, "SELECT INTO is not supported"), "CREATE TABLE … AS SELECT …")
+		if into := n.SelectStmt.IntoClause; into != nil {
+			n.SelectStmt.IntoClause = nil
+			return s.bindCreateTableAs(ctx, cat, st, &pg_query.CreateTableAsStmt{Query: st.Node, Into: into, Objtype: pg_query.ObjectType_OBJECT_TABLE}, given)
+		}
+		if writesInWith(n.SelectStmt.WithClause) {
+			return s.bindWritingWith(ctx, cat, st, given)
+		}
+		if err := s.inlineViews(ctx, st.Node); err != nil {
+			return bound{}, err
 		}
 		return s.bindSelect(ctx, cat, st, given)
 	case *pg_query.Node_InsertStmt:
 		if r := eventTableOf(cat, n.InsertStmt.Relation); r != nil {
 			return s.bindInsert(ctx, cat, st, n.InsertStmt, r, given)
 		}
-		return s.bindOrdinary(ctx, cat, st, given, n.InsertStmt.Relation, "INSERT 0", len(n.InsertStmt.ReturningList) > 0)
+		return s.bindWriteOrdinary(ctx, cat, st, n.InsertStmt.WithClause, given)
 	case *pg_query.Node_UpdateStmt:
 		if r := eventTableOf(cat, n.UpdateStmt.Relation); r != nil {
 			return s.bindUpdate(ctx, cat, st, n.UpdateStmt, r, given)
 		}
-		return s.bindOrdinary(ctx, cat, st, given, n.UpdateStmt.Relation, "UPDATE", len(n.UpdateStmt.ReturningList) > 0)
+		return s.bindWriteOrdinary(ctx, cat, st, n.UpdateStmt.WithClause, given)
 	case *pg_query.Node_DeleteStmt:
 		if r := eventTableOf(cat, n.DeleteStmt.Relation); r != nil {
 			return s.bindDelete(ctx, cat, st, n.DeleteStmt, r, given)
 		}
-		return s.bindOrdinary(ctx, cat, st, given, n.DeleteStmt.Relation, "DELETE", len(n.DeleteStmt.ReturningList) > 0)
+		return s.bindWriteOrdinary(ctx, cat, st, n.DeleteStmt.WithClause, given)
 	case *pg_query.Node_CopyStmt:
+		if q := n.CopyStmt.Query; q != nil {
+			if err := s.inlineViews(ctx, q); err != nil {
+				return bound{}, err
+			}
+		}
 		return s.bindCopy(ctx, cat, st, n.CopyStmt)
-	case *pg_query.Node_CreateStmt:
-		return s.bindOrdinary(ctx, cat, st, nil, n.CreateStmt.Relation, "CREATE TABLE", false)
-	case *pg_query.Node_CreateTableAsStmt:
-		return s.bindOrdinary(ctx, cat, st, nil, n.CreateTableAsStmt.Into.Rel, "SELECT", false)
-	case *pg_query.Node_ViewStmt:
-		return s.bindOrdinary(ctx, cat, st, nil, n.ViewStmt.View, "CREATE VIEW", false)
 	case *pg_query.Node_CreateFunctionStmt:
 		return s.bindCreateFunction(st, n.CreateFunctionStmt)
 	case *pg_query.Node_DropStmt:
@@ -389,11 +393,38 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 		return s.bindCommentStmt(ctx, cat, st, n.CommentStmt)
 	case *pg_query.Node_GrantStmt, *pg_query.Node_GrantRoleStmt, *pg_query.Node_CreateRoleStmt, *pg_query.Node_AlterRoleStmt, *pg_query.Node_DropRoleStmt:
 		return bound{}, oneRole(st.Text)
+	}
+	return s.bindObjects(ctx, cat, st, given)
+}
+
+// bindObjects binds the statements that define ordinary objects.
+func (s *Session) bindObjects(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
+	switch n := st.Node.Node.(type) {
+	case *pg_query.Node_CreateStmt:
+		return s.bindCreateTable(st, n.CreateStmt)
+	case *pg_query.Node_CreateTableAsStmt:
+		return s.bindCreateTableAs(ctx, cat, st, n.CreateTableAsStmt, given)
+	case *pg_query.Node_ViewStmt:
+		return s.bindCreateView(st, n.ViewStmt), nil
+	case *pg_query.Node_RefreshMatViewStmt:
+		return s.bindRefreshView(st, n.RefreshMatViewStmt), nil
 	case *pg_query.Node_TruncateStmt:
-		return s.bindOrdinary(ctx, cat, st, nil, nil, "TRUNCATE TABLE", false)
+		return s.bindTruncateStmt(cat, st, n.TruncateStmt)
 	case *pg_query.Node_IndexStmt:
-		n.IndexStmt.AccessMethod = "" // PostgreSQL's default is spelled btree in the tree; DuckDB has one kind, without a name
-		return s.bindOrdinary(ctx, cat, st, nil, n.IndexStmt.Relation, "CREATE INDEX", false)
+		if r := eventTableOf(cat, n.IndexStmt.Relation); r != nil {
+			return bound{}, hint(fail(codeUnsupported, "indexes on %s %q are not supported", r.Kind, r.Name), "Its primary key is an index; features are its other ones.")
+		}
+		return s.bindCreateIndex(st, n.IndexStmt), nil
+	case *pg_query.Node_CreateSchemaStmt:
+		return s.bindCreateSchema(st, n.CreateSchemaStmt)
+	case *pg_query.Node_CreateSeqStmt:
+		return s.bindCreateSequence(st, n.CreateSeqStmt), nil
+	case *pg_query.Node_AlterSeqStmt:
+		return s.bindAlterSequence(st, n.AlterSeqStmt), nil
+	case *pg_query.Node_CreateEnumStmt:
+		return s.bindCreateEnum(st, n.CreateEnumStmt), nil
+	case *pg_query.Node_AlterObjectSchemaStmt:
+		return s.bindSetSchema(st, n.AlterObjectSchemaStmt)
 	}
 	return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
 }

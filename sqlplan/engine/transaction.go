@@ -29,6 +29,10 @@ type transaction struct {
 	savepoint []*savepoint
 	journal   journal
 	notify    pendingNotify
+	ddl       bool        // ordinary objects that are not temporary were changed
+	snapshot  uint64      // that DuckDB's transaction sees, see tableLocks
+	locks     []uint64    // that it holds
+	deferred  [][2]uint64 // tables and references of theirs that are checked at COMMIT
 }
 
 // pendingRows is what a transaction changed of an event table and did not commit yet. A pending row's id is −1 − its index.
@@ -95,7 +99,11 @@ func (s *Session) beginDuck(ctx context.Context) error {
 		return nil
 	}
 	s.tx.journal.seen(s)
+	s.tx.snapshot = s.e.locks.snapshot()
 	if _, err := s.conn.Exec(ctx, "BEGIN TRANSACTION"); err != nil {
+		return err
+	}
+	if _, err := s.ordinary(ctx); err != nil {
 		return err
 	}
 	s.tx.duck = true
@@ -114,6 +122,10 @@ func (s *Session) rollback() {
 	if s.tx.duck {
 		_, _ = s.conn.Exec(context.Background(), "ROLLBACK") // a failed one has rolled back already
 	}
+	if s.tx.ordinary || s.tx.duck {
+		s.forgetTables()
+	}
+	s.e.locks.release(s, s.tx, false)
 	if err := s.discardDefinitions(); err != nil { // the next start removes it
 		s.e.cfg.Log.Error("removing what a transaction built", "error", err)
 	}
@@ -136,6 +148,13 @@ func (s *Session) commit(ctx context.Context) error {
 		s.rollback()
 		return asError(err)
 	}
+	if len(tx.deferred) > 0 {
+		if err := s.checkDeferred(ctx); err != nil {
+			s.rollback()
+			return asError(err)
+		}
+	}
+	defer func() { s.e.locks.release(s, tx, true) }()
 	var changes []reclog.Change
 	for _, p := range tx.events {
 		if s.catalog().Relations[p.rel.ID] != nil { // not dropped in the same block
@@ -150,7 +169,11 @@ func (s *Session) commit(ctx context.Context) error {
 		return asError(err)
 	}
 	if tx.duck {
-		if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
+		_, err := s.conn.Exec(ctx, "COMMIT")
+		if tx.ddl {
+			s.e.tablesVersion.Add(1)
+		}
+		if err != nil {
 			s.rollback()
 			return asError(err)
 		}

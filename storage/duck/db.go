@@ -106,6 +106,9 @@ func (db *DB) configure(o Options) error {
 			return err
 		}
 	}
+	if err := registerSequences(c.c); err != nil {
+		return err
+	}
 	stmts := []string{
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",

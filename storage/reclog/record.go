@@ -16,6 +16,7 @@ const (
 	KeyPosition = 'p' // this package: commit times, by position
 	KeyTiles    = 't' // storage/tiles
 	KeyFeatures = 'f' // storage/featurelog
+	KeyNumbers  = 'q' // sqlplan/engine: last values of sequences
 	KeyFree     = 'x' // nobody
 )
 

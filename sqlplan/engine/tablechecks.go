@@ -1,0 +1,326 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/tables"
+)
+
+// rowCheck checks staged rows against a table's constraints.
+type rowCheck struct {
+	s     *Session
+	table *tables.Object
+}
+
+// ofTable names the table that an error is about.
+func (c *rowCheck) ofTable(e *session.Error) *session.Error {
+	e.Schema, e.Table = c.table.Schema, c.table.Name
+	if c.table.Temp {
+		e.Schema = "pg_temp_3"
+	}
+	return e
+}
+
+// one is a query's first row, nil where there is none.
+func (s *Session) one(ctx context.Context, sql string) (*vector.Chunk, error) {
+	rows, err := s.conn.Query(ctx, sql)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	ch, err := rows.Next()
+	if err != nil || ch == nil || ch.N == 0 {
+		return nil, err
+	}
+	types := make([]vector.Type, len(ch.Cols))
+	for i, v := range ch.Cols {
+		types[i] = v.Type
+	}
+	out := vector.NewChunk(types, 1)
+	out.AppendRow(ch, 0)
+	return out, nil
+}
+
+// rows checks NOT NULL and CHECK of the staged rows, in the order of the rows, and within one in PostgreSQL's. set are the columns
+// that an UPDATE sets; nil: all.
+func (c *rowCheck) rows(ctx context.Context, staged string, set []string) error {
+	type rule struct {
+		column *tables.Column
+		check  *tables.Constraint
+	}
+	var rules []rule
+	var whens []string
+	q := func(name string) string { return duck.QuoteIdent(c.table.Name) + "." + duck.QuoteIdent(name) }
+	for i := range c.table.Columns {
+		if col := &c.table.Columns[i]; col.NotNull && (set == nil || slices.Contains(set, col.Name) || col.Generated != "") {
+			whens = append(whens, fmt.Sprintf("WHEN %s IS NULL THEN %d", q(col.Name), len(rules)))
+			rules = append(rules, rule{column: col})
+		}
+	}
+	var checks []*tables.Constraint
+	for i := range c.table.Constraints {
+		if k := &c.table.Constraints[i]; k.Kind == tables.Check {
+			checks = append(checks, k)
+		}
+	}
+	slices.SortFunc(checks, func(a, b *tables.Constraint) int { return strings.Compare(a.Name, b.Name) })
+	from := staged + " AS " + duck.QuoteIdent(c.table.Name)
+	if len(checks) > 0 {
+		oks := make([]string, len(checks))
+		for i, k := range checks {
+			expr, err := c.s.checkExpr(ctx, c.table, k)
+			if err != nil {
+				return err
+			}
+			oks[i] = fmt.Sprintf("WHEN NOT (%s) THEN %d", expr, len(rules))
+			rules = append(rules, rule{check: k})
+		}
+		whens = append(whens, oks...)
+	}
+	if len(rules) == 0 {
+		return nil
+	}
+	sql := fmt.Sprintf("SELECT * FROM (SELECT CASE %s END AS __bad, rowid AS __n FROM %s) WHERE __bad IS NOT NULL ORDER BY __n LIMIT 1", strings.Join(whens, " "), from)
+	bad, err := c.s.one(ctx, sql)
+	if err != nil || bad == nil {
+		return err
+	}
+	r := rules[bad.Cols[0].I64[0]]
+	row, err := c.failingRow(ctx, staged, bad.Cols[1].I64[0])
+	if err != nil {
+		return err
+	}
+	if r.column != nil {
+		e := c.ofTable(fail(codeNotNull, "null value in column %q of relation %q violates not-null constraint", r.column.Name, c.table.Name))
+		e.Column, e.Detail = r.column.Name, row
+		return e
+	}
+	e := c.ofTable(fail("23514", "new row for relation %q violates check constraint %q", c.table.Name, r.check.Name))
+	e.Constraint, e.Detail = r.check.Name, row
+	return e
+}
+
+// maxDetailValue bounds a value in the detail of an error, in characters.
+const maxDetailValue = 64
+
+func (c *rowCheck) failingRow(ctx context.Context, staged string, row int64) (string, error) {
+	ch, err := c.s.one(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE rowid = %d", quotedColumns(tableColumnNames(c.table.Columns)), staged, row))
+	if err != nil || ch == nil {
+		return "", err
+	}
+	values := make([]string, len(ch.Cols))
+	for i, v := range ch.Cols {
+		values[i] = c.s.detailValue(v, 0)
+	}
+	return "Failing row contains (" + strings.Join(values, ", ") + ").", nil
+}
+
+func (s *Session) detailValue(v *vector.Vector, i int) string {
+	if v.IsNull(i) {
+		return "null"
+	}
+	text := []rune(string(codec.AppendText(nil, v, i, s.codecSettings())))
+	if len(text) > maxDetailValue {
+		return string(text[:maxDetailValue]) + "..."
+	}
+	return string(text)
+}
+
+// uniqueKey is what must be unique: a key constraint, or a unique index.
+type uniqueKey struct {
+	name       string // of the constraint or index
+	id         uint64
+	columns    []string // in errors: columns, or expressions
+	exprs      []string // DuckDB's SQL over a relation of the table's columns
+	where      string   // of a partial index, DuckDB's SQL; "": all rows
+	nullsEqual bool
+	constraint *tables.Constraint // nil: an index
+	deferrable bool
+}
+
+// uniqueKeys are the keys of a table in the order in which PostgreSQL checks them.
+func (s *Session) uniqueKeys(ctx context.Context, o *tables.Object) ([]uniqueKey, error) {
+	var out []uniqueKey
+	for _, x := range s.tabs.IndexesOf(o.ID) {
+		if !x.Of.Unique {
+			continue
+		}
+		k := uniqueKey{name: x.Name, id: x.ID, nullsEqual: x.Of.NullsNotDistinct, constraint: o.Constraint(x.Of.Constraint)}
+		k.deferrable = k.constraint != nil && k.constraint.Deferrable
+		for _, key := range x.Of.Keys {
+			if key.Column != "" {
+				k.columns, k.exprs = append(k.columns, quoteName(key.Column)), append(k.exprs, duck.QuoteIdent(key.Column))
+				continue
+			}
+			sql, err := s.tableExpr(ctx, o, key.Expr)
+			if err != nil {
+				return nil, err
+			}
+			k.columns, k.exprs = append(k.columns, key.Expr), append(k.exprs, sql)
+		}
+		if x.Of.Where != "" {
+			sql, err := s.tableExpr(ctx, o, x.Of.Where)
+			if err != nil {
+				return nil, err
+			}
+			k.where = sql
+		}
+		out = append(out, k)
+	}
+	return out, nil
+}
+
+// keyed is the key's columns as k0, k1, … of a relation, without the rows that it does not hold.
+func (k *uniqueKey) keyed(relation, as, more string) string {
+	cols := make([]string, len(k.exprs))
+	var conds []string
+	for i, e := range k.exprs {
+		cols[i] = fmt.Sprintf("%s AS k%d", e, i)
+		if !k.nullsEqual {
+			conds = append(conds, fmt.Sprintf("(%s) IS NOT NULL", e))
+		}
+	}
+	if k.where != "" {
+		conds = append(conds, "("+k.where+")")
+	}
+	where := ""
+	if len(conds) > 0 {
+		where = " WHERE " + strings.Join(conds, " AND ")
+	}
+	return fmt.Sprintf("(SELECT %s%s FROM %s AS %s%s)", strings.Join(cols, ", "), more, relation, as, where)
+}
+
+// same is the condition that two relations of keyed have the same key.
+func (k *uniqueKey) same(a, b string) string {
+	conds := make([]string, len(k.exprs))
+	op := "="
+	if k.nullsEqual {
+		op = "IS NOT DISTINCT FROM"
+	}
+	for i := range k.exprs {
+		conds[i] = fmt.Sprintf("%s.k%d %s %s.k%d", a, i, op, b, i)
+	}
+	return strings.Join(conds, " AND ")
+}
+
+func (k *uniqueKey) list(of string) string {
+	cols := make([]string, len(k.exprs))
+	for i := range cols {
+		cols[i] = fmt.Sprintf("%s.k%d", of, i)
+	}
+	return strings.Join(cols, ", ")
+}
+
+// touches reports whether an UPDATE of columns can break a key.
+func (c *rowCheck) touches(set []string) bool {
+	for _, x := range c.s.tabs.IndexesOf(c.table.ID) {
+		if !x.Of.Unique {
+			continue
+		}
+		if x.Of.Where != "" {
+			return true
+		}
+		for _, key := range x.Of.Keys {
+			if key.Column == "" || slices.Contains(set, key.Column) || c.table.Column(key.Column).Generated != "" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// keys checks that the staged rows break no key. Of rows that replace others it checks what PostgreSQL does, which looks at each
+// row when it is written: a key that a row further down gives up is still taken.
+func (c *rowCheck) keys(ctx context.Context, staged string, replacing bool) error {
+	keys, err := c.s.uniqueKeys(ctx, c.table)
+	if err != nil {
+		return err
+	}
+	name := duck.QuoteIdent(c.table.Name)
+	for i := range keys {
+		k := &keys[i]
+		news := k.keyed(staged, name, ", rowid AS __n")
+		existing := duckName(c.table)
+		var parts []string
+		parts = append(parts, fmt.Sprintf("SELECT min(__n) AS __n FROM (SELECT __n, row_number() OVER (PARTITION BY %s ORDER BY __n) AS __c FROM %s AS s) WHERE __c > 1", k.list("s"), news))
+		olds := k.keyed(existing, name, "")
+		if replacing {
+			news = k.keyed(staged, name, ", rowid AS __n, "+stagedRowID+" AS __r")
+			olds = k.keyed(existing, name, ", rowid AS __r")
+			later := ""
+			if !k.deferrable { // rows that were written before no longer have their old keys
+				later = fmt.Sprintf(" AND NOT EXISTS (SELECT 1 FROM %s AS w WHERE w.%s = t.__r AND w.rowid < s.__n)", staged, stagedRowID)
+			} else {
+				later = fmt.Sprintf(" AND NOT EXISTS (SELECT 1 FROM %s AS w WHERE w.%s = t.__r)", staged, stagedRowID)
+			}
+			parts = append(parts, fmt.Sprintf("SELECT min(s.__n) FROM %s AS s JOIN %s AS t ON %s AND s.__r <> t.__r%s", news, olds, k.same("s", "t"), later))
+		} else if len(k.exprs) == 1 && !k.nullsEqual {
+			parts = append(parts, fmt.Sprintf("SELECT min(s.__n) FROM %s AS s WHERE s.k0 IN (SELECT t.k0 FROM %s AS t WHERE t.k0 IN (SELECT k0 FROM %s))", news, olds, news))
+		} else {
+			parts = append(parts, fmt.Sprintf("SELECT min(s.__n) FROM %s AS s JOIN %s AS t ON %s", news, olds, k.same("s", "t")))
+		}
+		bad, err := c.s.one(ctx, fmt.Sprintf("SELECT min(__n) AS __n FROM (%s) AS x HAVING min(__n) IS NOT NULL", strings.Join(parts, " UNION ALL ")))
+		if err != nil {
+			return err
+		}
+		if bad == nil {
+			continue
+		}
+		e, err := c.duplicate(ctx, k, staged, bad.Cols[0].I64[0])
+		if err != nil {
+			return err
+		}
+		return e
+	}
+	return nil
+}
+
+// duplicate is the error of a staged row whose key is taken.
+func (c *rowCheck) duplicate(ctx context.Context, k *uniqueKey, staged string, row int64) (*session.Error, error) {
+	ch, err := c.s.one(ctx, fmt.Sprintf("SELECT %s FROM %s AS %s WHERE rowid = %d", strings.Join(k.exprs, ", "), staged, duck.QuoteIdent(c.table.Name), row))
+	if err != nil {
+		return nil, err
+	}
+	e := c.ofTable(fail(codeUnique, "duplicate key value violates unique constraint %q", k.name))
+	e.Constraint = k.name
+	e.Detail = fmt.Sprintf("Key (%s)=(%s) already exists.", strings.Join(k.columns, ", "), c.s.keyValues(ch))
+	return e, nil
+}
+
+// keyValues are the values of a row in the detail of an error.
+func (s *Session) keyValues(ch *vector.Chunk) string {
+	values := make([]string, len(ch.Cols))
+	for i, v := range ch.Cols {
+		if v.IsNull(0) {
+			values[i] = "null"
+		} else {
+			values[i] = string(codec.AppendText(nil, v, 0, s.codecSettings()))
+		}
+	}
+	return strings.Join(values, ", ")
+}
+
+// tableExpr is an expression of a table's definition as DuckDB's SQL over a relation called by the table's name.
+func (s *Session) tableExpr(ctx context.Context, o *tables.Object, expr string) (string, error) {
+	n, err := expressionText(expr)
+	if err != nil {
+		return "", err
+	}
+	out, err := s.expressions(ctx, []*pgNode{n}, emptyRows(o)+" AS "+duck.QuoteIdent(o.Name))
+	if err != nil {
+		return "", err
+	}
+	return out[0], nil
+}
+
+// checkExpr is a check's condition as DuckDB's SQL.
+func (s *Session) checkExpr(ctx context.Context, o *tables.Object, k *tables.Constraint) (string, error) {
+	return s.tableExpr(ctx, o, k.Expr)
+}

@@ -1,0 +1,89 @@
+package engine
+
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/tables"
+)
+
+// typeWord is a type's name in PostgreSQL's messages, without modifiers.
+func typeWord(t vector.Type) string {
+	switch t.Kind {
+	case vector.Decimal:
+		return "numeric"
+	case vector.TimestampTZ:
+		return "timestamp with time zone"
+	case vector.Timestamp:
+		return "timestamp without time zone"
+	case vector.Time:
+		return "time without time zone"
+	case vector.List:
+		return typeWord(t.Elem[0]) + "[]"
+	case vector.Null:
+		return "text"
+	}
+	return t.String()
+}
+
+// columnWord is a column's type in PostgreSQL's messages.
+func columnWord(c *tables.Column) string {
+	if c.Enum != 0 {
+		return c.Declared
+	}
+	switch c.Base {
+	case "varchar":
+		return "character varying"
+	case "bpchar":
+		return "character"
+	case "jsonb":
+		return "jsonb"
+	}
+	return typeWord(c.Type)
+}
+
+// tableAssignable reports whether PostgreSQL casts from to to by itself when a value is assigned to a column.
+func tableAssignable(from, to vector.Type) bool {
+	number := func(k vector.Kind) bool {
+		return k == vector.Int16 || k == vector.Int32 || k == vector.Int64 || k == vector.Decimal || k == vector.Float32 || k == vector.Float64
+	}
+	switch {
+	case from.Kind == vector.Null || from.Kind == vector.Invalid || from.Equal(to):
+		return true
+	case to.Kind == vector.Text:
+		return true
+	case number(from.Kind) && number(to.Kind):
+		return true
+	case from.Kind == vector.List && to.Kind == vector.List:
+		return tableAssignable(from.Elem[0], to.Elem[0])
+	}
+	switch to.Kind {
+	case vector.Date:
+		return from.Kind == vector.Timestamp || from.Kind == vector.TimestampTZ
+	case vector.Timestamp, vector.TimestampTZ:
+		return from.Kind == vector.Date || from.Kind == vector.Timestamp || from.Kind == vector.TimestampTZ
+	case vector.Time:
+		return from.Kind == vector.Timestamp || from.Kind == vector.TimestampTZ || from.Kind == vector.Interval
+	case vector.Interval:
+		return from.Kind == vector.Time
+	case vector.JSON:
+		return from.Kind == vector.JSON || from.Kind == vector.Map
+	}
+	return false
+}
+
+// isUnknown reports whether an expression is a string literal that has no type yet.
+func isUnknown(n *pg_query.Node) bool { return n.GetAConst().GetSval() != nil }
+
+// coerced gives an expression that has no type of its own, a string, a NULL or a parameter, the type of the column that it is for.
+func (s *Session) coerced(n *pg_query.Node, c *tables.Column) *pg_query.Node {
+	if isUnknown(n) || n.GetAConst().GetIsnull() || n.GetParamRef() != nil {
+		return castTo(n, c)
+	}
+	return n
+}
+
+// castTo casts an expression to a column's type.
+func castTo(n *pg_query.Node, c *tables.Column) *pg_query.Node {
+	return &pg_query.Node{Node: &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{Arg: n, TypeName: typeNode(c)}}}
+}

@@ -1,0 +1,164 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/storage/tables"
+)
+
+// serials are the names of the types that make a sequence, and the types of their columns.
+var serials = map[string]string{"serial": "int4", "serial4": "int4", "bigserial": "int8", "serial8": "int8", "smallserial": "int2", "serial2": "int2"}
+
+// formatNames are PostgreSQL's names of types, by the internal ones.
+var formatNames = map[string]string{"bool": "boolean", "int2": "smallint", "int4": "integer", "int8": "bigint", "float4": "real",
+	"float8": "double precision", "varchar": "character varying", "bpchar": "character", "timestamp": "timestamp", "timestamptz": "timestamp",
+	"time": "time", "timetz": "time", "decimal": "numeric", "int": "integer", "string": "text", "blob": "bytea"}
+
+// internalNames are types that users write otherwise than pg_type does.
+var internalNames = map[string]string{"boolean": "bool", "smallint": "int2", "int": "int4", "integer": "int4", "bigint": "int8", "real": "float4",
+	"double": "float8", "decimal": "numeric", "string": "text", "blob": "bytea"}
+
+// timeTypes take a precision.
+var timeTypes = map[string]string{"timestamp": " without time zone", "timestamptz": " with time zone", "time": " without time zone", "timetz": " with time zone"}
+
+// typeParts is a type's schema and name.
+func typeParts(t *pg_query.TypeName) (schema, name string) {
+	n := len(t.GetNames())
+	if n == 0 {
+		return "", ""
+	}
+	if n > 1 {
+		schema = t.Names[n-2].GetString_().GetSval()
+	}
+	return schema, t.Names[n-1].GetString_().GetSval()
+}
+
+// columnType fills a column's type from a type's name. Errors have no place.
+func columnType(cat *tables.Catalog, t *pg_query.TypeName, c *tables.Column) error {
+	schema, name := typeParts(t)
+	if schema == "" || schema != "pg_catalog" {
+		if e := cat.Enum(schema, name); e != nil {
+			c.Type, c.Base, c.Enum, c.Declared = vector.T(vector.Text), e.Name, e.ID, typeLabel(e)
+			for range t.ArrayBounds {
+				c.Type = vector.ListOf(c.Type)
+			}
+			if len(t.ArrayBounds) > 0 {
+				c.Declared += "[]"
+			}
+			return nil
+		}
+	}
+	plain := proto.Clone(t).(*pg_query.TypeName)
+	if in, ok := internalNames[name]; ok {
+		name = in
+	}
+	c.Base = name
+	mods := plainMods(t)
+	label := formatNames[name]
+	if label == "" {
+		label = name
+	}
+	_, times := timeTypes[name]
+	switch {
+	case name == "varchar" || name == "bpchar":
+		plain.Typmods = nil
+		if len(mods) > 0 {
+			if mods[0] < 1 {
+				return fail(codeInvalidParameter, "length for type %s must be at least 1", map[string]string{"varchar": "varchar", "bpchar": "char"}[name])
+			}
+			if mods[0] > 10485760 {
+				return fail(codeInvalidParameter, "length for type %s cannot exceed 10485760", map[string]string{"varchar": "varchar", "bpchar": "char"}[name])
+			}
+			c.Length = int(mods[0])
+			label = fmt.Sprintf("%s(%d)", label, mods[0])
+		} else if name == "bpchar" {
+			label = "bpchar"
+		}
+	case times || name == "interval":
+		plain.Typmods = nil
+		if name != "interval" && len(mods) > 0 {
+			p := int(min(mods[0], 6))
+			c.Precision = &p
+			label = fmt.Sprintf("%s(%d)", label, p)
+		} else if name == "interval" && len(t.Typmods) > 0 {
+			return fail(codeUnsupported, "fields and precisions of type interval are not supported")
+		}
+		label += timeTypes[name]
+	case name == "numeric" && len(mods) > 0:
+		scale := int64(0)
+		if len(mods) > 1 {
+			scale = mods[1]
+		}
+		label = fmt.Sprintf("numeric(%d,%d)", mods[0], scale)
+	}
+	typ, err := parse.TypeOf(plain)
+	if err != nil {
+		return err
+	}
+	if len(t.ArrayBounds) > 0 {
+		label += "[]"
+		if len(t.ArrayBounds) > 1 { // PostgreSQL does not keep the number of dimensions
+			return fail(codeUnsupported, "columns of arrays of more than one dimension are not supported")
+		}
+	}
+	c.Type, c.Declared = typ, label
+	return nil
+}
+
+func plainMods(t *pg_query.TypeName) []int64 {
+	var out []int64
+	for _, m := range t.Typmods {
+		out = append(out, int64(m.GetAConst().GetIval().GetIval()))
+	}
+	return out
+}
+
+// typeLabel is a type of the user's as format_type writes it.
+func typeLabel(o *tables.Object) string {
+	if o.Schema == tables.Public {
+		return quoteName(o.Name)
+	}
+	return quoteName(o.Schema) + "." + quoteName(o.Name)
+}
+
+// quoteName writes a name so that SQL reads it back.
+func quoteName(name string) string {
+	for i, r := range name {
+		if !(r >= 'a' && r <= 'z' || r == '_' || i > 0 && (r >= '0' && r <= '9' || r == '$')) {
+			return `"` + strings.ReplaceAll(name, `"`, `""`) + `"`
+		}
+	}
+	return name
+}
+
+// duckColumnType is the type of a column in DuckDB.
+func duckColumnType(c *tables.Column) string { return c.Type.DuckDB() }
+
+// typeNode is a column's type as a cast names it; lengths and precisions are left out, because an assignment does not cut.
+func typeNode(c *tables.Column) *pg_query.TypeName {
+	name := c.Base
+	if c.Enum != 0 || name == "varchar" || name == "bpchar" {
+		name = "text"
+	}
+	parsed, err := pg_query.Parse("SELECT NULL::" + castName(name, c))
+	if err != nil {
+		return &pg_query.TypeName{Names: []*pg_query.Node{pg_query.MakeStrNode("text")}, Typemod: -1}
+	}
+	return parsed.Stmts[0].Stmt.GetSelectStmt().TargetList[0].GetResTarget().Val.GetTypeCast().TypeName
+}
+
+func castName(name string, c *tables.Column) string {
+	if name == "numeric" && !strings.HasPrefix(c.Declared, "numeric[") && c.Declared != "numeric" {
+		return c.Declared
+	}
+	if strings.HasSuffix(c.Declared, "[]") {
+		return name + "[]"
+	}
+	return name
+}

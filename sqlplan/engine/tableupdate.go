@@ -1,0 +1,224 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tables"
+)
+
+// planUpdate plans UPDATE of an ordinary table. The staging SELECT gives the row ids, every column as it will be, and what
+// RETURNING reads of FROM:
+//
+//	SELECT t.__rowid, <new a> AS a, t.b AS b, …, f.x AS __from_1 FROM <target> AS t, <from> WHERE …
+func (s *Session) planUpdate(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.UpdateStmt, given []vector.Type) (*rowWrite, error) {
+	o, err := s.writeTarget(ctx, n.Relation, st.Text, "update")
+	if err != nil {
+		return nil, err
+	}
+	w := s.modifying(cat, o, n.Relation, 'u', n.FromClause)
+	sets, err := s.assignments(st.Text, o, n.TargetList)
+	if err != nil {
+		return nil, err
+	}
+	items := []*pg_query.Node{namedTarget(stagedRowID, columnRef(w.alias, stagedRowID, 0))}
+	nodes := make([]*pg_query.Node, 1, len(o.Columns)+1)
+	cols := make([]*tables.Column, 1, len(o.Columns)+1)
+	for i := range o.Columns {
+		c := &o.Columns[i]
+		v, ok := sets[c.Name]
+		if ok {
+			w.set = append(w.set, c.Name)
+		} else {
+			v = columnRef(w.alias, c.Name, 0)
+		}
+		nodes, cols = append(nodes, v), append(cols, c)
+		items = append(items, namedTarget(c.Name, v))
+	}
+	if err := w.plainTypes(ctx, st, n.WithClause, items, n.WhereClause, n.FromClause, nodes, cols, given); err != nil {
+		return nil, err
+	}
+	for i, t := range items[1:] {
+		if c := &o.Columns[i]; slices.Contains(w.set, c.Name) {
+			t.GetResTarget().Val = castTo(t.GetResTarget().Val, c)
+		}
+	}
+	return w, w.finishModify(ctx, st, n.WithClause, items, n.FromClause, n.WhereClause, n.ReturningList, given)
+}
+
+// planDelete plans DELETE from an ordinary table: as UPDATE, with every column as it is.
+func (s *Session) planDelete(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.DeleteStmt, given []vector.Type) (*rowWrite, error) {
+	o, err := s.writeTarget(ctx, n.Relation, st.Text, "delete from")
+	if err != nil {
+		return nil, err
+	}
+	w := s.modifying(cat, o, n.Relation, 'd', n.UsingClause)
+	items := []*pg_query.Node{namedTarget(stagedRowID, columnRef(w.alias, stagedRowID, 0))}
+	for i := range o.Columns {
+		items = append(items, namedTarget(o.Columns[i].Name, columnRef(w.alias, o.Columns[i].Name, 0)))
+	}
+	return w, w.finishModify(ctx, st, n.WithClause, items, n.UsingClause, n.WhereClause, n.ReturningList, given)
+}
+
+func (s *Session) modifying(cat *schema.Catalog, o *tables.Object, rv *pg_query.RangeVar, kind byte, from []*pg_query.Node) *rowWrite {
+	w := &rowWrite{s: s, cat: cat, table: o, kind: kind, alias: o.Name, joined: len(from) > 0}
+	if rv.Alias != nil {
+		w.alias = rv.Alias.Aliasname
+	}
+	return w
+}
+
+// stageSelect is the SELECT that stages.
+func (w *rowWrite) stageSelect(with *pg_query.WithClause, items, from []*pg_query.Node, where *pg_query.Node) *pg_query.Node {
+	n := selectNode(items, append([]*pg_query.Node{placeholder(targetRef, w.alias)}, from...)...)
+	n.GetSelectStmt().WhereClause, n.GetSelectStmt().WithClause = where, with
+	return n
+}
+
+// plainTypes checks the types of values before they are cast to those of their columns.
+func (w *rowWrite) plainTypes(ctx context.Context, st *parse.SQL, with *pg_query.WithClause, items []*pg_query.Node, where *pg_query.Node, from, nodes []*pg_query.Node, cols []*tables.Column, given []vector.Type) error {
+	if !st.Clauses.Empty() {
+		return nil
+	}
+	stage := clone(w.stageSelect(with, items, from, where))
+	b := w.s.binderAt(ctx, w.cat, st.Text, true)
+	b.refs[targetRef] = w.targetRows()
+	if _, err := w.s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage}); err != nil {
+		return err
+	}
+	_, columns, err := w.s.describeNode(ctx, b, stage, given)
+	if err != nil {
+		return err
+	}
+	if len(columns) < len(cols) || columns[0].Type.Kind == vector.Invalid {
+		return nil
+	}
+	return w.checkTypes(st.Text, cols, columns, nodes)
+}
+
+// finishModify plans the staging SELECT and RETURNING.
+func (w *rowWrite) finishModify(ctx context.Context, st *parse.SQL, with *pg_query.WithClause, items, from []*pg_query.Node, where *pg_query.Node, returning []*pg_query.Node, given []vector.Type) error {
+	s := w.s
+	if where.GetCurrentOfExpr() != nil {
+		return fail(codeUnsupported, "WHERE CURRENT OF is not supported")
+	}
+	if len(returning) > 0 && len(from) > 0 {
+		for _, f := range from {
+			for _, l := range leaves(f) {
+				probe := selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(l.alias), {Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}}}, 0), 0)}, placeholder(targetRef, w.alias))
+				for _, g := range from {
+					probe.GetSelectStmt().FromClause = append(probe.GetSelectStmt().FromClause, clone(g))
+				}
+				probe.GetSelectStmt().WithClause = with
+				probe = clone(probe)
+				b := s.binderAt(ctx, w.cat, st.Text, true)
+				b.refs[targetRef] = w.targetRows()
+				if _, err := s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: probe}); err != nil {
+					return err
+				}
+				_, columns, err := s.describeNode(ctx, b, probe, given)
+				if err != nil {
+					return err
+				}
+				for _, c := range columns {
+					k := fromColumn{qualifier: l.alias, name: c.Name, staged: fmt.Sprintf("__from_%d", len(w.from)+1), typ: c.Type}
+					w.from = append(w.from, k)
+					items = append(items, namedTarget(k.staged, columnRef(k.qualifier, k.name, 0)))
+				}
+			}
+		}
+	}
+	stage := w.stageSelect(with, items, from, where)
+	if w.kind == 'u' {
+		var err error
+		if stage, err = s.finished(w.table, stage); err != nil {
+			return err
+		}
+	}
+	if _, err := w.describeStage(ctx, st, stage, given); err != nil {
+		return err
+	}
+	return w.bindReturning(ctx, st.Text, returning, given)
+}
+
+// assignments are the values of SET, by column.
+func (s *Session) assignments(sql string, o *tables.Object, list []*pg_query.Node) (map[string]*pg_query.Node, error) {
+	out := map[string]*pg_query.Node{}
+	for _, item := range list {
+		t := item.GetResTarget()
+		c := o.Column(t.Name)
+		if c == nil {
+			return nil, at(fail(codeUndefinedColumn, "column %q of relation %q does not exist", t.Name, o.Name), sql, int(t.Location))
+		}
+		if len(t.Indirection) > 0 {
+			return nil, at(fail(codeUnsupported, "assignment to an element of column %q is not supported", t.Name), sql, int(t.Location))
+		}
+		if out[c.Name] != nil {
+			return nil, at(fail("42601", "multiple assignments to same column %q", c.Name), sql, int(t.Location))
+		}
+		v := t.Val
+		if m := v.GetMultiAssignRef(); m != nil {
+			var err error
+			if v, err = multiAssigned(sql, m); err != nil {
+				return nil, err
+			}
+		}
+		isDefault := v.GetSetToDefault() != nil
+		switch {
+		case c.Generated != "" && !isDefault:
+			e := at(fail("428C9", "column %q can only be updated to DEFAULT", c.Name), sql, int(t.Location))
+			e.Detail = fmt.Sprintf("Column %q is a generated column.", c.Name)
+			e.Position = 0
+			return nil, e
+		case c.Identity == "a" && !isDefault:
+			e := fail("428C9", "column %q can only be updated to DEFAULT", c.Name)
+			e.Detail = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name)
+			return nil, e
+		case isDefault:
+			var err error
+			if v, err = s.defaultOf(o, c); err != nil {
+				return nil, err
+			}
+		default:
+			v = s.coerced(v, c)
+		}
+		out[c.Name] = v
+	}
+	return out, nil
+}
+
+// multiAssigned is one value of SET (a, b) = …: an element of a row, or a column of a subquery that gives at most one row.
+func multiAssigned(sql string, m *pg_query.MultiAssignRef) (*pg_query.Node, error) {
+	if r := m.Source.GetRowExpr(); r != nil {
+		if len(r.Args) != int(m.Ncolumns) {
+			return nil, at(fail("42601", "number of columns does not match number of values"), sql, nodeLocation(m.Source))
+		}
+		return r.Args[m.Colno-1], nil
+	}
+	link := m.Source.GetSubLink()
+	if link == nil {
+		return nil, at(fail(codeUnsupported, "source for a multiple-column UPDATE item must be a sub-SELECT or ROW() expression"), sql, nodeLocation(m.Source))
+	}
+	sel := link.Subselect.GetSelectStmt()
+	if sel.Op == pg_query.SetOperation_SETOP_NONE && len(sel.ValuesLists) == 0 {
+		star := slices.ContainsFunc(sel.TargetList, func(t *pg_query.Node) bool {
+			f := t.GetResTarget().GetVal().GetColumnRef().GetFields()
+			return len(f) > 0 && f[len(f)-1].GetAStar() != nil
+		})
+		if !star && len(sel.TargetList) != int(m.Ncolumns) {
+			return nil, at(fail("42601", "number of columns does not match number of values"), sql, nodeLocation(m.Source))
+		}
+	}
+	sub := subselect(clone(link.Subselect), "__row")
+	for k := range m.Ncolumns {
+		sub.GetRangeSubselect().Alias.Colnames = append(sub.GetRangeSubselect().Alias.Colnames, pg_query.MakeStrNode(fmt.Sprintf("__v%d", k+1)))
+	}
+	one := selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(columnRef("__row", fmt.Sprintf("__v%d", m.Colno), 0), 0)}, sub)
+	return &pg_query.Node{Node: &pg_query.Node_SubLink{SubLink: &pg_query.SubLink{SubLinkType: pg_query.SubLinkType_EXPR_SUBLINK, Subselect: one}}}, nil
+}
