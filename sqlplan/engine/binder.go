@@ -76,6 +76,9 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 		return "", e.err
 	}
 	if call := (*rewrite.CallError)(nil); errors.As(err, &call) {
+		if e := asError(err); e.Position != 0 {
+			return "", e
+		}
 		return "", at(asError(err), b.sql, call.Offset)
 	}
 	if err != nil {

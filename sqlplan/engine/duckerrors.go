@@ -1,7 +1,9 @@
 package engine
 
 import (
+	"fmt"
 	"regexp"
+	"strconv"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -32,7 +34,12 @@ var wording = []struct {
 	{regexp.MustCompile(`^Overflow in (\w+) of INT16 \((.*)\)!?$`), `smallint out of range in $1: $2`, true},
 	{regexp.MustCompile(`^Overflow in (\w+) of INT32 \((.*)\)!?$`), `integer out of range in $1: $2`, true},
 	{regexp.MustCompile(`^Overflow in (\w+) of INT64 \((.*)\)!?$`), `bigint out of range in $1: $2`, true},
-	{regexp.MustCompile(`^Could not convert string '(.*)' to (\w+)$`), `invalid input syntax for type $2: "$1"`, true},
+	{regexp.MustCompile(`^Type \w+ with value \S+ can't be cast because the value is out of range for the destination type INT16`), `smallint out of range`, true},
+	{regexp.MustCompile(`^Type \w+ with value \S+ can't be cast because the value is out of range for the destination type INT32`), `integer out of range`, true},
+	{regexp.MustCompile(`^Type \w+ with value \S+ can't be cast because the value is out of range for the destination type INT64`), `bigint out of range`, true},
+	{regexp.MustCompile(`^(?:Could not cast value \S+ to DECIMAL\((\d+),(\d+)\)|Casting value "[^"]*" to type DECIMAL\((\d+),(\d+)\) failed: value is out of range!)`), `numeric field overflow`, true},
+	{regexp.MustCompile(`^Ambiguous reference to column name "([^"]+)"`), `column reference "$1" is ambiguous`, true},
+	{regexp.MustCompile(`^Could not convert string '(.*)' to (\w+)(?: when casting from source column .*)?$`), `invalid input syntax for type $2: "$1"`, true},
 	{regexp.MustCompile(`^More than one row returned by a subquery`), `more than one row returned by a subquery used as an expression`, true},
 	{regexp.MustCompile(`^Duplicate key "(.*)" violates primary key constraint\.?`), `duplicate key value violates the primary key: $1`, true},
 	{regexp.MustCompile(`^Duplicate key "(.*)" violates unique constraint\.?`), `duplicate key value violates a unique constraint: $1`, true},
@@ -63,6 +70,8 @@ func duckError(e *duck.Error) *session.Error {
 		}
 	}
 	switch {
+	case out.Message == "numeric field overflow":
+		out.Detail = overflowDetail(e.Message)
 	case strings.HasPrefix(out.Message, "column ") && strings.HasSuffix(out.Message, " does not exist"):
 		out.Code = codeUndefinedColumn
 	case strings.HasSuffix(out.Message, "is no whole Parquet file: it has no end"):
@@ -76,6 +85,23 @@ func duckError(e *duck.Error) *session.Error {
 	return out
 }
 
+var decimalType = regexp.MustCompile(`DECIMAL\((\d+),(\d+)\)`)
+
+// overflowDetail is PostgreSQL's detail of a number that is too large for the decimal type that a message of DuckDB's names.
+func overflowDetail(message string) string {
+	m := decimalType.FindStringSubmatch(message)
+	if m == nil {
+		return ""
+	}
+	precision, _ := strconv.Atoi(m[1]) // they are digits
+	scale, _ := strconv.Atoi(m[2])
+	bound := "1"
+	if precision > scale {
+		bound = fmt.Sprintf("10^%d", precision-scale)
+	}
+	return fmt.Sprintf("A field with precision %d, scale %d must round to an absolute value less than %s.", precision, scale, bound)
+}
+
 const missingFrom = "missing FROM-clause entry for table"
 
 // missing finds the name in messages about something that is not there, or is there twice.
@@ -84,9 +110,28 @@ var missing = regexp.MustCompile(`^(column|relation|function|` + missingFrom + `
 // locate gives an error that names a column, relation or function, and has no place, the place of the first such name in the
 // statement: DuckDB's own places are in the SQL that it was given.
 func locate(err *session.Error, sql string) *session.Error {
-	if err == nil || err.Position > 0 || !missing.MatchString(err.Message) {
-		return err
+	if err != nil && err.Position == unplaced {
+		err.Position = 0
+	} else if err != nil && err.Position == 0 && missing.MatchString(err.Message) {
+		return located(err, sql)
 	}
+	return err
+}
+
+// unplaced is the position of an error that PostgreSQL gives no place although it names something.
+const unplaced = -1
+
+// withoutPlace keeps an error that has no place without one.
+func withoutPlace(err error) error {
+	e := asError(err)
+	if e != nil && e.Position == 0 {
+		e.Position = unplaced
+	}
+	return asErrorOrNil(err)
+}
+
+// located gives an error the place of the first mention of what it misses.
+func located(err *session.Error, sql string) *session.Error {
 	st, perr := parse.Parse(sql) // anew: binding rewrites the tree
 	if perr != nil {
 		return err

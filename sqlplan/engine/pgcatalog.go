@@ -12,6 +12,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // Object ids of schemas. Those of our relations begin at firstOID, a range for each kind; DuckDB numbers its own from below.
@@ -144,7 +145,12 @@ func (b *binder) informationViews() string {
 			rows = append(rows, append([]string{db}, append(literals(l.schema, l.name, l.source), "'NONE'", "'NO'", "'NO'")...))
 		}
 	}
-	return values(cols, rows, fmt.Sprintf("SELECT %s, 'public', view_name, sql, 'NONE', 'NO', 'NO' FROM %s", db, ordinaryViews))
+	if cat, err := b.s.ordinary(b.ctx); err == nil {
+		for _, o := range cat.Sorted(func(o *tables.Object) bool { return o.Kind == tables.View }) {
+			rows = append(rows, append([]string{db}, append(literals(o.Schema, o.Name, o.SQL), "'NONE'", "'NO'", "'NO'")...))
+		}
+	}
+	return values(cols, rows)
 }
 
 func (b *binder) informationSchemata() string {

@@ -451,6 +451,9 @@ func (b *binder) sequenceCall(call int, args []*pg_query.Node) (string, error) {
 	}
 	o, e := b.s.sequenceNamed(cat, text)
 	if e != nil {
+		if place := nodeLocation(arg); place > 0 && e.Code == codeUndefinedTable {
+			at(e, b.sql, place)
+		}
 		return "", e
 	}
 	b.s.knowSequence(o)

@@ -43,7 +43,6 @@ func (s *Session) bindAlterOrdinary(st *parse.SQL, n *pg_query.AlterTableStmt) b
 func (s *Session) alterTarget(ctx context.Context, rv *pg_query.RangeVar, missingOK bool, sql string) (*tables.Object, error) {
 	o, err := s.target(ctx, rv, "")
 	if e := asError(err); e != nil {
-		e.Position = 0
 		if missingOK && e.Code == codeUndefinedTable {
 			s.notice(session.Notice{Message: e.Message + ", skipping"})
 			return nil, nil
@@ -105,18 +104,14 @@ func (s *Session) alterOrdinary(ctx context.Context, sql string, id uint64, cmd 
 		if err != nil {
 			return err
 		}
-		bad, err := s.one(ctx, fmt.Sprintf("SELECT 1 FROM %s WHERE %s IS NULL LIMIT 1", table, duck.QuoteIdent(c.Name)))
-		if err != nil {
+		if err := d.noNulls(ctx, table, c.Name); err != nil {
 			return err
 		}
-		if bad != nil {
-			e := (&rowCheck{s, o}).ofTable(fail(codeNotNull, "column %q of relation %q contains null values", c.Name, o.Name))
-			e.Column = c.Name
-			return e
-		}
-		c.NotNull = true
-		if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", table, duck.QuoteIdent(c.Name))); err != nil {
-			return err
+		if !c.NotNull {
+			c.NotNull = true
+			if err := d.rebuild(ctx, nil); err != nil {
+				return err
+			}
 		}
 	case pg_query.AlterTableType_AT_DropNotNull:
 		c, err := column()
@@ -131,7 +126,7 @@ func (s *Session) alterOrdinary(ctx context.Context, sql string, id uint64, cmd 
 		}
 		if c.NotNull {
 			c.NotNull = false
-			if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", table, duck.QuoteIdent(c.Name))); err != nil {
+			if err := d.rebuild(ctx, nil); err != nil {
 				return err
 			}
 		}
@@ -289,67 +284,101 @@ func (d *tableDraft) alterAddColumn(ctx context.Context, cmd *pg_query.AlterTabl
 		return err
 	}
 	c := &d.table.Columns[len(d.table.Columns)-1]
-	q := duck.QuoteIdent(c.Name)
-	if _, err := d.s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", duckName(d.table), q, duckColumnType(c))); err != nil {
-		return err
-	}
 	// What was made with the column, its sequence among it, is there before its values are computed.
 	if err := d.save(ctx); err != nil {
 		return err
 	}
-	value := c.Default
-	if c.Identity != "" || c.Generated != "" || value != "" {
-		var v *pgNode
-		var err error
-		if c.Generated != "" {
-			if v, err = expressionText(c.Generated); err == nil {
-				v = castTo(d.s.coerced(v, c), c)
-			}
-		} else {
-			v, err = d.s.defaultOf(d.table, c)
+	var v *pgNode
+	var err error
+	switch {
+	case c.Generated != "":
+		if v, err = expressionText(c.Generated); err == nil {
+			v = castTo(d.s.coerced(v, c), c)
 		}
-		if err != nil {
-			return err
-		}
-		if err := d.fill(ctx, c, v); err != nil {
-			return err
-		}
+	case c.Identity != "" || c.Default != "":
+		v, err = d.s.defaultOf(d.table, c)
 	}
-	if c.NotNull {
-		bad, err := d.s.one(ctx, fmt.Sprintf("SELECT 1 FROM %s WHERE %s IS NULL LIMIT 1", duckName(d.table), q))
-		if err != nil {
-			return err
+	if err != nil {
+		return err
+	}
+	if v == nil && !c.NotNull {
+		_, err = d.s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", duckName(d.table), duck.QuoteIdent(c.Name), duckColumnType(c)))
+	} else {
+		if v == nil {
+			v = castTo(&pgNode{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Isnull: true}}}, c)
 		}
-		if bad != nil {
-			e := (&rowCheck{d.s, d.table}).ofTable(fail(codeNotNull, "column %q of relation %q contains null values", c.Name, d.table.Name))
-			e.Column = c.Name
-			return e
-		}
-		if _, err := d.s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", duckName(d.table), q)); err != nil {
-			return err
-		}
+		err = d.rebuild(ctx, map[string]*pgNode{c.Name: v})
+	}
+	if err != nil {
+		return err
 	}
 	return d.checkExisting(ctx, was)
 }
 
-// fill computes a column of all rows.
-func (d *tableDraft) fill(ctx context.Context, c *tables.Column, v *pgNode) error {
-	b := d.s.binderAt(ctx, d.s.catalog(), d.sql, false)
-	b.refs[targetRef] = fmt.Sprintf("(SELECT *, rowid AS %s FROM %s)", stagedRowID, duckName(d.table))
-	inner := selectNode([]*pgNode{namedTarget(stagedRowID, columnRef(d.table.Name, stagedRowID, 0)), namedTarget(c.Name, v)}, placeholder(targetRef, d.table.Name))
-	outer := selectNode([]*pgNode{namedTarget(stagedRowID, columnRef("x", stagedRowID, 0)), namedTarget(c.Name, d.s.declaredValue(columnRef("x", c.Name, 0), c))}, subselect(inner, "x"))
-	sql, err := b.duckSQL(outer)
+// noNulls refuses NULLs in a column that is to be NOT NULL; rows is DuckDB's name of the table.
+func (d *tableDraft) noNulls(ctx context.Context, rows, column string) error {
+	bad, err := d.s.one(ctx, fmt.Sprintf("SELECT 1 FROM %s WHERE %s IS NULL LIMIT 1", rows, duck.QuoteIdent(column)))
+	if err != nil || bad == nil {
+		return err
+	}
+	e := (&rowCheck{d.s, d.table}).ofTable(fail(codeNotNull, "column %q of relation %q contains null values", column, d.table.Name))
+	e.Column = column
+	return e
+}
+
+// rebuild makes the table anew with the columns that it is to have: DuckDB alters no table that its transaction has changed. news
+// are the values of columns, over the old ones; the others keep theirs.
+func (d *tableDraft) rebuild(ctx context.Context, news map[string]*pgNode) error {
+	s, o := d.s, d.table
+	defer s.dropTemps()
+	var items, outer []*pgNode
+	cols := make([]string, len(o.Columns))
+	for i := range o.Columns {
+		c := &o.Columns[i]
+		cols[i] = duck.QuoteIdent(c.Name) + " " + duckColumnType(c)
+		if c.NotNull {
+			cols[i] += " NOT NULL"
+		}
+		v, shown := columnRef(o.Name, c.Name, 0), columnRef("x", c.Name, 0)
+		if n := news[c.Name]; n != nil {
+			v, shown = n, s.declaredValue(shown, c)
+		}
+		items, outer = append(items, namedTarget(c.Name, v)), append(outer, namedTarget(c.Name, shown))
+	}
+	b := s.binderAt(ctx, s.catalog(), d.sql, false)
+	b.refs[targetRef] = "(SELECT * FROM " + duckName(o) + ")"
+	sql, err := b.duckSQL(selectNode(outer, subselect(selectNode(items, placeholder(targetRef, o.Name)), "x")))
 	if err != nil {
 		return err
 	}
-	staged := d.s.temp("staged")
-	defer d.s.dropTemps()
-	if _, err := d.s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS %s", staged, sql)); err != nil {
+	next := *o
+	next.Name = fmt.Sprintf("__rebuilt_%d", o.ID)
+	kind := "TABLE"
+	if o.Temp {
+		kind = "TEMP TABLE"
+	}
+	staged := s.temp("staged")
+	if _, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS %s", staged, sql)); err != nil {
 		return err
 	}
-	q := duck.QuoteIdent(c.Name)
-	_, err = d.s.conn.Exec(ctx, fmt.Sprintf("UPDATE %s AS __t SET %s = __s.%s FROM temp.main.%s AS __s WHERE __t.rowid = __s.%s", duckName(d.table), q, q, staged, stagedRowID))
-	return err
+	for i := range o.Columns {
+		if o.Columns[i].NotNull {
+			if err := d.noNulls(ctx, "temp.main."+staged, o.Columns[i].Name); err != nil {
+				return err
+			}
+		}
+	}
+	for _, sql := range []string{
+		fmt.Sprintf("CREATE %s %s (%s)", kind, duckName(&next), strings.Join(cols, ", ")),
+		fmt.Sprintf("INSERT INTO %s SELECT * FROM temp.main.%s", duckName(&next), staged),
+		"DROP TABLE " + duckName(o),
+		fmt.Sprintf("ALTER TABLE %s RENAME TO %s", duckName(&next), duck.QuoteIdent(o.Name)),
+	} {
+		if _, err := s.conn.Exec(ctx, sql); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // checkExisting checks the rows that are there against the constraints from a place on.
@@ -387,16 +416,7 @@ func (d *tableDraft) checkOne(ctx context.Context, k *tables.Constraint) error {
 	}
 	if k.Kind == tables.PrimaryKey {
 		for _, name := range k.Columns {
-			bad, err := d.s.one(ctx, fmt.Sprintf("SELECT 1 FROM %s WHERE %s IS NULL LIMIT 1", duckName(d.table), duck.QuoteIdent(name)))
-			if err != nil {
-				return err
-			}
-			if bad != nil {
-				e := c.ofTable(fail(codeNotNull, "column %q of relation %q contains null values", name, d.table.Name))
-				e.Column = name
-				return e
-			}
-			if _, err := d.s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", duckName(d.table), duck.QuoteIdent(name))); err != nil {
+			if err := d.noNulls(ctx, duckName(d.table), name); err != nil {
 				return err
 			}
 		}
@@ -442,12 +462,24 @@ func (s *Session) alterDropColumn(ctx context.Context, o *tables.Object, name st
 			also = append(also, dependent{object: o, column: c.Name})
 		}
 	}
+	var lines []string
+	var over func(d dependent)
+	over = func(d dependent) {
+		for _, x := range s.dependents(d.object) {
+			lines = append(lines, fmt.Sprintf("%s depends on %s", x.describe(), describeObject(d.object)))
+			if x.constraint == "" && x.column == "" {
+				over(x)
+			}
+		}
+	}
+	for _, d := range also {
+		lines = append(lines, fmt.Sprintf("%s depends on column %s of table %s", d.describe(), quoteName(name), qualifiedName(o)))
+		if d.constraint == "" && d.column == "" {
+			over(d)
+		}
+	}
 	if len(also) > 0 && !cascade {
 		e := hint(fail(codeDependent, "cannot drop column %s of table %s because other objects depend on it", quoteName(name), qualifiedName(o)), "Use DROP ... CASCADE to drop the dependent objects too.")
-		lines := make([]string, len(also))
-		for i, d := range also {
-			lines[i] = fmt.Sprintf("%s depends on column %s of table %s", d.describe(), quoteName(name), qualifiedName(o))
-		}
 		e.Detail = strings.Join(lines, "\n")
 		return e
 	}
@@ -488,7 +520,7 @@ func (s *Session) dropColumn(ctx context.Context, o *tables.Object, name string)
 	}
 	o.Constraints = slices.DeleteFunc(o.Constraints, func(k tables.Constraint) bool { return slices.Contains(k.Columns, name) })
 	o.Columns = slices.DeleteFunc(o.Columns, func(c tables.Column) bool { return c.Name == name })
-	if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DROP COLUMN %s", duckName(o), duck.QuoteIdent(name))); err != nil {
+	if err := (&tableDraft{s: s, table: o}).rebuild(ctx, nil); err != nil {
 		return err
 	}
 	for _, seq := range s.tabs.Sorted(func(x *tables.Object) bool {
@@ -554,41 +586,7 @@ func (d *tableDraft) alterType(ctx context.Context, cmd *pg_query.AlterTableCmd)
 	if !tableAssignable(t, next.Type) {
 		return hint(fail(codeTypeMismatch, "result of USING clause for column %q cannot be cast automatically to type %s", c.Name, next.Declared), "You might need to add an explicit cast.")
 	}
-	temporary := next
-	temporary.Name = "__altered"
-	if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ADD COLUMN __altered %s", duckName(o), duckColumnType(&next))); err != nil {
-		return err
-	}
-	if err := d.fill(ctx, &temporary, castTo(value, &temporary)); err != nil {
-		return err
-	}
-	// In the column's place: DuckDB adds columns at the end, and changes a type by an expression over the row.
-	q := duck.QuoteIdent(c.Name)
-	if c.NotNull {
-		if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s DROP NOT NULL", duckName(o), q)); err != nil {
-			return err
-		}
-	}
-	if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s TYPE %s USING __altered", duckName(o), q, duckColumnType(&next))); err != nil {
-		return err
-	}
-	if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s DROP COLUMN __altered", duckName(o))); err != nil {
-		return err
-	}
-	if c.NotNull {
-		bad, err := s.one(ctx, fmt.Sprintf("SELECT 1 FROM %s WHERE %s IS NULL LIMIT 1", duckName(o), q))
-		if err != nil {
-			return err
-		}
-		if bad != nil {
-			e := (&rowCheck{s, o}).ofTable(fail(codeNotNull, "column %q of relation %q contains null values", c.Name, o.Name))
-			e.Column = c.Name
-			return e
-		}
-		if _, err := s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ALTER COLUMN %s SET NOT NULL", duckName(o), q)); err != nil {
-			return err
-		}
-	}
+	value = castTo(value, &next)
 	if c.Default != "" && c.Sequence == 0 {
 		expr, err := expressionText(c.Default)
 		if err != nil {
@@ -602,6 +600,9 @@ func (d *tableDraft) alterType(ctx context.Context, cmd *pg_query.AlterTableCmd)
 		}
 	}
 	*c = next
+	if err := d.rebuild(ctx, map[string]*pgNode{c.Name: value}); err != nil {
+		return err
+	}
 	for i := range o.Constraints {
 		if k := &o.Constraints[i]; slices.Contains(k.Columns, c.Name) && !k.NotValid {
 			if err := d.checkOne(ctx, k); err != nil {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
@@ -62,14 +61,7 @@ func (s *Session) planConflict(ctx context.Context, w *rowWrite, st *parse.SQL, 
 	}
 	_ = nodes
 	from := placeholder(excludedRef, "excluded")
-	// An unqualified column is the table's: excluded is always named.
 	stage := u.stageSelect(nil, items, []*pgNode{from}, n.WhereClause)
-	for _, t := range stage.GetSelectStmt().TargetList {
-		qualifyOwn(t, w.table, u.alias)
-	}
-	if stage.GetSelectStmt().WhereClause != nil {
-		qualifyOwn(stage.GetSelectStmt().WhereClause, w.table, u.alias)
-	}
 	if stage, err = s.finished(w.table, stage); err != nil {
 		return nil, err
 	}
@@ -81,7 +73,7 @@ func (s *Session) planConflict(ctx context.Context, w *rowWrite, st *parse.SQL, 
 	}
 	params, _, err := s.describeNode(ctx, b, stage, given)
 	if err != nil {
-		return nil, err
+		return nil, withoutCandidates(err)
 	}
 	w.mergeParams(params)
 	p.update = u
@@ -251,21 +243,6 @@ func (w *rowWrite) upsert(ctx context.Context, c *rowCheck, staged string, args 
 		written = "temp.main." + all
 	}
 	return &writeResult{n + updated, written}, c.referencesOf(ctx, fresh, nil)
-}
-
-// qualifyOwn says of unqualified columns of a table that they are the table's.
-func qualifyOwn(n *pgNode, o *tables.Object, alias string) {
-	parse.Walk(n, func(m proto.Message) bool {
-		switch x := m.(type) {
-		case *pg_query.SubLink: // its own FROM decides first
-			return false
-		case *pg_query.ColumnRef:
-			if len(x.Fields) == 1 && o.Column(x.Fields[0].GetString_().GetSval()) != nil {
-				x.Fields = append([]*pgNode{pg_query.MakeStrNode(alias)}, x.Fields...)
-			}
-		}
-		return true
-	})
 }
 
 // joinMet adds to the SELECT that stages DO UPDATE the condition that a row of the table meets the proposed row.

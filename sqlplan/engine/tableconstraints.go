@@ -67,7 +67,16 @@ func (d *tableDraft) addConstraint(ctx context.Context, k *pg_query.Constraint, 
 			}
 		}
 		if out.Kind == tables.PrimaryKey && d.table.Primary() != nil {
+			if d.s.tabs.ByID[d.table.ID] != nil {
+				return fail("42P16", "multiple primary keys for table %q are not allowed", d.table.Name)
+			}
 			return at(fail("42P16", "multiple primary keys for table %q are not allowed", d.table.Name), d.sql, int(k.Location))
+		}
+		for i := range d.table.Constraints {
+			// In one statement a second key of the same columns is the first one, which takes its name if it has none.
+			if old := &d.table.Constraints[i]; d.s.tabs.ByID[d.table.ID] == nil && out.Kind == tables.Unique && slices.Equal(old.Columns, out.Columns) && old.Deferrable == out.Deferrable && old.Deferred == out.Deferred && (old.Kind == tables.Unique || old.Kind == tables.PrimaryKey) {
+				return nil
+			}
 		}
 		return d.addKey(out)
 	case pg_query.ConstrType_CONSTR_FOREIGN:
@@ -151,10 +160,18 @@ func (d *tableDraft) addCheck(ctx context.Context, k *pg_query.Constraint, colum
 		}
 		out.Name = tables.ChooseName(d.table.Name, of, "check", d.constraintTaken)
 	} else if d.constraintTaken(out.Name) {
-		return fail(codeDuplicateObject, "constraint %q for relation %q already exists", out.Name, d.table.Name)
+		return fail(codeDuplicateObject, "%s", d.checkTaken(out.Name))
 	}
 	d.table.Constraints = append(d.table.Constraints, out)
 	return nil
+}
+
+// checkTaken is the message of a check whose name another constraint has.
+func (d *tableDraft) checkTaken(name string) string {
+	if d.s.tabs.ByID[d.table.ID] == nil { // the table is being made
+		return fmt.Sprintf("check constraint %q already exists", name)
+	}
+	return fmt.Sprintf("constraint %q for relation %q already exists", name, d.table.Name)
 }
 
 // columnsIn are the columns that an expression names, in the table's order.
@@ -190,7 +207,7 @@ func (d *tableDraft) boolean(ctx context.Context, expr *pg_query.Node, what stri
 	b := &binder{ctx: ctx, s: d.s, cat: d.s.catalog(), describe: true, sql: d.sql, refs: map[string]string{"__checked": emptyRows(d.table)}}
 	_, columns, err := d.s.describeNode(ctx, b, selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(clone(expr), 0)}, placeholder("__checked", d.table.Name)), nil)
 	if err != nil {
-		return vector.Type{}, err
+		return vector.Type{}, withoutCandidates(err)
 	}
 	return columns[0].Type, nil
 }
@@ -209,7 +226,14 @@ func (d *tableDraft) checkGenerated(ctx context.Context, k *pg_query.Constraint,
 		if c := d.table.Column(name); c.Generated != "" {
 			e := fail("42P17", "cannot use generated column %q in column generation expression", name)
 			e.Detail = "A generated column cannot reference another generated column."
-			return at(e, d.sql, nodeLocation(k.RawExpr))
+			place := -1
+			parse.Walk(k.RawExpr, func(m proto.Message) bool {
+				if r, ok := m.(*pg_query.ColumnRef); ok && r.Fields[len(r.Fields)-1].GetString_().GetSval() == name {
+					place = int(r.Location)
+				}
+				return true
+			})
+			return at(e, d.sql, place)
 		}
 	}
 	if v := parse.Volatile(k.RawExpr); v != "" {
@@ -240,9 +264,7 @@ func (d *tableDraft) addReference(ctx context.Context, k *pg_query.Constraint, c
 		}
 		var err error
 		if parent, err = d.s.target(ctx, rv, ""); err != nil {
-			e := asError(err)
-			e.Position = 0
-			return e
+			return err
 		}
 		if parent.Kind != tables.Table {
 			return fail(codeWrongObject, "referenced relation %q is not a table", rv.Relname)

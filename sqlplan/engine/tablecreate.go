@@ -258,6 +258,9 @@ func (s *Session) checkDefault(ctx context.Context, sql string, c *tables.Column
 	if n := expr.GetAConst(); n != nil && n.Isnull {
 		return "", nil
 	}
+	if err := s.fits(sql, expr, c); err != nil { // 'many' for an integer fails when the table is made
+		return "", err
+	}
 	cast := s.coerced(expr, c)
 	b := &binder{ctx: ctx, s: s, cat: s.catalog(), describe: true, sql: sql, refs: map[string]string{}}
 	_, columns, err := s.describeNode(ctx, b, selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(clone(cast), 0)}), nil)
@@ -267,32 +270,13 @@ func (s *Session) checkDefault(ctx context.Context, sql string, c *tables.Column
 	if !tableAssignable(columns[0].Type, c.Type) {
 		return "", hint(fail(codeTypeMismatch, "column %q is of type %s but default expression is of type %s", c.Name, c.Declared, typeWord(columns[0].Type)), "You will need to rewrite or cast the expression.")
 	}
-	if isUnknown(expr) && c.Enum == 0 { // 'many' for an integer fails when the table is made
-		rows, err := s.conn.Query(ctx, fmt.Sprintf("SELECT CAST(%s AS %s)", duck.QuoteLiteral(expr.GetAConst().GetSval().GetSval()), "VARCHAR"))
-		if err != nil {
-			return "", err
-		}
-		rows.Close()
-		if err := s.literalFits(ctx, sql, cast); err != nil {
-			return "", err
-		}
+	if isUnknown(expr) && c.Enum == 0 {
 		if expr, err = declaredCast(expr, c); err != nil {
 			return "", err
 		}
 	}
 	text, err := parse.Deparse(expr)
 	return text, err
-}
-
-// literalFits evaluates a constant.
-func (s *Session) literalFits(ctx context.Context, sql string, expr *pg_query.Node) error {
-	b := &binder{ctx: ctx, s: s, cat: s.catalog(), describe: true, sql: sql, refs: map[string]string{}}
-	text, err := b.duckSQL(selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(clone(expr), 0)}))
-	if err != nil {
-		return err
-	}
-	_, err = s.conn.Exec(ctx, text)
-	return err
 }
 
 // declaredCast is a literal with the type of its column, as PostgreSQL keeps it.

@@ -139,6 +139,9 @@ func (s *Session) dropOrdinary(ctx context.Context, kind tables.Kind, names [][2
 			}
 			return err
 		}
+		if err := s.requiredIndex(o); err != nil {
+			return err
+		}
 		targets = append(targets, o)
 	}
 	if len(targets) == 0 {
@@ -153,40 +156,35 @@ func (s *Session) dropOrdinary(ctx context.Context, kind tables.Kind, names [][2
 	if err := s.takeLocks(ctx, locked); err != nil {
 		return err
 	}
-	// All that goes, in the order of finding.
+	// All that goes, each with what depends on it before what comes next.
 	gone := map[uint64]bool{}
 	for _, o := range targets {
 		gone[o.ID] = true
 	}
 	var also []dependent
-	queue := slices.Clone(targets)
 	var details []string
-	for len(queue) > 0 {
-		o := queue[0]
-		queue = queue[1:]
-		for _, part := range s.partsOf(o) {
-			if !gone[part.ID] {
-				gone[part.ID] = true
-				queue = append(queue, part)
+	var find func(o *tables.Object)
+	find = func(o *tables.Object) {
+		parts := s.partsOf(o)
+		for _, part := range parts {
+			gone[part.ID] = true
+		}
+		for _, of := range append([]*tables.Object{o}, parts...) {
+			for _, d := range s.dependents(of) {
+				if gone[d.object.ID] || slices.Contains(also, d) {
+					continue
+				}
+				also = append(also, d)
+				details = append(details, fmt.Sprintf("%s depends on %s", d.describe(), describeObject(of)))
+				if d.constraint == "" && d.column == "" {
+					gone[d.object.ID] = true
+					find(d.object)
+				}
 			}
 		}
-		for _, d := range s.dependents(o) {
-			if gone[d.object.ID] {
-				continue
-			}
-			if d.defaults && d.object.Column(d.column).Sequence == o.ID && o.OwnedBy == d.object.ID && gone[d.object.ID] {
-				continue
-			}
-			if slices.ContainsFunc(also, func(x dependent) bool { return x == d }) {
-				continue
-			}
-			also = append(also, d)
-			details = append(details, fmt.Sprintf("%s depends on %s", d.describe(), describeObject(o)))
-			if d.constraint == "" && d.column == "" {
-				gone[d.object.ID] = true
-				queue = append(queue, d.object)
-			}
-		}
+	}
+	for _, o := range targets {
+		find(o)
 	}
 	also = slices.DeleteFunc(also, func(d dependent) bool { return (d.constraint != "" || d.column != "") && gone[d.object.ID] })
 	if len(also) > 0 && !cascade {
@@ -308,11 +306,16 @@ func (s *Session) dropTarget(kind tables.Kind, space, name string) (*tables.Obje
 		}
 		return nil, e
 	}
+	return o, nil
+}
+
+// requiredIndex refuses to drop the index of a constraint.
+func (s *Session) requiredIndex(o *tables.Object) error {
 	if o.Kind == tables.Index && o.Of.Constraint != "" {
 		t := s.tabs.ByID[o.Of.Table]
-		return nil, hint(fail(codeDependent, "cannot drop index %s because constraint %s on table %s requires it", qualifiedName(o), o.Of.Constraint, qualifiedName(t)), "You can drop constraint %s on table %s instead.", o.Of.Constraint, qualifiedName(t))
+		return hint(fail(codeDependent, "cannot drop index %s because constraint %s on table %s requires it", qualifiedName(o), o.Of.Constraint, qualifiedName(t)), "You can drop constraint %s on table %s instead.", o.Of.Constraint, qualifiedName(t))
 	}
-	return o, nil
+	return nil
 }
 
 // removeOrdinary takes an object out of DuckDB and its document away.

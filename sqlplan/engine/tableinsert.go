@@ -59,7 +59,7 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 		if st.Clauses.Empty() {
 			_, columns, err := s.describeNode(ctx, b, inner.Node, given)
 			if err != nil {
-				return nil, err
+				return nil, withoutCandidates(err)
 			}
 			if targets, err = matchTargets(st.Text, n, o, targets, len(columns), sel); err != nil {
 				return nil, err
@@ -68,6 +68,14 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 			for i := range columns {
 				if i < len(targets) {
 					cols[i] = &o.Columns[targets[i]]
+				}
+			}
+			if values == nil && sel.Op == pg_query.SetOperation_SETOP_NONE {
+				for _, t := range sel.TargetList {
+					values = append(values, t.GetResTarget().Val)
+				}
+				if len(values) != len(columns) { // a star
+					values = nil
 				}
 			}
 			if len(columns) > 0 && columns[0].Type.Kind != vector.Invalid {
@@ -155,6 +163,9 @@ func (s *Session) coerceSource(sql string, n *pg_query.InsertStmt, o *tables.Obj
 					break
 				}
 				if i < len(targets) {
+					if err := s.fits(sql, rt.Val, &o.Columns[targets[i]]); err != nil {
+						return nil, nil, err
+					}
 					rt.Val = s.coerced(rt.Val, &o.Columns[targets[i]])
 				}
 			}
@@ -187,6 +198,9 @@ func (s *Session) coerceSource(sql string, n *pg_query.InsertStmt, o *tables.Obj
 				if err := refuseGenerated(n, o, c); err != nil {
 					return nil, nil, err
 				}
+				if err := s.fits(sql, it, c); err != nil {
+					return nil, nil, err
+				}
 				items[i] = s.coerced(it, c)
 				continue
 			}
@@ -203,11 +217,11 @@ func refuseGenerated(n *pg_query.InsertStmt, o *tables.Object, c *tables.Column)
 	switch {
 	case c.Generated != "":
 		e := fail("428C9", "cannot insert a non-DEFAULT value into column %q", c.Name)
-		e.Detail = fmt.Sprintf("Column %q is a generated column.", c.Name)
+		e.Detail, e.Position = fmt.Sprintf("Column %q is a generated column.", c.Name), unplaced
 		return e
 	case c.Identity == "a" && n.Override == pg_query.OverridingKind_OVERRIDING_NOT_SET:
 		e := hint(fail("428C9", "cannot insert a non-DEFAULT value into column %q", c.Name), "Use OVERRIDING SYSTEM VALUE to override.")
-		e.Detail = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name)
+		e.Detail, e.Position = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name), unplaced
 		return e
 	}
 	return nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -186,7 +187,7 @@ func (s *Session) object(ctx context.Context, schema, name string) (*tables.Obje
 	return cat.Relation(schema, name), nil
 }
 
-// target finds the relation that a statement changes. Errors: 42P01, 3F000.
+// target finds the relation that a statement changes. Errors: 42P01, with its place in sql unless that is ""; 42501.
 func (s *Session) target(ctx context.Context, rv *pg_query.RangeVar, sql string) (*tables.Object, error) {
 	if slices.Contains(reservedSchemas, rv.Schemaname) {
 		return nil, at(fail("42501", "permission denied for schema %s", rv.Schemaname), sql, int(rv.Location))
@@ -199,7 +200,12 @@ func (s *Session) target(ctx context.Context, rv *pg_query.RangeVar, sql string)
 		return nil, at(hint(fail(codeWrongObject, "%q is %s, and no ordinary table", rv.Relname, named(own)), "It is an object of Tilehouse's catalog; DROP and CREATE it anew."), sql, int(rv.Location))
 	}
 	if o == nil {
-		return nil, at(noRelation(rv), sql, int(rv.Location))
+		e := noRelation(rv)
+		if sql == "" {
+			e.Position = unplaced
+			return nil, e
+		}
+		return nil, at(e, sql, int(rv.Location))
 	}
 	return o, nil
 }
@@ -247,9 +253,15 @@ func (s *Session) ddl(run func(ctx context.Context) (tag string, err error)) bou
 			tag, err = run(ctx)
 			return err
 		})
+		if e := asError(err); e != nil && !expressionError.MatchString(e.Message) {
+			err = withoutPlace(err)
+		}
 		return tag, err
 	})
 }
+
+// expressionError are errors of expressions in DDL, which have places where others have none.
+var expressionError = regexp.MustCompile(`^(column "[^"]+" does not exist|function .* does not exist|missing FROM-clause)`)
 
 // beginOrdinary makes the open transaction one that writes ordinary objects.
 func (s *Session) beginOrdinary(ctx context.Context) error {

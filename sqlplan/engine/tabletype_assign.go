@@ -1,9 +1,12 @@
 package engine
 
 import (
+	"slices"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -81,6 +84,26 @@ func (s *Session) coerced(n *pg_query.Node, c *tables.Column) *pg_query.Node {
 		return castTo(n, c)
 	}
 	return n
+}
+
+// fits refuses a string literal that is no value of the column that it is for, at its place.
+func (s *Session) fits(sql string, n *pgNode, c *tables.Column) error {
+	if e := s.tabs.ByID[c.Enum]; isUnknown(n) && e != nil && c.Type.Kind == vector.Text {
+		if v := n.GetAConst().GetSval().Sval; !slices.Contains(e.Labels, v) {
+			return at(fail("22P02", "invalid input value for enum %s: \"%s\"", typeLabel(e), v), sql, int(n.GetAConst().Location))
+		}
+	}
+	if !isUnknown(n) || c.Enum != 0 || c.Type.Kind == vector.Text {
+		return nil
+	}
+	if _, err := s.parseText(c.Type, n.GetAConst().GetSval().Sval); err != nil {
+		e := asError(err)
+		if at := int(n.GetAConst().Location); at > 0 {
+			e.Position = parse.Position(sql, at)
+		}
+		return e
+	}
+	return nil
 }
 
 // castTo casts an expression to a column's type.

@@ -63,6 +63,9 @@ func (s *Session) planDelete(ctx context.Context, cat *schema.Catalog, st *parse
 	for i := range o.Columns {
 		items = append(items, namedTarget(o.Columns[i].Name, columnRef(w.alias, o.Columns[i].Name, 0)))
 	}
+	if err := w.plainTypes(ctx, st, n.WithClause, items, n.WhereClause, n.UsingClause, nil, nil, given); err != nil {
+		return nil, err
+	}
 	return w, w.finishModify(ctx, st, n.WithClause, items, n.UsingClause, n.WhereClause, n.ReturningList, given)
 }
 
@@ -86,7 +89,10 @@ func (w *rowWrite) plainTypes(ctx context.Context, st *parse.SQL, with *pg_query
 	if !st.Clauses.Empty() {
 		return nil
 	}
-	stage := clone(w.stageSelect(with, items, from, where))
+	if where != nil {
+		items = append(slices.Clone(items), pg_query.MakeResTargetNodeWithVal(where, 0))
+	}
+	stage := clone(w.stageSelect(with, items, from, nil))
 	b := w.s.binderAt(ctx, w.cat, st.Text, true)
 	b.refs[targetRef] = w.targetRows()
 	if _, err := w.s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage}); err != nil {
@@ -94,10 +100,13 @@ func (w *rowWrite) plainTypes(ctx context.Context, st *parse.SQL, with *pg_query
 	}
 	_, columns, err := w.s.describeNode(ctx, b, stage, given)
 	if err != nil {
-		return err
+		return withoutCandidates(err)
 	}
 	if len(columns) < len(cols) || columns[0].Type.Kind == vector.Invalid {
 		return nil
+	}
+	if t := columns[len(columns)-1].Type; where != nil && t.Kind != vector.Bool && t.Kind != vector.Null && !isUnknown(where) && where.GetParamRef() == nil {
+		return at(fail(codeTypeMismatch, "argument of WHERE must be type boolean, not type %s", typeWord(t)), st.Text, nodeLocation(where))
 	}
 	return w.checkTypes(st.Text, cols, columns, nodes)
 }
@@ -124,7 +133,7 @@ func (w *rowWrite) finishModify(ctx context.Context, st *parse.SQL, with *pg_que
 				}
 				_, columns, err := s.describeNode(ctx, b, probe, given)
 				if err != nil {
-					return err
+					return withoutCandidates(err)
 				}
 				for _, c := range columns {
 					k := fromColumn{qualifier: l.alias, name: c.Name, staged: fmt.Sprintf("__from_%d", len(w.from)+1), typ: c.Type}
@@ -160,7 +169,7 @@ func (s *Session) assignments(sql string, o *tables.Object, list []*pg_query.Nod
 			return nil, at(fail(codeUnsupported, "assignment to an element of column %q is not supported", t.Name), sql, int(t.Location))
 		}
 		if out[c.Name] != nil {
-			return nil, at(fail("42601", "multiple assignments to same column %q", c.Name), sql, int(t.Location))
+			return nil, fail("42601", "multiple assignments to same column %q", c.Name)
 		}
 		v := t.Val
 		if m := v.GetMultiAssignRef(); m != nil {
@@ -172,13 +181,12 @@ func (s *Session) assignments(sql string, o *tables.Object, list []*pg_query.Nod
 		isDefault := v.GetSetToDefault() != nil
 		switch {
 		case c.Generated != "" && !isDefault:
-			e := at(fail("428C9", "column %q can only be updated to DEFAULT", c.Name), sql, int(t.Location))
-			e.Detail = fmt.Sprintf("Column %q is a generated column.", c.Name)
-			e.Position = 0
+			e := fail("428C9", "column %q can only be updated to DEFAULT", c.Name)
+			e.Detail, e.Position = fmt.Sprintf("Column %q is a generated column.", c.Name), unplaced
 			return nil, e
 		case c.Identity == "a" && !isDefault:
 			e := fail("428C9", "column %q can only be updated to DEFAULT", c.Name)
-			e.Detail = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name)
+			e.Detail, e.Position = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name), unplaced
 			return nil, e
 		case isDefault:
 			var err error
@@ -186,6 +194,9 @@ func (s *Session) assignments(sql string, o *tables.Object, list []*pg_query.Nod
 				return nil, err
 			}
 		default:
+			if err := s.fits(sql, v, c); err != nil {
+				return nil, err
+			}
 			v = s.coerced(v, c)
 		}
 		out[c.Name] = v

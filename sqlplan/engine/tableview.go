@@ -106,6 +106,14 @@ func (s *Session) draftView(ctx context.Context, st *parse.SQL, query *pgNode, a
 		return nil, fail(code, "%s", bad)
 	}
 	d := &viewDraft{}
+	for _, t := range sel.TargetList { // what has no type is text
+		if rt := t.GetResTarget(); isUnknown(rt.Val) || rt.Val.GetAConst().GetIsnull() {
+			if rt.Name == "" {
+				rt.Name = parse.FigureColumnName(rt.Val)
+			}
+			rt.Val = castTo(rt.Val, &tables.Column{Base: "text", Declared: "text"})
+		}
+	}
 	if err := s.expandStars(ctx, st, query); err != nil {
 		return nil, err
 	}
@@ -338,7 +346,7 @@ func (b *binder) ordinaryRelation(rv *pg_query.RangeVar) (sql string, ok bool, e
 	}
 	o := cat.Relation(rv.Schemaname, rv.Relname)
 	if o == nil {
-		return "", false, nil
+		return "", false, at(noRelation(rv), b.sql, int(rv.Location))
 	}
 	switch o.Kind {
 	case tables.Sequence:
@@ -374,6 +382,9 @@ func (s *Session) createView(ctx context.Context, st *parse.SQL, n *pg_query.Vie
 	query := clone(n.Query)
 	v, err := s.draftView(ctx, st, query, n.Aliases)
 	if err != nil {
+		if e := asError(err); !strings.HasPrefix(e.Message, "column ") || strings.HasSuffix(e.Message, "does not exist") {
+			return locate(e, st.Text)
+		}
 		return err
 	}
 	if v.temp && !temp {
@@ -479,7 +490,7 @@ func (s *Session) bindCreateTableAs(ctx context.Context, cat *schema.Catalog, st
 			return err
 		})
 		s.dropTemps()
-		return noRows{tag}, err
+		return noRows{tag}, withoutPlace(err)
 	}}, nil
 }
 

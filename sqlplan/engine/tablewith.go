@@ -108,8 +108,8 @@ func (s *Session) bindWritingWith(ctx context.Context, cat *schema.Catalog, st *
 			s.parts[part] = emptyColumns(w.columns)
 			read := selectNode([]*pgNode{starTarget()}, placeholder(part, part))
 			before = append(before, &pgNode{Node: &pg_query.Node_CommonTableExpr{CommonTableExpr: &pg_query.CommonTableExpr{Ctename: c.Ctename, Aliascolnames: c.Aliascolnames, Ctequery: read}}})
-		} else if readsName(st.Node, c.Ctename) {
-			return bound{}, fail(codeUnsupported, "WITH query %q does not have a RETURNING clause", c.Ctename)
+		} else if place := readsName(st.Node, c.Ctename); place >= 0 {
+			return bound{}, at(fail(codeUnsupported, "WITH query %q does not have a RETURNING clause", c.Ctename), st.Text, place)
 		}
 		p.writes = append(p.writes, withWrite{w: w, part: part, now: w.conflict != nil})
 	}
@@ -194,16 +194,16 @@ func emptyColumns(cols []session.Column) string {
 	return "(SELECT " + strings.Join(items, ", ") + " WHERE false)"
 }
 
-// readsName reports whether a statement reads a relation of an unqualified name.
-func readsName(n *pgNode, name string) bool {
-	found := false
+// readsName is the place where a statement reads a relation of an unqualified name, −1 where it reads none.
+func readsName(n *pgNode, name string) int {
+	place := -1
 	parse.Walk(n, func(m proto.Message) bool {
 		if rv, ok := m.(*pg_query.RangeVar); ok && rv.Schemaname == "" && rv.Relname == name {
-			found = true
+			place = int(rv.Location)
 		}
-		return !found
+		return place < 0
 	})
-	return found
+	return place
 }
 
 // addWith puts WITH queries before those of a writing statement.

@@ -124,10 +124,19 @@ func (w *rowWrite) describeStage(ctx context.Context, st *parse.SQL, stage *pg_q
 	}
 	params, columns, err := s.describeNode(ctx, b, stage, given)
 	if err != nil {
-		return nil, err
+		return nil, withoutCandidates(err)
 	}
 	w.params = params
 	return columns, nil
+}
+
+// withoutCandidates takes DuckDB's guesses out of an error: they name what only stages rows.
+func withoutCandidates(err error) error {
+	e := asError(err)
+	if strings.HasPrefix(e.Hint, "Candidate bindings") {
+		e.Hint = ""
+	}
+	return e
 }
 
 // targetRows are the table's rows with their ids, as a relation of DuckDB's.
@@ -271,7 +280,7 @@ func (w *rowWrite) bindReturning(ctx context.Context, sql string, list []*pg_que
 	b.refs[stagedRef] = w.emptyStage()
 	params, columns, err := w.s.describeNode(ctx, b, w.returning, given)
 	if err != nil {
-		return err
+		return withoutCandidates(err)
 	}
 	w.columns = columns
 	w.mergeParams(params)
