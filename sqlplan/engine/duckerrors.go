@@ -110,7 +110,7 @@ var missing = regexp.MustCompile(`^(column|relation|function|` + missingFrom + `
 // locate gives an error that names a column, relation or function, and has no place, the place of the first such name in the
 // statement: DuckDB's own places are in the SQL that it was given.
 func locate(err *session.Error, sql string) *session.Error {
-	if err != nil && err.Position == unplaced {
+	if err != nil && err.Position == noPlace {
 		err.Position = 0
 	} else if err != nil && err.Position == 0 && missing.MatchString(err.Message) {
 		return located(err, sql)
@@ -118,14 +118,14 @@ func locate(err *session.Error, sql string) *session.Error {
 	return err
 }
 
-// unplaced is the position of an error that PostgreSQL gives no place although it names something.
-const unplaced = -1
+// noPlace is the position of an error that PostgreSQL gives no place although it names something.
+const noPlace = -1
 
 // withoutPlace keeps an error that has no place without one.
 func withoutPlace(err error) error {
 	e := asError(err)
 	if e != nil && e.Position == 0 {
-		e.Position = unplaced
+		e.Position = noPlace
 	}
 	return asErrorOrNil(err)
 }

@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
+	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/tables"
@@ -190,6 +192,12 @@ type sequenceUse struct {
 	last   uint64                    // the sequence that nextval was last called of; 0: none
 	number int64                     // that DuckDB calls the session by
 	forget func()
+	// drawn are the values that the running statement was given, noted where keep says so: a savepoint that runs it again gives
+	// it the same ones, from again.
+	keep          bool
+	drawn         []int64
+	again         []int64
+	ids, idsAgain []uint64 // of objects, likewise
 }
 
 // sequence answers a call of DuckDB's.
@@ -203,9 +211,18 @@ func (s *Session) sequence(call, id, value int64, flag bool) (int64, error) {
 	}
 	switch call {
 	case callNext:
+		if len(u.again) > 0 {
+			v := u.again[0]
+			u.again = u.again[1:]
+			u.given[o.ID], u.last = v, o.ID
+			return v, nil
+		}
 		v, err := s.e.sequences.next(o)
 		if err == nil {
 			u.given[o.ID], u.last = v, o.ID
+			if u.keep {
+				u.drawn = append(u.drawn, v)
+			}
 		}
 		return v, err
 	case callSet:
@@ -227,6 +244,28 @@ func (s *Session) sequence(call, id, value int64, flag bool) (int64, error) {
 		return 0, raise("55000", "currval of sequence %q is not yet defined in this session", o.Name)
 	}
 	return v, nil
+}
+
+// replayable runs a statement that writes so that a savepoint can run it again: with the values of sequences and the ids of
+// objects that it was given. volatile is what else makes it give other rows; "": nothing.
+func (s *Session) replayable(sql, volatile string, args []*vector.Vector, run func() (session.Result, error)) (session.Result, error) {
+	tx := s.tx
+	if tx == nil {
+		return run()
+	}
+	u := &s.seqs
+	u.keep, u.drawn, u.ids = true, nil, nil
+	r, err := run()
+	u.keep = false
+	drawn, ids := u.drawn, u.ids
+	if err == nil && s.tx == tx && len(drawn)+len(ids) > 0 {
+		tx.journal.note(journalEntry{sql: sql, volatile: volatile, run: func(context.Context) (session.Result, error) {
+			u.again, u.idsAgain = slices.Clone(drawn), slices.Clone(ids)
+			defer func() { u.again, u.idsAgain = nil, nil }()
+			return run()
+		}}, args)
+	}
+	return r, err
 }
 
 // knowSequence makes a sequence callable by the session's statements.

@@ -217,11 +217,11 @@ func refuseGenerated(n *pg_query.InsertStmt, o *tables.Object, c *tables.Column)
 	switch {
 	case c.Generated != "":
 		e := fail("428C9", "cannot insert a non-DEFAULT value into column %q", c.Name)
-		e.Detail, e.Position = fmt.Sprintf("Column %q is a generated column.", c.Name), unplaced
+		e.Detail, e.Position = fmt.Sprintf("Column %q is a generated column.", c.Name), noPlace
 		return e
 	case c.Identity == "a" && n.Override == pg_query.OverridingKind_OVERRIDING_NOT_SET:
 		e := hint(fail("428C9", "cannot insert a non-DEFAULT value into column %q", c.Name), "Use OVERRIDING SYSTEM VALUE to override.")
-		e.Detail, e.Position = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name), unplaced
+		e.Detail, e.Position = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name), noPlace
 		return e
 	}
 	return nil

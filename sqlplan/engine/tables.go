@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -133,7 +134,19 @@ func (s *Session) removeDocument(ctx context.Context, o *tables.Object) error {
 }
 
 // newObjectID is an id that no object had.
-func (s *Session) newObjectID() (uint64, error) { return s.e.log.Sequence("object") }
+func (s *Session) newObjectID() (uint64, error) {
+	u := &s.seqs
+	if len(u.idsAgain) > 0 {
+		id := u.idsAgain[0]
+		u.idsAgain = u.idsAgain[1:]
+		return id, nil
+	}
+	id, err := s.e.log.Sequence("object")
+	if u.keep {
+		u.ids = append(u.ids, id)
+	}
+	return id, err
+}
 
 // duckSchema is DuckDB's qualified name of a schema of the user's.
 func duckSchema(name string) string {
@@ -202,7 +215,7 @@ func (s *Session) target(ctx context.Context, rv *pg_query.RangeVar, sql string)
 	if o == nil {
 		e := noRelation(rv)
 		if sql == "" {
-			e.Position = unplaced
+			e.Position = noPlace
 			return nil, e
 		}
 		return nil, at(e, sql, int(rv.Location))
@@ -230,6 +243,12 @@ func (s *Session) nameTaken(schema, name string) bool {
 	return s.tabs.Relation(schema, name) != nil
 }
 
+// asBound reports whether a table is still what a statement was bound to.
+func (s *Session) asBound(o *tables.Object) bool {
+	now := s.tabs.ByID[o.ID]
+	return now == o || now != nil && bytes.Equal(now.Encode(), o.Encode())
+}
+
 // inTransaction runs a change as a part of the open transaction, or in one of its own.
 func (s *Session) inTransaction(ctx context.Context, run func(ctx context.Context) error) error {
 	if s.tx != nil {
@@ -245,6 +264,15 @@ func (s *Session) inTransaction(ctx context.Context, run func(ctx context.Contex
 
 // ddl is a command that changes the ordinary objects.
 func (s *Session) ddl(run func(ctx context.Context) (tag string, err error)) bound {
+	b := s.ddlOnce(run)
+	once := b.run
+	b.run = func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		return s.replayable("", "", args, func() (session.Result, error) { return once(ctx, args) })
+	}
+	return b
+}
+
+func (s *Session) ddlOnce(run func(ctx context.Context) (tag string, err error)) bound {
 	return command(func(ctx context.Context) (tag string, err error) {
 		err = s.inTransaction(ctx, func(ctx context.Context) error {
 			if err := s.beginOrdinary(ctx); err != nil {

@@ -182,11 +182,11 @@ func (s *Session) assignments(sql string, o *tables.Object, list []*pg_query.Nod
 		switch {
 		case c.Generated != "" && !isDefault:
 			e := fail("428C9", "column %q can only be updated to DEFAULT", c.Name)
-			e.Detail, e.Position = fmt.Sprintf("Column %q is a generated column.", c.Name), unplaced
+			e.Detail, e.Position = fmt.Sprintf("Column %q is a generated column.", c.Name), noPlace
 			return nil, e
 		case c.Identity == "a" && !isDefault:
 			e := fail("428C9", "column %q can only be updated to DEFAULT", c.Name)
-			e.Detail, e.Position = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name), unplaced
+			e.Detail, e.Position = fmt.Sprintf("Column %q is an identity column defined as GENERATED ALWAYS.", c.Name), noPlace
 			return nil, e
 		case isDefault:
 			var err error

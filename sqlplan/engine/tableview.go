@@ -479,7 +479,7 @@ func (s *Session) bindCreateTableAs(ctx context.Context, cat *schema.Catalog, st
 	if err != nil {
 		return bound{}, err
 	}
-	return bound{params: params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+	run := func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
 		tag := ""
 		err := s.inTransaction(ctx, func(ctx context.Context) error {
 			if err := s.beginOrdinary(ctx); err != nil {
@@ -491,6 +491,9 @@ func (s *Session) bindCreateTableAs(ctx context.Context, cat *schema.Catalog, st
 		})
 		s.dropTemps()
 		return noRows{tag}, withoutPlace(err)
+	}
+	return bound{params: params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		return s.replayable(st.Text, volatileIn(inner), args, func() (session.Result, error) { return run(ctx, args) })
 	}}, nil
 }
 

@@ -175,7 +175,7 @@ func (s *Session) runWrite(ctx context.Context, w *rowWrite, args []*vector.Vect
 			if err := s.beginOrdinary(ctx); err != nil {
 				return err
 			}
-			if s.tabs.ByID[w.table.ID] != w.table {
+			if !s.asBound(w.table) {
 				return errStalePlan
 			}
 			var err error

@@ -107,8 +107,7 @@ SELECT 1 AS z INTO into1;
 SELECT * FROM into1;
 CREATE TEMP TABLE tmp (a integer PRIMARY KEY);
 INSERT INTO tmp VALUES (1);
--- differs: the number of the temporary schema
-INSERT INTO tmp VALUES (1);
+INSERT INTO tmp VALUES (1) ON CONFLICT DO NOTHING;
 SELECT * FROM tmp;
 CREATE TEMP TABLE ctas2 AS SELECT 'temp' AS where_from;
 SELECT * FROM ctas2;
