@@ -17,7 +17,7 @@ import (
 type Request struct {
 	Feature      *schema.Feature
 	Keys         []schema.Expr
-	Unnest       []schema.Unnest
+	From         schema.From
 	Fingerprints []string // of the partials it reads
 	// Group makes the definition of a new group with the feature's partials and those of old (nil: none).
 	Group func(id uint32, old *schema.Group) *schema.Group
@@ -237,8 +237,12 @@ func (m *Manager) dropGroup(g *schema.Group) error {
 	delete(m.tails, g.ID)
 	m.tailMu.Unlock()
 	m.segments.retire(segmentsOf(g.Manifest))
-	if g.Online {
-		return m.cfg.Tiles.Drop(g.ID)
+	var err error
+	if m.overtaken.since(g.ID) != 0 { // in memory the mark stays, for statements with an older catalog
+		err = m.cfg.Log.DB().Delete(overtakenKey(g.ID), pebble.NoSync)
 	}
-	return nil
+	if g.Online {
+		err = errors.Join(err, m.cfg.Tiles.Drop(g.ID))
+	}
+	return err
 }

@@ -63,7 +63,7 @@ type readFile struct {
 // rowsIdentity identifies the event rows of a group: groups of equal identity have equal rows, whatever their partials.
 func rowsIdentity(c *schema.Catalog, g *schema.Group) string {
 	h := sha256.New()
-	fmt.Fprintf(h, "%d|%+v|%s", g.Relation, g.Layout, eventSQL(c, g, "rows", false))
+	fmt.Fprintf(h, "%d|%+v|%s", g.Relation, g.Layout, eventSQL(c, g, baseRows{sql: "rows", attributes: make([]string, len(g.Joins))}))
 	return hex.EncodeToString(h.Sum(nil)[:12])
 }
 

@@ -36,6 +36,13 @@
 //   - A file source's group shows no tiles while a refresh changes them; a crash leaves them at a position greater than the
 //     manifest's, and the next start builds the group anew.
 //
+// # Attributes
+//
+// Events that are joined to rows of other relations are evaluated once, with the attributes in force at their time as of the position at
+// which they come. The evaluator has every version of these, and so evaluates at any position. A change of attributes that were in force at events which
+// are there overtakes the group (overtaken.go): what was built serves the positions before only, until it is built anew. So within the
+// positions that a group's runs and tiles serve, an event has the same columns at all of them.
+//
 // # Builds, cancelling, resuming
 //
 // A build streams: it holds the Builder's budget (Config.Memory), a batch of rows a segment, and the rows of one key. It shows in

@@ -3,6 +3,7 @@ package materialize
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -19,12 +20,14 @@ type evaluator struct {
 	mu     sync.Mutex
 	conn   *duck.Conn
 	tables map[uint32]bool // temporary tables made, by relation
+
+	attributes *attributes // of the connection
 }
 
 // columnsOnly reports whether g's rows can be taken from a row of its relation without evaluating anything.
 func columnsOnly(c *schema.Catalog, g *schema.Group) bool {
 	r := c.Relations[g.Relation]
-	if r.View != nil || len(g.Unnest) > 0 {
+	if r.View != nil || len(g.Unnest)+len(g.Joins) > 0 {
 		return false
 	}
 	for _, e := range g.Keys {
@@ -40,8 +43,9 @@ func columnsOnly(c *schema.Catalog, g *schema.Group) bool {
 	return true
 }
 
-// rows are the event rows of g for the rows ch of its base relation; ids are their row ids. The result does not share ch.
-func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Group, ch *vector.Chunk, ids []int64) (*event.Rows, error) {
+// rows are the event rows of g for the rows ch of its base relation, with the attributes in force at a position; ids are their
+// row ids. The result does not share ch.
+func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Group, ch *vector.Chunk, ids []int64, position uint64) (*event.Rows, error) {
 	out := event.NewRows(g.Layout, ch.N)
 	b, err := baseOf(c, g.Relation)
 	if err != nil {
@@ -81,24 +85,15 @@ func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Grou
 	}
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
-	table := fmt.Sprintf("rows_%d", b.ID)
-	if !ev.tables[b.ID] {
-		cols := make([]string, len(b.Columns))
-		for i, col := range b.Columns {
-			cols[i] = duck.QuoteIdent(col.Name) + " " + col.Type.DuckDB()
-		}
-		if _, err := ev.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDColumn)); err != nil {
-			return nil, err
-		}
-		ev.tables[b.ID] = true
-	}
-	if _, err := ev.conn.Exec(ctx, "TRUNCATE temp.main."+table); err != nil {
+	table, err := ev.load(ctx, b, ch, ids)
+	if err != nil {
 		return nil, err
 	}
-	if err := appendWithIDs(ev.conn, "temp", table, ch, ids); err != nil {
+	from := baseRows{sql: table, few: ch.N <= fewRows}
+	if from.attributes, err = ev.attributes.of(ctx, c, g, position); err != nil {
 		return nil, err
 	}
-	rows, err := ev.conn.Query(ctx, eventSQL(c, g, "temp.main."+table, false))
+	rows, err := ev.conn.Query(ctx, eventSQL(c, g, from))
 	if err != nil {
 		return nil, err
 	}
@@ -119,12 +114,37 @@ func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Grou
 	}
 }
 
+// fewRows is up to how many rows attributes are first narrowed to their keys.
+const fewRows = 10_000
+
+// load puts rows of a relation into its temporary table, in place of what it had, and says the table's name.
+func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Chunk, ids []int64) (string, error) {
+	table := fmt.Sprintf("rows_%d", b.ID)
+	if !ev.tables[b.ID] {
+		cols := make([]string, len(b.Columns))
+		for i, col := range b.Columns {
+			cols[i] = duck.QuoteIdent(col.Name) + " " + col.Type.DuckDB()
+		}
+		if _, err := ev.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDColumn)); err != nil {
+			return "", err
+		}
+		ev.tables[b.ID] = true
+	}
+	if _, err := ev.conn.Exec(ctx, "TRUNCATE temp.main."+table); err != nil {
+		return "", err
+	}
+	if err := appendWithIDs(ev.conn, "temp", table, ch, ids); err != nil {
+		return "", err
+	}
+	return "temp.main." + table, nil
+}
+
 // drop forgets a relation.
 func (ev *evaluator) drop(ctx context.Context, relation uint32) error {
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
-	if !ev.tables[relation] {
-		return nil
+	if err := ev.attributes.forget(ctx, relation); err != nil || !ev.tables[relation] {
+		return err
 	}
 	delete(ev.tables, relation)
 	_, err := ev.conn.Exec(ctx, fmt.Sprintf("DROP TABLE IF EXISTS temp.main.rows_%d", relation))
@@ -149,23 +169,28 @@ const appendChunkRows = 2048
 
 // appendWithIDs appends ch's rows and their ids to a table of those columns.
 func appendWithIDs(conn *duck.Conn, catalog, table string, ch *vector.Chunk, ids []int64) error {
+	idv := vector.New(vector.T(vector.Int64), ch.N)
+	for i := range ch.N {
+		idv.AppendInt(ids[i])
+	}
+	return appendRows(conn, catalog, table, &vector.Chunk{N: ch.N, Cols: append(slices.Clone(ch.Cols), idv)})
+}
+
+// appendRows appends rows to a table of their columns.
+func appendRows(conn *duck.Conn, catalog, table string, ch *vector.Chunk) error {
 	a, err := conn.Appender(catalog, "main", table)
 	if err != nil {
 		return err
 	}
-	types := make([]vector.Type, 0, len(ch.Cols)+1)
-	for _, c := range ch.Cols {
-		types = append(types, c.Type)
+	types := make([]vector.Type, len(ch.Cols))
+	for i, c := range ch.Cols {
+		types[i] = c.Type
 	}
-	part := vector.NewChunk(append(types, vector.T(vector.Int64)), min(ch.N, appendChunkRows))
+	part := vector.NewChunk(types, min(ch.N, appendChunkRows))
 	for i := 0; i < ch.N; {
 		part.Reset()
 		for ; i < ch.N && part.N < appendChunkRows; i++ {
-			for j, c := range ch.Cols {
-				part.Cols[j].AppendFrom(c, i)
-			}
-			part.Cols[len(ch.Cols)].AppendInt(ids[i])
-			part.N++
+			part.AppendRow(ch, i)
 		}
 		if err := a.Append(part); err != nil {
 			_ = a.Close()

@@ -49,6 +49,9 @@ func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 		return nil
 	}
 	position := m.cfg.Log.Position()
+	if !m.overtaken.serves(g.Schema.ID, position) {
+		return nil // it is about to be built anew
+	}
 	size, err := m.changesAfter(ctx, b, g.Manifest.Position, position)
 	if err != nil || size == 0 || !all && size <= maxTailRows {
 		return err

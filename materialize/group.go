@@ -25,6 +25,8 @@ type Group struct {
 	marks    *watermarks // of all its rows
 	// joining is the catalog in which the group exists, from when the committer keeps its tiles until it is published; then nil.
 	joining *schema.Catalog
+	// joinedAt is the position as of which a build reads the attributes that events are joined to.
+	joinedAt uint64
 
 	// Of a group that is built: the identity of its rows, under which a checkpoint is kept, and the segments written for it.
 	rows        string

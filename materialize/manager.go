@@ -60,6 +60,9 @@ type Manager struct {
 	apply sync.Mutex
 	live  atomic.Pointer[map[uint32]*Group] // published groups, by id
 
+	overtaken   overtaken
+	rejoinAfter time.Time // guarded by build
+
 	tailMu sync.Mutex
 	tails  map[uint32]*tail
 
@@ -88,10 +91,13 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, wake: make(chan struct{}, 1),
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, tables: map[uint32]*projection{}},
-		eval:   &evaluator{conn: conn, tables: map[uint32]bool{}}}
+		eval:   &evaluator{conn: conn, tables: map[uint32]bool{}, attributes: newAttributes(conn, cfg.Log)}}
 	m.schedule = newSchedule()
 	m.checkpoints = &checkpoints{m: m, by: map[string]*checkpoint{}}
 	damaged, err := m.recover(ctx)
+	if err == nil {
+		err = m.readTails(ctx)
+	}
 	if err != nil {
 		conn.Close()
 		return nil, errors.Join(err, store.Close())
@@ -146,7 +152,6 @@ func (m *Manager) setLive(change func(map[uint32]*Group)) {
 // the change.
 func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committed bool), error) {
 	m.apply.Lock()
-	cat := m.cfg.Catalog.Current()
 	var dones []func(bool)
 	finish := func(committed bool) {
 		for _, d := range dones {
@@ -164,11 +169,18 @@ func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committ
 			})
 		}
 	}
-	for _, g := range *m.live.Load() {
-		cat := cat
-		if g.joining != nil {
-			cat = g.joining
+	undo, err := m.applyAttributes(b, changes)
+	dones = append(dones, func(committed bool) {
+		if !committed {
+			undo()
 		}
+	})
+	if err != nil {
+		finish(false)
+		return nil, err
+	}
+	for _, g := range *m.live.Load() {
+		cat := m.catalogOf(g)
 		r, err := baseOf(cat, g.Schema.Relation)
 		if g.Tiles == nil || err != nil {
 			continue // its relation is being dropped
@@ -176,7 +188,7 @@ func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committ
 		source := reclog.SourceID(r.ID)
 		for i := range changes {
 			c := &changes[i]
-			if c.Source != source {
+			if c.Source != source || !m.overtaken.serves(g.Schema.ID, c.Position) {
 				continue
 			}
 			done, err := m.applyChange(context.Background(), cat, b, g, c.Position, c)
@@ -211,12 +223,12 @@ func (m *Manager) applyChange(ctx context.Context, cat *schema.Catalog, b *pebbl
 		for i, id := range c.DeletedIDs {
 			ids[i] = int64(id)
 		}
-		if dead, err = m.eval.rows(ctx, cat, g.Schema, c.Deleted, ids); err != nil {
+		if dead, err = m.eval.rows(ctx, cat, g.Schema, c.Deleted, ids, pos); err != nil {
 			return nil, err
 		}
 	}
 	if c.Inserted != nil && c.Inserted.N > 0 {
-		if born, err = m.eval.rows(ctx, cat, g.Schema, c.Inserted, consecutive(c.FirstInsertID, c.Inserted.N)); err != nil {
+		if born, err = m.eval.rows(ctx, cat, g.Schema, c.Inserted, consecutive(c.FirstInsertID, c.Inserted.N), pos); err != nil {
 			return nil, err
 		}
 	}

@@ -121,7 +121,7 @@ func (p *portion) rowsOf(b *schema.Relation, rejected *rejects) (baseRows, error
 	for i := range p.files {
 		ids[i] = p.files[i].ID
 	}
-	return baseRows{filesSQL(b, p.files, where), ids, rejected}, nil
+	return baseRows{sql: filesSQL(b, p.files, where), fileIDs: ids, rejected: rejected}, nil
 }
 
 // resume sets a checkpoint to what can be used at a position, and says what is left to read of the relation, and how many rows.
@@ -189,7 +189,12 @@ func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, 
 	if err != nil {
 		return err
 	}
-	c := m.checkpoints.of(rowsIdentity(cat, g.Schema))
+	identity := rowsIdentity(cat, g.Schema)
+	if len(g.Schema.Joins) > 0 { // rows joined at an earlier position may have had other attributes
+		g.joinedAt = min(position, m.cfg.Log.Position())
+		identity += fmt.Sprintf("-%d", g.joinedAt)
+	}
+	c := m.checkpoints.of(identity)
 	c.Base, c.Object = b.ID, job.object()
 	g.rows = c.Rows
 	g.Manifest = &runs.Manifest{Layout: g.Schema.Layout, Partials: len(g.Partials), Partitions: runs.DefaultPartitions}

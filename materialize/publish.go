@@ -30,10 +30,10 @@ type Batch struct {
 // Built is a feature whose group exists.
 type Built struct {
 	req   Request
-	group uint32 // that holds its partials
-	made  *Group // nil: the group was there already
-	old   uint32 // the group that made takes the place of; 0: none
-	basis *schema.Relation
+	group uint32             // that holds its partials
+	made  *Group             // nil: the group was there already
+	old   uint32             // the group that made takes the place of; 0: none
+	basis []*schema.Relation // that its rows and their attributes are of
 }
 
 // Begin starts a batch. An exclusive one keeps builds, refreshes and settlements of others out from its first Build to its
@@ -78,7 +78,7 @@ func (b *Batch) Build(ctx context.Context, catalog func() (*schema.Catalog, erro
 		f.ID = uint32(id)
 	}
 	out := &Built{req: req}
-	if g := cat.GroupFor(f.Relation, req.Keys, req.Unnest, req.Fingerprints); g != nil && !req.Again &&
+	if g := cat.GroupFor(f.Relation, req.Keys, req.From, req.Fingerprints); g != nil && !req.Again &&
 		(!f.Online || serves(g, f.Outputs)) {
 		out.group = g.ID
 		b.built = append(b.built, out)
@@ -92,9 +92,16 @@ func (b *Batch) Build(ctx context.Context, catalog func() (*schema.Catalog, erro
 	if err != nil {
 		return nil, err
 	}
-	out.basis = base
+	out.basis = []*schema.Relation{base}
+	for _, j := range req.From.Joins {
+		joined, err := baseOf(cat, j.Relation)
+		if err != nil {
+			return nil, err
+		}
+		out.basis = append(out.basis, joined)
+	}
 	var old *schema.Group
-	if g := cat.GroupOf(f.Relation, req.Keys, req.Unnest); g != nil {
+	if g := cat.GroupOf(f.Relation, req.Keys, req.From); g != nil {
 		out.old = g.ID
 		read := cat.PartialsRead(g.ID, f.ID)
 		only := *g
@@ -199,11 +206,13 @@ func (b *Batch) overtaken() error {
 			continue
 		}
 		own[x.group] = true
-		if g := cat.GroupOf(x.req.Feature.Relation, x.req.Keys, x.req.Unnest); g != nil && g.ID != x.old && !own[x.old] {
+		if g := cat.GroupOf(x.req.Feature.Relation, x.req.Keys, x.req.From); g != nil && g.ID != x.old && !own[x.old] {
 			return ErrOvertaken
 		}
-		if now := cat.Relations[x.basis.ID]; now != nil && now.File != nil && !slices.Equal(now.File.Files, x.basis.File.Files) {
-			return ErrOvertaken
+		for _, b := range x.basis {
+			if now := cat.Relations[b.ID]; now != nil && now.File != nil && !slices.Equal(now.File.Files, b.File.Files) {
+				return ErrOvertaken
+			}
 		}
 	}
 	return nil
@@ -260,7 +269,7 @@ func (m *Manager) publish(ctx context.Context, fresh []*Group, rows []reclog.Cha
 		if _, err := baseOf(future, g.Schema.Relation); err != nil {
 			return err
 		}
-		if g.Tiles != nil {
+		if g.Tiles != nil && len(g.Schema.Joins) == 0 {
 			if err := m.catchUp(ctx, future, g); err != nil { // most of it, while others commit
 				return err
 			}
@@ -271,7 +280,10 @@ func (m *Manager) publish(ctx context.Context, fresh []*Group, rows []reclog.Cha
 		m.apply.Lock()
 		defer m.apply.Unlock()
 		for _, g := range fresh {
-			if g.Tiles == nil {
+			if err := m.overtakenSince(ctx, future, g); err != nil {
+				return err
+			}
+			if g.Tiles == nil || m.overtaken.since(g.Schema.ID) != 0 {
 				continue
 			}
 			if err := m.catchUp(ctx, future, g); err != nil {

@@ -22,9 +22,9 @@ type Flags struct {
 }
 
 // RunsServe reports whether a group's runs hold what a read at a position needs: row versions that went before the floor
-// are not in them.
+// are not in them, nor what attributes changed of rows that they have.
 func (m *Manager) RunsServe(cat *schema.Catalog, g *Group, position uint64) bool {
-	return g.Manifest != nil && position >= g.floor
+	return g.Manifest != nil && position >= g.floor && m.overtaken.serves(g.Schema.ID, position)
 }
 
 // ScanAt gives the group's live rows at a position, in no order and from several goroutines at once. What emit is given is
@@ -73,7 +73,11 @@ func (m *Manager) newestEvent(ctx context.Context, cat *schema.Catalog, g *schem
 		return 0, err
 	}
 	defer conn.Close()
-	res, err := conn.Query(ctx, newestSQL(cat, g, rows))
+	from := baseRows{sql: rows}
+	if from.attributes, err = newAttributes(conn, m.cfg.Log).of(ctx, cat, g, position); err != nil {
+		return 0, err
+	}
+	res, err := conn.Query(ctx, newestSQL(cat, g, from))
 	if err != nil {
 		return 0, err
 	}
@@ -125,7 +129,7 @@ func (v *View) Source(g *Group, asOf *uint64, flags Flags, stats *event.ReadStat
 	switch {
 	case asOf != nil && *asOf < v.position:
 		s.position = *asOf
-	case g.Tiles != nil && g.Schema.Ready && !flags.NoTiles && v.steady(g.Schema.ID):
+	case g.Tiles != nil && g.Schema.Ready && !flags.NoTiles && v.steady(g.Schema.ID) && v.m.overtaken.since(g.Schema.ID) == 0:
 		s.online = v.tiles.Reader(g.Tiles, stats)
 		s.online.NoLevels = flags.NoLevels
 	}

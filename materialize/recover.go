@@ -35,6 +35,9 @@ func (m *Manager) recover(ctx context.Context) (damaged []*schema.Group, err err
 		live[id] = g
 	}
 	m.live.Store(&live)
+	if err := m.overtaken.load(m.cfg.Log.DB(), cat); err != nil {
+		return nil, err
+	}
 	if err := m.checkpoints.load(used); err != nil {
 		return nil, err
 	}
@@ -55,6 +58,9 @@ func (m *Manager) recover(ctx context.Context) (damaged []*schema.Group, err err
 		whole := !missing
 		if missing {
 			g.Manifest = nil
+		}
+		if m.overtaken.since(id) != 0 {
+			g.Tiles, whole = nil, false
 		}
 		if g.Tiles != nil {
 			ok, err := m.checkTiles(ctx, cat, g)
@@ -170,7 +176,7 @@ func (m *Manager) repair(ctx context.Context, damaged []*schema.Group) {
 	cat := m.cfg.Catalog.Current()
 	for _, g := range *m.live.Load() {
 		b, err := baseOf(cat, g.Schema.Relation)
-		if err != nil || g.Manifest == nil || b.Kind != schema.EventTable || ctx.Err() != nil {
+		if err != nil || g.Manifest == nil || len(g.Schema.Joins) > 0 || b.Kind != schema.EventTable || ctx.Err() != nil {
 			continue
 		}
 		v, err := m.tailAt(ctx, cat, b, g, m.cfg.Log.Position())
@@ -191,6 +197,10 @@ func (m *Manager) repair(ctx context.Context, damaged []*schema.Group) {
 func (m *Manager) rebuild(ctx context.Context, old *schema.Group) error {
 	m.build.Lock()
 	defer m.build.Unlock()
+	return m.rebuildLocked(ctx, old)
+}
+
+func (m *Manager) rebuildLocked(ctx context.Context, old *schema.Group) error {
 	cat := m.cfg.Catalog.Current()
 	if cat.Groups[old.ID] != old {
 		return nil // replaced or dropped meanwhile

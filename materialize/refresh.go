@@ -52,7 +52,7 @@ func (m *Manager) refresh(ctx context.Context, cat *schema.Catalog, next *schema
 		job := m.jobs.begin(next.Name, def.Relation, def.ID)
 		r := &refreshed{live: (*m.live.Load())[def.ID]}
 		all = append(all, r)
-		if onlyAdded && r.live != nil && r.live.Schema == def && r.live.Manifest != nil && (!def.Online || r.live.Tiles != nil) {
+		if onlyAdded && len(def.Joins) == 0 && r.live != nil && r.live.Schema == def && r.live.Manifest != nil && (!def.Online || r.live.Tiles != nil) {
 			err = m.addFiles(ctx, future, next, r, job)
 		} else {
 			err = m.buildAgain(ctx, future, def, r, job)
@@ -262,7 +262,13 @@ func (m *Manager) publishRefresh(ctx context.Context, next *schema.Relation, all
 		now := *have // a comment may have changed meanwhile
 		now.File = next.File
 		c.Relations[next.ID] = &now
-		return nil
+		c.Index()
+		for _, g := range replaced {
+			if err := m.overtakenSince(ctx, c, g); err != nil {
+				return err
+			}
+		}
+		return m.overtakenByFiles(ctx, c, &now, position, replaced)
 	})
 }
 

@@ -138,9 +138,10 @@ func noRowsSQL(r *schema.Relation) string {
 }
 
 // eventSQL is the query for a group's event rows: keys, event time, row id, primary key, columns. Rows without a key or
-// a finite event time are left out, or, where all is set, are there for whoever counts them; then no expression but the keys and
+// a finite event time are left out, or, where they are counted, are there for whoever counts them; then no expression but the keys and
 // the time is computed of them.
-func eventSQL(c *schema.Catalog, g *schema.Group, rows string, all bool) string {
+func eventSQL(c *schema.Catalog, g *schema.Group, from baseRows) string {
+	all := from.rejected != nil
 	r := c.Relations[g.Relation]
 	b := base(c, r)
 	var items []string
@@ -162,9 +163,9 @@ func eventSQL(c *schema.Catalog, g *schema.Group, rows string, all bool) string 
 		}
 	}
 	if all {
-		return fmt.Sprintf("SELECT %s FROM %s", strings.Join(items, ", "), unnestSQL(c, g, rows))
+		return fmt.Sprintf("SELECT %s FROM %s", strings.Join(items, ", "), widenedSQL(c, g, from))
 	}
-	return fmt.Sprintf("SELECT %s %s", strings.Join(items, ", "), eventFrom(c, g, rows))
+	return fmt.Sprintf("SELECT %s %s", strings.Join(items, ", "), eventFrom(c, g, from))
 }
 
 // isEvent is the condition that a row has a key and a finite event time.
@@ -177,13 +178,18 @@ func isEvent(c *schema.Catalog, g *schema.Group) string {
 }
 
 // newestSQL is the query for the newest event time of a group's event rows, NULL where there are none.
-func newestSQL(c *schema.Catalog, g *schema.Group, rows string) string {
-	return fmt.Sprintf("SELECT max(%s) %s", duck.QuoteIdent(c.Relations[g.Relation].EventTime), eventFrom(c, g, rows))
+func newestSQL(c *schema.Catalog, g *schema.Group, from baseRows) string {
+	return fmt.Sprintf("SELECT max(%s) %s", duck.QuoteIdent(c.Relations[g.Relation].EventTime), eventFrom(c, g, from))
 }
 
 // eventFrom is FROM and WHERE of a group's event rows: those without a key or a finite event time are left out.
-func eventFrom(c *schema.Catalog, g *schema.Group, rows string) string {
-	return fmt.Sprintf("FROM %s WHERE %s", unnestSQL(c, g, rows), isEvent(c, g))
+func eventFrom(c *schema.Catalog, g *schema.Group, from baseRows) string {
+	return fmt.Sprintf("FROM %s WHERE %s", widenedSQL(c, g, from), isEvent(c, g))
+}
+
+// widenedSQL is rowsSQL of a group's relation with the elements of lists and the columns of attributes.
+func widenedSQL(c *schema.Catalog, g *schema.Group, from baseRows) string {
+	return joinSQL(c, g, unnestSQL(c, g, from.sql), from.attributes, len(g.Joins), from.few)
 }
 
 // unnestSQL is rowsSQL of a group's relation with its lists unnested, a row for every element.

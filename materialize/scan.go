@@ -36,6 +36,9 @@ type baseRows struct {
 	sql      string
 	fileIDs  []uint32 // that the high bits of row ids of files stand for
 	rejected *rejects
+
+	attributes []string // base rows of the relations of the group's joins
+	few        bool     // the rows are few: attributes of other keys need not be looked at
 }
 
 // rejects counts the rows of files that have no key or no time, by file id. Several goroutines count at once; nil: nobody does.
@@ -74,7 +77,7 @@ func (r *baseRows) take(ch *vector.Chunk, keys int) *vector.Chunk {
 	return out
 }
 
-// scanSQL is scan of some rows of the relation's base. The projection of an event table is at the position or later.
+// scanSQL is scan of some rows of the relation's base, with the attributes that were in force at the position. The projection of an event table is at the position or later.
 func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Group, from baseRows, position uint64, exact bool, emit func(*event.Rows) error) (at uint64, err error) {
 	b, err := baseOf(cat, g.Relation)
 	if err != nil {
@@ -85,6 +88,9 @@ func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Gr
 		return 0, err
 	}
 	defer conn.Close()
+	if from.attributes, err = newAttributes(conn, m.cfg.Log).of(ctx, cat, g, position); err != nil {
+		return 0, err
+	}
 	at = position
 	if b.Kind == schema.EventTable {
 		// The position and the rows are read in one transaction, because others may bring the projection further at any time.
@@ -103,7 +109,7 @@ func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Gr
 		}
 		at = have
 	}
-	err = conn.Each(ctx, eventSQL(cat, g, from.sql, from.rejected != nil), func() func(*vector.Chunk) error {
+	err = conn.Each(ctx, eventSQL(cat, g, from), func() func(*vector.Chunk) error {
 		out := event.NewRows(g.Layout, 0)
 		return func(ch *vector.Chunk) error {
 			if from.rejected != nil {
@@ -129,7 +135,7 @@ func (m *Manager) scanAsOf(ctx context.Context, cat *schema.Catalog, g *schema.G
 		return err
 	}
 	return m.LiveRows(ctx, b, position, func(rows *vector.Chunk, ids []int64) error {
-		out, err := m.eval.rows(ctx, cat, g, rows, ids)
+		out, err := m.eval.rows(ctx, cat, g, rows, ids, position)
 		if err != nil {
 			return err
 		}

@@ -88,7 +88,7 @@ func (m *Manager) Settle(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, m.segments.sweep(false))...)
+	return errors.Join(append(errs, m.rejoin(ctx), m.segments.sweep(false))...)
 }
 
 func (m *Manager) settle(ctx context.Context, g *Group) error {

@@ -233,7 +233,7 @@ func (m *Manager) changes(ctx context.Context, cat *schema.Catalog, b *schema.Re
 		if first == 0 {
 			first = id
 		}
-		rows, err := m.eval.rows(ctx, cat, g, ins, consecutive(id, ins.N))
+		rows, err := m.eval.rows(ctx, cat, g, ins, consecutive(id, ins.N), pos)
 		if err != nil {
 			return err
 		}
@@ -309,7 +309,7 @@ func (m *Manager) daysOf(ctx context.Context, cat *schema.Catalog, b *schema.Rel
 		return days, nil
 	}
 	add := func(ch *vector.Chunk, ids []int64) error {
-		rows, err := m.eval.rows(ctx, cat, g, ch, ids)
+		rows, err := m.eval.rows(ctx, cat, g, ch, ids, upTo)
 		if err != nil {
 			return err
 		}

@@ -93,7 +93,7 @@ An entity is also a relation: all its features as columns, one row a key. See th
 		Synopsis: `
 CREATE [OR REPLACE] FEATURE [IF NOT EXISTS] name [ON entity] [WINDOW window, …] [WITH (option = value, …)] AS
   SELECT key, …, aggregate(expression, …) [FILTER (WHERE condition)] [AS alias], …
-  FROM relation [WHERE condition] GROUP BY key, … [WINDOW window, …]
+  FROM relation [, unnest(list) AS element | ASOF [LEFT] JOIN attributes ON …] [WHERE condition] GROUP BY key, … [WINDOW window, …]
   [WITH NO DATA]
 
 CREATE FEATURE name [ON entity] [WITH (option = value, …)] AS SELECT key, …, expression [AS alias], … FROM relation
@@ -106,6 +106,13 @@ does nothing. Features of one relation and key share the partial states that the
 
 Lists of a row are unnested in FROM: ` + "`FROM purchases p, unnest(p.tags) AS tag`" + ` is an event for every element, and LEFT JOIN
 unnest(…) ON true keeps a row without elements as one. An argument that is numeric without a precision is refused: cast it.
+
+Attributes that change slowly are joined as of the event: ` + "`FROM purchases p ASOF LEFT JOIN plans a ON a.customer_id = p.customer_id AND p.ts >= a.ts`" + `
+gives each purchase the row of plans that was in force at its time (before it, with >): the last one by event time, primary
+key and then its columns. Without LEFT a purchase with no row in force does not count. The attributes are an event table, a source or an
+event view, in which each change is a row of its own. A version that is newer than the events of its key costs nothing. One that was in force at events
+which are there changes their values from its commit on; reads then join the rows themselves until the background has built the feature's states
+anew. Earlier positions stay as they were.
 
 A body without an aggregate is a latest-value feature: the newest row before the instant. A window FOLLOWING is a label: it counts
 what happens after the instant, is NULL until its source is complete, and is read by ASOF JOIN only.`,

@@ -281,7 +281,7 @@ func rename(c *schema.Catalog, name, kind, to string) error {
 		}
 		next.Name = to
 		c.Entities[o.ID] = &next
-		if err := renameInFeatures(c, to, true, func(f *schema.Feature) bool { return f.Entity == o.ID }); err != nil {
+		if err := renameInFeatures(c, o.Name, to, true, func(f *schema.Feature) bool { return f.Entity == o.ID }); err != nil {
 			return err
 		}
 	case *schema.Relation:
@@ -292,13 +292,13 @@ func rename(c *schema.Catalog, name, kind, to string) error {
 		}
 		next.Name = to
 		c.Relations[o.ID] = &next
-		if err := renameInFeatures(c, to, false, func(f *schema.Feature) bool { return f.Relation == o.ID }); err != nil {
+		if err := renameInFeatures(c, o.Name, to, false, func(f *schema.Feature) bool { return f.Relation == o.ID || slices.Contains(f.Attributes, o.ID) }); err != nil {
 			return err
 		}
 		for id, v := range c.Relations {
 			if v.View != nil && v.View.Base == o.ID {
 				next := *v
-				if next.SQL, err = renamedReader(v.SQL, to, false); err != nil {
+				if next.SQL, err = renamedReader(v.SQL, o.Name, to, false); err != nil {
 					return err
 				}
 				c.Relations[id] = &next
@@ -346,13 +346,13 @@ func renamedDefinition(sql, to string) (string, error) {
 	return parse.Renamed(sql, n, to, false)
 }
 
-// renamedReader is the text of a feature or an event view whose entity, or the relation it reads, got another name.
-func renamedReader(sql, to string, entity bool) (string, error) {
+// renamedReader is the text of a feature or an event view whose entity, or a relation it reads, is called to instead of old.
+func renamedReader(sql, old, to string, entity bool) (string, error) {
 	parsed, err := parse.Parse(sql)
 	if err != nil {
 		return "", err
 	}
-	var from *pg_query.RangeVar
+	var from []*pg_query.RangeVar
 	switch st := parsed.(type) {
 	case *parse.CreateFeature:
 		if entity {
@@ -361,11 +361,23 @@ func renamedReader(sql, to string, entity bool) (string, error) {
 			}
 			return parse.Renamed(sql, *st.Entity, to, false)
 		}
-		from = st.Body.Source
+		from = append(from, st.Body.Source)
+		for _, j := range st.Body.Joins {
+			from = append(from, j.Relation)
+		}
 	case *parse.CreateEventView:
-		from = st.Select.FromClause[0].GetRangeVar()
+		from = append(from, st.Select.FromClause[0].GetRangeVar())
 	}
-	return parse.Renamed(sql, parse.Name{Name: from.Relname, Schema: from.Schemaname, Position: int(from.Location)}, to, from.Alias == nil)
+	slices.SortFunc(from, func(a, b *pg_query.RangeVar) int { return int(b.Location - a.Location) }) // the last one first: places before it stay
+	for _, rv := range from {
+		if rv.Relname != old {
+			continue
+		}
+		if sql, err = parse.Renamed(sql, parse.Name{Name: rv.Relname, Schema: rv.Schemaname, Position: int(rv.Location)}, to, rv.Alias == nil); err != nil {
+			return "", err
+		}
+	}
+	return sql, nil
 }
 
 // bindRename binds PostgreSQL's ALTER … RENAME: of relations of ours, or of ordinary ones.
@@ -421,15 +433,15 @@ func (s *Session) bindAlterTable(ctx context.Context, cat *schema.Catalog, st *p
 	return s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, st.Text, kind, a) }), nil
 }
 
-// renameInFeatures rewrites the definitions of the features that read an entity, or else a relation, of which to is the new name.
-func renameInFeatures(c *schema.Catalog, to string, entity bool, reads func(*schema.Feature) bool) error {
+// renameInFeatures rewrites the definitions of the features that read an entity, or else a relation, which was called old.
+func renameInFeatures(c *schema.Catalog, old, to string, entity bool, reads func(*schema.Feature) bool) error {
 	for id, f := range c.Features {
 		if !reads(f) {
 			continue
 		}
 		next := *f
 		var err error
-		if next.SQL, err = renamedReader(f.SQL, to, entity); err != nil {
+		if next.SQL, err = renamedReader(f.SQL, old, to, entity); err != nil {
 			return err
 		}
 		c.Features[id] = &next

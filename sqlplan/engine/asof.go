@@ -269,7 +269,7 @@ func (f *asofFeatures) groups(b *binder) ([]groupMerge, error) {
 		return out, nil
 	}
 	m := groupMerge{Relation: f.adHoc.relation.ID, Keys: all}
-	holder := b.cat.GroupFor(f.adHoc.relation.ID, f.adHoc.keys, f.adHoc.unnest, f.adHoc.fingerprints())
+	holder := b.cat.GroupFor(f.adHoc.relation.ID, f.adHoc.keys, f.adHoc.from, f.adHoc.fingerprints())
 	if holder == nil {
 		holder = f.adHoc.group(0, nil)
 		m.Adhoc = holder

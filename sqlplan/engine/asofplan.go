@@ -61,6 +61,7 @@ type asofFeatures struct {
 	tolerance int64            // microseconds; 0: none
 	shown     map[string]bool  // which columns the statement names with its alias
 	using     []string         // columns of USING
+	within    []parse.Join     // in the body of adHoc
 	position  int              // bytes, for errors
 }
 
@@ -95,6 +96,9 @@ func (p *fromPlanner) chain(at *selectState, n *pg_query.Node) (*pg_query.Node, 
 			return nil, err
 		}
 		p.q.take(j, j.Rarg.GetRangeVar(), j.Rarg.GetRangeSubselect().GetSubquery().GetSelectStmt())
+		for _, w := range f.within {
+			p.q.take(w.Node)
+		}
 		j.Quals = nil // what it names is no reading of f's columns
 		plan.joins = append(plan.joins, *f)
 		plan.left = j.Larg
@@ -294,7 +298,7 @@ func (s *Session) asofRight(b *binder, st *parse.SQL, sc scope, n *pg_query.Node
 	if err != nil {
 		return nil, err
 	}
-	f := &asofFeatures{adHoc: bound, keyNames: bound.keyNames, alias: sub.Alias.GetAliasname()}
+	f := &asofFeatures{adHoc: bound, within: body.Joins, keyNames: bound.keyNames, alias: sub.Alias.GetAliasname()}
 	for _, k := range bound.keys {
 		f.keyTypes = append(f.keyTypes, k.Type)
 	}

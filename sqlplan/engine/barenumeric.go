@@ -14,7 +14,7 @@ import (
 // refuseBare refuses a call of which an argument is numeric without a precision.
 func (b *boundAggregates) refuseBare(exprs *exprBinder, c *parse.AggregateCall) error {
 	for _, a := range c.Args {
-		if at := slices.Index(exprs.texts, a.Text); at >= 0 && bareNumeric(a.Node, exprs.bound[at].Type, b.relation) {
+		if at := slices.Index(exprs.texts, a.Text); at >= 0 && bareNumeric(exprs.exprs[at].Node, exprs.bound[at].Type, exprs.rel) {
 			return hint(fail(codeTypeMismatch, "the argument of %s is numeric without a precision", c.Name), "Say how exact it is: %s(CAST(%s AS numeric(18,2))).", c.Name, a.Text)
 		}
 	}

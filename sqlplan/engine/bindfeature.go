@@ -26,7 +26,7 @@ type boundAggregates struct {
 	keys     []schema.Expr
 	keyNames []string // of the GROUP BY expressions: the output's name, or the column's
 	columns  []schema.Expr
-	unnest   []schema.Unnest
+	from     schema.From
 	partials []schema.Partial
 	outputs  []boundOutput
 	limit    functions.Options
@@ -59,10 +59,13 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 		return nil, at(noEventTime(cat, src.Relname), sql, int(src.Location))
 	}
 	if body.Joined {
-		return nil, at(hint(fail(codeUnsupported, "a feature reads from one relation; a join in its FROM is not supported"), "Join in the statement that reads the feature; lists are unnested by FROM %s, unnest(list) AS element.", src.Relname), sql, int(src.Location))
+		return nil, at(hint(fail(codeUnsupported, "a feature reads from one relation, and joins others as of the event only"), "Attributes: FROM %s x ASOF JOIN attributes a ON a.key = x.key AND x.%s >= a.ts. Lists: FROM %[1]s, unnest(list) AS element.", src.Relname, b.relation.EventTime), sql, int(src.Location))
 	}
 	if body.Latest && len(body.Unnest) > 0 {
 		return nil, at(hint(fail(codeUnsupported, "the latest value of an unnested list is not supported"), "Aggregate the elements: GROUP BY … WINDOW …."), sql, body.Unnest[0].List.Position)
+	}
+	if body.Latest && len(body.Joins) > 0 {
+		return nil, at(hint(fail(codeUnsupported, "the latest value of joined rows is not supported"), "Join the attributes in the statement that reads the feature."), sql, body.Joins[0].Mark.Position)
 	}
 	alias := src.Relname
 	if src.Alias != nil {
@@ -75,7 +78,15 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 		}
 	}
 	for _, u := range exprs.unnest {
-		b.unnest = append(b.unnest, u.Unnest)
+		b.from.Unnest = append(b.from.Unnest, u.Unnest)
+	}
+	for _, j := range body.Joins {
+		if err := exprs.addJoin(ctx, cat, j); err != nil {
+			return nil, err
+		}
+	}
+	for _, j := range exprs.joins {
+		b.from.Joins = append(b.from.Joins, j.Join)
 	}
 	for _, g := range body.GroupBy {
 		exprs.add(g)
@@ -232,8 +243,11 @@ func (b *boundAggregates) column(e schema.Expr, t vector.Type) int {
 func (b *boundAggregates) fingerprint(call string, opt functions.Options) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d|%d|", b.relation.ID, opt.MaxState)
-	for _, u := range b.unnest {
+	for _, u := range b.from.Unnest {
 		fmt.Fprintf(h, "%+v|", u)
+	}
+	for _, j := range b.from.Joins {
+		fmt.Fprintf(h, "%+v|", j)
 	}
 	for _, k := range b.keys {
 		fmt.Fprintf(h, "%s:%s|", k.SQL, k.Type)
@@ -244,7 +258,7 @@ func (b *boundAggregates) fingerprint(call string, opt functions.Options) string
 
 // group is a new, unpublished group with b's partials and those of old (nil: none), of which readers remain.
 func (b *boundAggregates) group(id uint32, old *schema.Group) *schema.Group {
-	g := &schema.Group{ID: id, Relation: b.relation.ID, Keys: b.keys, Unnest: b.unnest}
+	g := &schema.Group{ID: id, Relation: b.relation.ID, Keys: b.keys, From: b.from}
 	add := func(columns []schema.Expr, partials []schema.Partial) {
 		u := boundAggregates{columns: g.Columns}
 		for _, p := range partials {
@@ -314,6 +328,7 @@ type exprBinder struct {
 	bound []schema.Expr
 
 	unnest []boundUnnest // whose elements are columns of rel
+	joins  []boundJoin   // whose columns are columns of rel
 	err    error         // of the first expression that could not be resolved
 }
 

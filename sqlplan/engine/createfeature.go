@@ -62,7 +62,7 @@ func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (s
 
 // putFeature adds f to a catalog being changed, giving it an id if it has none.
 func putFeature(c *schema.Catalog, f *schema.Feature) error {
-	if c.Entities[f.Entity] == nil || c.Relations[f.Relation] == nil {
+	if c.Entities[f.Entity] == nil || c.Relations[f.Relation] == nil || slices.ContainsFunc(f.Attributes, func(id uint32) bool { return c.Relations[id] == nil }) {
 		return hint(fail(codeConflict, "an object that feature %q reads was dropped meanwhile", f.Name), "Run the statement again.")
 	}
 	if other := c.Lookup(f.Name); other != nil {
@@ -133,6 +133,9 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	f := &schema.Feature{Name: st.Name.Name, Entity: ent.ID, Relation: bound.relation.ID, SQL: st.Text, Online: online, Options: map[string]string{}}
 	for name, v := range st.Options {
 		f.Options[name] = v.Value
+	}
+	for _, j := range bound.from.Joins {
+		f.Attributes = append(f.Attributes, j.Relation)
 	}
 	for _, out := range bound.outputs {
 		for _, win := range st.Windows {
@@ -281,7 +284,7 @@ func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *bou
 		return s.catalog(), err
 	}
 	built, err := s.defining().batch.Build(ctx, newest, materialize.Request{
-		Feature: f, Keys: bound.keys, Unnest: bound.unnest, Fingerprints: bound.fingerprints(),
+		Feature: f, Keys: bound.keys, From: bound.from, Fingerprints: bound.fingerprints(),
 		Group: bound.group,
 		Put:   putFeature,
 		Again: again,

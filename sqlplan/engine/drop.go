@@ -82,7 +82,7 @@ func readersOf(c *schema.Catalog, o any) []any {
 		}
 	case *schema.Relation:
 		for _, f := range c.Features {
-			if f.Relation == o.ID {
+			if f.Relation == o.ID || slices.Contains(f.Attributes, o.ID) {
 				out = append(out, f)
 			}
 		}

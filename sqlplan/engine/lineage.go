@@ -41,11 +41,19 @@ func lineageRows(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		kind, name := relation(g.Relation)
 		for i := range g.Partials {
 			edge("partial", g.Partials[i].Fingerprint, partialText(g, &g.Partials[i]), kind, name, "")
+			for _, j := range g.Joins {
+				kind, name := relation(j.Relation)
+				edge("partial", g.Partials[i].Fingerprint, partialText(g, &g.Partials[i]), kind, name, "")
+			}
 		}
 	}
 	for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
 		kind, name := relation(f.Relation)
 		edge("feature", f.Name, "", kind, name, "")
+		for _, id := range f.Attributes {
+			kind, name := relation(id)
+			edge("feature", f.Name, "", kind, name, "")
+		}
 		edge("feature", f.Name, "", "entity", cat.Entities[f.Entity].Name, "")
 		for _, o := range f.Outputs {
 			text := ""

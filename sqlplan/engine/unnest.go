@@ -55,7 +55,7 @@ func (x *exprBinder) addUnnest(ctx context.Context, u parse.Unnest) error {
 
 // resolve is an expression in which elements of lists are named as they are called inside. Errors: a name that is a column, too.
 func (x *exprBinder) resolve(n *pg_query.Node) (*pg_query.Node, error) {
-	if len(x.unnest) == 0 {
+	if len(x.unnest)+len(x.joins) == 0 {
 		return n, nil
 	}
 	c := clone(n)
@@ -83,6 +83,8 @@ func (x *exprBinder) resolve(n *pg_query.Node) (*pg_query.Node, error) {
 		}
 		if len(found) == 1 {
 			ref.Fields = []*pg_query.Node{pg_query.MakeStrNode(found[0].Column)}
+		} else if err = x.resolveJoined(ref, names); err != nil {
+			return false
 		}
 		return false
 	})

@@ -160,6 +160,9 @@ func (b *Body) takeFrom(n *pg_query.Node, first bool) error {
 		if err := b.takeFrom(j.Larg, first); err != nil {
 			return err
 		}
+		if mark := b.Clauses.AsofOf(j); mark != nil {
+			return b.takeJoin(j, mark)
+		}
 		f := j.Rarg.GetRangeFunction()
 		onTrue := j.Quals == nil || j.Quals.GetAConst().GetBoolval().GetBoolval()
 		if f == nil || j.IsNatural || j.Alias != nil || len(j.UsingClause) > 0 || !onTrue || j.Jointype != pg_query.JoinType_JOIN_INNER && j.Jointype != pg_query.JoinType_JOIN_LEFT {
@@ -173,6 +176,29 @@ func (b *Body) takeFrom(n *pg_query.Node, first bool) error {
 	}
 	b.Joined = b.Joined || !first || n.GetRangeVar() == nil
 	return nil
+}
+
+// takeJoin notes an ASOF join to a relation of attributes.
+func (b *Body) takeJoin(j *pg_query.JoinExpr, mark *AsofJoin) error {
+	rv := j.Rarg.GetRangeVar()
+	switch {
+	case rv == nil:
+		return refuse(mark.Position, "an ASOF JOIN to anything but a relation", "define an event view, and join that")
+	case j.IsNatural || j.Alias != nil || len(rv.GetAlias().GetColnames()) > 0:
+		return refuse(mark.Position, "NATURAL, an alias of a join, or an alias list", "ASOF JOIN attributes a ON a.key = x.key AND x.ts >= a.ts")
+	case mark.HasTolerance:
+		return refuse(mark.Position, "TOLERANCE", "compare the times in an expression: CASE WHEN x.ts - a.ts <= INTERVAL '1 day' THEN a.column END")
+	case b.named(relationName(rv)):
+		return faultAt(int(rv.Location), "42712", "give each relation an alias of its own", `table name "%s" specified more than once`, relationName(rv))
+	}
+	b.Joins = append(b.Joins, Join{Relation: rv, Node: j, Mark: mark})
+	return nil
+}
+
+// named reports whether something in FROM has a name already.
+func (b *Body) named(name string) bool {
+	return relationName(b.Source) == name || slices.ContainsFunc(b.Unnest, func(u Unnest) bool { return u.Alias == name }) ||
+		slices.ContainsFunc(b.Joins, func(j Join) bool { return relationName(j.Relation) == name })
 }
 
 // takeUnnest reads unnest(list) AS u(element).
@@ -206,13 +232,8 @@ func (b *Body) takeUnnest(f *pg_query.RangeFunction, outer bool) error {
 	if u.Column = u.Alias; len(f.Alias.GetColnames()) == 1 {
 		u.Column = f.Alias.Colnames[0].GetString_().GetSval()
 	}
-	for _, o := range b.Unnest {
-		if o.Alias == u.Alias {
-			return faultAt(int(call.Location), "42712", "give each unnest an alias of its own", `table name "%s" specified more than once`, u.Alias)
-		}
-	}
-	if relationName(b.Source) == u.Alias {
-		return faultAt(int(call.Location), "42712", "give unnest another alias", `table name "%s" specified more than once`, u.Alias)
+	if b.named(u.Alias) {
+		return faultAt(int(call.Location), "42712", "give each unnest an alias of its own", `table name "%s" specified more than once`, u.Alias)
 	}
 	b.Unnest = append(b.Unnest, u)
 	return nil

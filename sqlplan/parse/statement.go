@@ -388,7 +388,8 @@ type Body struct {
 	Clauses   Clauses
 	Source    *pg_query.RangeVar // the relation whose rows are aggregated: the leftmost of FROM
 	Unnest    []Unnest           // lists of the row, unnested beside Source; later ones may read earlier ones
-	Joined    bool               // FROM is more than Source and Unnest: joins
+	Joins     []Join             // ASOF joins to relations of attributes
+	Joined    bool               // FROM is more than Source, Unnest and Joins
 	From      []*pg_query.Node   // the whole FROM
 	FromText  string
 	Where     *pg_query.Node // nil: none
@@ -405,6 +406,13 @@ type Unnest struct {
 	Alias  string // of the table: qualifies the column
 	Column string
 	Outer  bool // LEFT JOIN: a row without elements is one event, with a NULL element
+}
+
+// Join is an ASOF join of a feature's FROM.
+type Join struct {
+	Relation *pg_query.RangeVar
+	Node     *pg_query.JoinExpr
+	Mark     *AsofJoin
 }
 
 // Expr is a scalar expression.

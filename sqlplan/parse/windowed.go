@@ -10,7 +10,7 @@ func BodyOf(st *SQL, sel *pg_query.SelectStmt) (b *Body, err error) {
 	defer guard(&err)
 	node := &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}
 	start := max(firstLocation(node), 0)
-	b = &Body{Text: st.Text, Start: start, Select: sel, From: sel.FromClause, Where: sel.WhereClause}
+	b = &Body{Text: st.Text, Start: start, Select: sel, Clauses: st.Clauses, From: sel.FromClause, Where: sel.WhereClause}
 	if err := b.takeApart(node, start); err != nil {
 		return nil, convert(st.Text, err)
 	}

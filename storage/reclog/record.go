@@ -8,16 +8,17 @@ import (
 
 // The first byte of every key of the shared database names the keyspace's owner.
 const (
-	KeyMeta     = 'm' // this package: format version, sequences, floors of row ids, markers of staged bulks
-	KeyCatalog  = 'c' // storage/catalog
-	KeyLog      = 'l' // this package: changes and bulk chunks, by source and position
-	KeyLive     = 'v' // this package: live rows, by source and row id
-	KeyPrimary  = 'k' // this package: primary keys, by source and key encoding
-	KeyPosition = 'p' // this package: commit times, by position
-	KeyTiles    = 't' // storage/tiles
-	KeyFeatures = 'f' // storage/featurelog
-	KeyNumbers  = 'q' // sqlplan/engine: last values of sequences
-	KeyFree     = 'x' // nobody
+	KeyMeta      = 'm' // this package: format version, sequences, floors of row ids, markers of staged bulks
+	KeyCatalog   = 'c' // storage/catalog
+	KeyLog       = 'l' // this package: changes and bulk chunks, by source and position
+	KeyLive      = 'v' // this package: live rows, by source and row id
+	KeyPrimary   = 'k' // this package: primary keys, by source and key encoding
+	KeyPosition  = 'p' // this package: commit times, by position
+	KeyTiles     = 't' // storage/tiles
+	KeyFeatures  = 'f' // storage/featurelog
+	KeyOvertaken = 's' // materialize: groups of which attributes changed events
+	KeyNumbers   = 'q' // sqlplan/engine: last values of sequences
+	KeyFree      = 'x' // nobody
 )
 
 // ErrCorrupt is wrapped by errors about keys and values that this package cannot have written.

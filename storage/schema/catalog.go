@@ -85,10 +85,10 @@ func (c *Catalog) FeaturesOf(entity uint32) []*Feature {
 	return out
 }
 
-// GroupOf is the group of a relation, its unnested lists and a key, nil if there is none.
-func (c *Catalog) GroupOf(relation uint32, keys []Expr, unnest []Unnest) *Group {
+// GroupOf is the group of a relation, what its rows are widened by, and a key, nil if there is none.
+func (c *Catalog) GroupOf(relation uint32, keys []Expr, from From) *Group {
 	for _, g := range c.Groups {
-		if g.Relation == relation && SameKeys(g.Keys, keys) && SameUnnest(g.Unnest, unnest) {
+		if g.Relation == relation && SameKeys(g.Keys, keys) && g.From.Equal(from) {
 			return g
 		}
 	}
@@ -96,8 +96,8 @@ func (c *Catalog) GroupOf(relation uint32, keys []Expr, unnest []Unnest) *Group 
 }
 
 // GroupFor is the group of a relation and key that holds all the partials, nil if there is none.
-func (c *Catalog) GroupFor(relation uint32, keys []Expr, unnest []Unnest, fingerprints []string) *Group {
-	if g := c.GroupOf(relation, keys, unnest); g != nil && g.HasAll(fingerprints) {
+func (c *Catalog) GroupFor(relation uint32, keys []Expr, from From, fingerprints []string) *Group {
+	if g := c.GroupOf(relation, keys, from); g != nil && g.HasAll(fingerprints) {
 		return g
 	}
 	return nil
@@ -129,9 +129,6 @@ func (c *Catalog) PartialsRead(group, except uint32) map[string]bool {
 func SameKeys(a, b []Expr) bool {
 	return slices.EqualFunc(a, b, func(x, y Expr) bool { return x.SQL == y.SQL && x.Type.Equal(y.Type) })
 }
-
-// SameUnnest reports whether two groups unnest the same lists.
-func SameUnnest(a, b []Unnest) bool { return slices.Equal(a, b) }
 
 // HasAll reports whether g holds partials of all the fingerprints.
 func (g *Group) HasAll(fingerprints []string) bool {

@@ -97,7 +97,7 @@ type Group struct {
 	Relation uint32          `json:"relation"`
 	Keys     []Expr          `json:"keys"`
 	Columns  []Expr          `json:"columns"` // arguments, and conditions of type boolean
-	Unnest   []Unnest        `json:"unnest,omitempty"`
+	From                     // beside the relation
 	Partials []Partial       `json:"partials"`
 	Layout   event.Layout    `json:"layout"`
 	Online   bool            `json:"online"`
@@ -154,7 +154,8 @@ type Feature struct {
 	Name        string            `json:"name"`
 	Entity      uint32            `json:"entity"`
 	Relation    uint32            `json:"relation"`
-	Group       uint32            `json:"group"` // 0: not materialized (WITH NO DATA)
+	Attributes  []uint32          `json:"attributes,omitempty"` // relations whose rows are joined to the events
+	Group       uint32            `json:"group"`                // 0: not materialized (WITH NO DATA)
 	SQL         string            `json:"sql"`
 	Options     map[string]string `json:"options,omitempty"`
 	Online      bool              `json:"online"`
