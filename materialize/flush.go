@@ -6,6 +6,7 @@ import (
 	"maps"
 
 	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/runs"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -91,7 +92,7 @@ func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 			return err
 		}
 		if len(dead) > maxTombstones {
-			if err := o.purge(ctx, isDead); err != nil {
+			if err := o.purge(ctx, runs.Drop{Rows: isDead}); err != nil {
 				return err
 			}
 			dead, floor = map[uint64]uint64{}, position

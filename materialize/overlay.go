@@ -313,14 +313,14 @@ func (o *overlay) compact(ctx context.Context) error {
 		if len(ids) == 0 {
 			return nil
 		}
-		if err := o.merge(ctx, ids, kind, nil); err != nil {
+		if err := o.merge(ctx, ids, kind, runs.Drop{}); err != nil {
 			return err
 		}
 	}
 }
 
-// purge merges all rows segments without the rows for which drop reports true.
-func (o *overlay) purge(ctx context.Context, drop func(uint64) bool) error {
+// purge merges all rows segments without the rows of drop.
+func (o *overlay) purge(ctx context.Context, drop runs.Drop) error {
 	var ids []string
 	for _, s := range o.man.Segments {
 		if s.Kind == runs.KindRows {
@@ -333,7 +333,7 @@ func (o *overlay) purge(ctx context.Context, drop func(uint64) bool) error {
 	return o.merge(ctx, ids, runs.KindRows, drop)
 }
 
-func (o *overlay) merge(ctx context.Context, ids []string, kind runs.Kind, drop func(uint64) bool) error {
+func (o *overlay) merge(ctx context.Context, ids []string, kind runs.Kind, drop runs.Drop) error {
 	id, err := o.m.segmentID(o.g.Schema.ID, kind)
 	if err != nil {
 		return err

@@ -298,7 +298,7 @@ func (m *Manager) finishRuns(ctx context.Context, o *overlay, c *checkpoint, d g
 			c.Files = slices.DeleteFunc(c.Files, func(f readFile) bool { return d.files(uint64(f.ID) << fileRowBits) })
 			maps.DeleteFunc(c.Rejected, func(f uint32, _ int64) bool { return d.files(uint64(f) << fileRowBits) })
 		}
-		if err := o.purge(ctx, d.dead()); err != nil {
+		if err := o.purge(ctx, runs.Drop{Rows: d.dead()}); err != nil {
 			return err
 		}
 		d = gone{}

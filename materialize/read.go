@@ -30,6 +30,11 @@ func (m *Manager) RunsServe(cat *schema.Catalog, g *Group, position uint64) bool
 // ScanAt gives the group's live rows at a position, in no order and from several goroutines at once. What emit is given is
 // valid during the call; emit must not use DuckDB.
 func (m *Manager) ScanAt(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, emit func(*event.Rows) error) error {
+	return m.scanTimes(ctx, cat, g, position, nil, emit)
+}
+
+// scanTimes is ScanAt of the events of some times, nil: all. By the log, others are given too.
+func (m *Manager) scanTimes(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, times *event.Interval, emit func(*event.Rows) error) error {
 	b, err := baseOf(cat, g.Relation)
 	if err != nil {
 		return err
@@ -37,7 +42,11 @@ func (m *Manager) ScanAt(ctx context.Context, cat *schema.Catalog, g *schema.Gro
 	if b.Kind == schema.EventTable && position < m.cfg.Log.Position() {
 		return m.scanAsOf(ctx, cat, g, position, emit)
 	}
-	_, err = m.scan(ctx, cat, g, position, true, emit)
+	rows, ids, err := m.baseSQL(ctx, b, position)
+	if err != nil {
+		return err
+	}
+	_, err = m.scanSQL(ctx, cat, g, baseRows{sql: rows, fileIDs: ids, times: times}, position, true, emit)
 	if errors.Is(err, errMoved) {
 		return m.scanAsOf(ctx, cat, g, position, emit)
 	}

@@ -184,7 +184,11 @@ func newestSQL(c *schema.Catalog, g *schema.Group, from baseRows) string {
 
 // eventFrom is FROM and WHERE of a group's event rows: those without a key or a finite event time are left out.
 func eventFrom(c *schema.Catalog, g *schema.Group, from baseRows) string {
-	return fmt.Sprintf("FROM %s WHERE %s", widenedSQL(c, g, from), isEvent(c, g))
+	cond := isEvent(c, g)
+	if t := from.times; t != nil {
+		cond += fmt.Sprintf(" AND %[1]s >= make_timestamptz(%[2]d) AND %[1]s < make_timestamptz(%[3]d)", duck.QuoteIdent(c.Relations[g.Relation].EventTime), t.Lo, t.Hi)
+	}
+	return fmt.Sprintf("FROM %s WHERE %s", widenedSQL(c, g, from), cond)
 }
 
 // widenedSQL is rowsSQL of a group's relation with the elements of lists and the columns of attributes.

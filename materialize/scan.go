@@ -16,29 +16,15 @@ import (
 // errMoved is the error of an exact scan of a projection that other statements have brought past the position.
 var errMoved = errors.New("the projection is past the position")
 
-// scan gives the live event rows of a group in chunks that are valid during the call, and says at which position they are: the
-// one asked for, or, unless exact is set, the later one that an event table's projection is at. emit is called on DuckDB's
-// threads, several at once, with rows in no order; it must not use DuckDB.
-func (m *Manager) scan(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64, exact bool, emit func(*event.Rows) error) (at uint64, err error) {
-	b, err := baseOf(cat, g.Relation)
-	if err != nil {
-		return 0, err
-	}
-	rows, ids, err := m.baseSQL(ctx, b, position)
-	if err != nil {
-		return 0, err
-	}
-	return m.scanSQL(ctx, cat, g, baseRows{sql: rows, fileIDs: ids}, position, exact, emit)
-}
-
 // baseRows is rows of a relation that is no view, with row ids.
 type baseRows struct {
 	sql      string
 	fileIDs  []uint32 // that the high bits of row ids of files stand for
 	rejected *rejects
 
-	attributes []string // base rows of the relations of the group's joins
-	few        bool     // the rows are few: attributes of other keys need not be looked at
+	attributes []string        // base rows of the relations of the group's joins
+	times      *event.Interval // only events of these times; nil: all
+	few        bool            // the rows are few: attributes of other keys need not be looked at
 }
 
 // rejects counts the rows of files that have no key or no time, by file id. Several goroutines count at once; nil: nobody does.
@@ -77,7 +63,9 @@ func (r *baseRows) take(ch *vector.Chunk, keys int) *vector.Chunk {
 	return out
 }
 
-// scanSQL is scan of some rows of the relation's base, with the attributes that were in force at the position. The projection of an event table is at the position or later.
+// scanSQL gives live event rows of a group in chunks that are valid during the call, with the attributes that were in force at a
+// position, and says at which position they are: the one asked for, or, unless exact is set, the later one that an event table's
+// projection is at. emit is called on DuckDB's threads, several at once, with rows in no order; it must not use DuckDB.
 func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Group, from baseRows, position uint64, exact bool, emit func(*event.Rows) error) (at uint64, err error) {
 	b, err := baseOf(cat, g.Relation)
 	if err != nil {

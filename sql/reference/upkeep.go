@@ -7,15 +7,18 @@ var upkeep = []Statement{
 		Purpose: "Take in changed files, or compute a feature's partial states",
 		Synopsis: `
 REFRESH SOURCE name
-REFRESH FEATURE name [FROM time TO time] [FULL]`,
+REFRESH FEATURE name [FULL]
+REFRESH FEATURE name FROM time TO time`,
 		Text: `
 REFRESH SOURCE looks at the files anew; added, changed and removed ones are one new position, and only the days they touch are built
-again. REFRESH FEATURE computes what a feature made WITH NO DATA lacks, or builds it anew from rows beside the one that is read. A range
-and FULL are accepted; every form builds all days today.`,
+again. REFRESH FEATURE computes what a feature made WITH NO DATA lacks, or builds it anew from rows beside the one that is read. With a range it
+builds the days anew that the range touches, reading the events of these days only; other days stay. Days are UTC; a time without a zone is the
+session's. FULL says what REFRESH without a range does in any case.`,
 		Examples: []Example{{"A feature that is computed later:", []string{
 			`CREATE FEATURE later_7d ON customer AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 7 DAYS WITH NO DATA`,
 			`REFRESH FEATURE later_7d`,
 			`SELECT later_7d FROM customer WHERE customer_id = 42`,
+			`REFRESH FEATURE later_7d FROM '2024-05-30' TO '2024-06-02'`,
 		}}},
 		See: []string{"CREATE SOURCE", "CREATE FEATURE"},
 	},

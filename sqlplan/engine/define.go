@@ -6,9 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -332,7 +335,59 @@ func (s *Session) refreshFeature(ctx context.Context, sql string, st *parse.Refr
 	if f.Suspended {
 		return "", at(suspended(f), sql, st.Name.Position)
 	}
+	if st.From != nil {
+		if _, err := s.refreshSpan(sql, st); err != nil {
+			return "", err
+		}
+		s.notice(session.Notice{Message: fmt.Sprintf("feature %q: nothing of it is built, so all days are", f.Name)})
+	}
 	return "REFRESH FEATURE", s.rebuild(ctx, f, f.SQL, true)
+}
+
+// refreshDays is REFRESH FEATURE … FROM … TO … of a feature that is built.
+func (s *Session) refreshDays(ctx context.Context, sql string, st *parse.Refresh) (string, error) {
+	cat := s.catalog()
+	f := cat.Feature(st.Name.Name)
+	if f == nil || f.Group == 0 {
+		return "", at(fail(codeConflict, "feature %q was dropped or suspended meanwhile", st.Name.Name), sql, st.Name.Position)
+	}
+	span, err := s.refreshSpan(sql, st)
+	if err != nil {
+		return "", err
+	}
+	next, _, err := s.rebind(ctx, f, f.SQL)
+	if err != nil {
+		return "", err
+	}
+	if next.Fingerprint != f.Fingerprint {
+		return "", at(hint(fail("55000", "a function that feature %q calls was replaced since it was built", f.Name), "REFRESH FEATURE %s; builds all days by the new one.", f.Name), sql, st.Name.Position)
+	}
+	all, err := s.e.mat.RefreshDays(ctx, f, span, func(text string) {
+		session.Notify(ctx, session.Notice{Severity: "INFO", Code: "00000", Message: text})
+	})
+	if err == nil && all {
+		s.notice(session.Notice{Message: fmt.Sprintf("feature %q: all days were built", f.Name)})
+	}
+	return "REFRESH FEATURE", err
+}
+
+// farTime is beyond every event time; days around it can be counted.
+const farTime = 1 << 62
+
+// refreshSpan is the span of times of REFRESH FEATURE … FROM … TO ….
+func (s *Session) refreshSpan(sql string, st *parse.Refresh) (event.Interval, error) {
+	var ends [2]int64
+	for i, n := range []*pg_query.Node{st.From, st.To} {
+		t, err := s.timeOf(n, nil)
+		if err != nil {
+			return event.Interval{}, at(asError(err), sql, nodeLocation(n))
+		}
+		ends[i] = min(max(t, -farTime), farTime)
+	}
+	if ends[0] >= ends[1] {
+		return event.Interval{}, at(fail(codeInvalidParameter, "the range of REFRESH FEATURE is empty: it ends before it begins"), sql, nodeLocation(st.From))
+	}
+	return event.Interval{Lo: ends[0], Hi: ends[1]}, nil
 }
 
 // counted is a number of things in words.

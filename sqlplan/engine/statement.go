@@ -323,6 +323,9 @@ func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql st
 		if st.Object == parse.Source {
 			return alone(func(ctx context.Context) (string, error) { return s.refreshSource(ctx, sql, st) }), nil
 		}
+		if f := cat.Feature(st.Name.Name); st.From != nil && f != nil && f.Group != 0 {
+			return alone(func(ctx context.Context) (string, error) { return s.refreshDays(ctx, sql, st) }), nil
+		}
 		return s.definition(func(ctx context.Context) (string, error) { return s.refreshFeature(ctx, sql, st) }), nil
 	case *parse.Alter:
 		return s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, sql, string(st.Object), st) }), nil

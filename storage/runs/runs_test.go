@@ -328,7 +328,7 @@ func TestSegments(t *testing.T) {
 		for pass := range 2 {
 			snap := &Snapshot{Store: st, Manifest: &m, Dead: isDead}
 			if pass == 1 {
-				seg, err := st.Compact(context.Background(), &m, []string{"s0", "s1"}, "c", isDead)
+				seg, err := st.Compact(context.Background(), &m, []string{"s0", "s1"}, "c", Drop{Rows: isDead})
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -279,6 +279,7 @@ type entrySource struct {
 	iv       event.Interval
 	all      bool // iv does not matter
 	dead     func(uint64) bool
+	gone     event.Interval // rows of these times are not there
 	batch    int
 	rows     *event.Rows // the rest of the batch
 	from, to int
@@ -288,16 +289,16 @@ func (s *entrySource) next() (span, error) {
 	for {
 		for s.from < s.to {
 			from := s.from
-			if s.dead == nil {
+			if s.dead == nil && s.gone.Lo >= s.gone.Hi {
 				s.from = s.to
 				return span{rows: s.rows, from: from, to: s.to}, nil
 			}
-			if s.dead(uint64(s.rows.RowID[from])) {
+			if s.hidden(from) {
 				s.from++
 				continue
 			}
 			end := from + 1
-			for end < s.to && !s.dead(uint64(s.rows.RowID[end])) {
+			for end < s.to && !s.hidden(end) {
 				end++
 			}
 			s.from = end
@@ -318,17 +319,28 @@ func (s *entrySource) next() (span, error) {
 	}
 }
 
+// hidden reports whether row i of the batch is not to be yielded.
+func (s *entrySource) hidden(i int) bool {
+	ts := s.rows.TS[i]
+	return s.dead != nil && s.dead(uint64(s.rows.RowID[i])) || s.gone.Lo <= ts && ts < s.gone.Hi
+}
+
 // MaxMerge bounds the segments of one compaction, and so its cursors.
 const MaxMerge = 64
 
-// Compact merges segments of one kind, given by their ids, into one with the id. Rows for which drop reports true are
-// left out (those dead before every position that is still read); drop may be nil. Of days the newest entry of a key and
+// Drop says which rows a compaction leaves out.
+type Drop struct {
+	Rows  func(rowID uint64) bool // those dead before every position that is still read; nil: none
+	Times event.Interval          // of rows that are about to be read anew; empty: none
+}
+
+// Compact merges segments of one kind, given by their ids, into one with the id, without the rows of drop. Of days the newest entry of a key and
 // day stays; their spans together must have no gap. The caller then puts the result into the manifest with Replace, and
 // removes the old segments when no reader has them.
 //
 // Rows segments may be merged in any choice. Days segments must be neighbours in the manifest among the days segments
 // whose spans overlap theirs, because newer entries replace older ones.
-func (s *Store) Compact(ctx context.Context, m *Manifest, ids []string, id string, drop func(rowID uint64) bool) (Segment, error) {
+func (s *Store) Compact(ctx context.Context, m *Manifest, ids []string, id string, drop Drop) (Segment, error) {
 	if len(ids) == 0 || len(ids) > MaxMerge {
 		return Segment{}, fmt.Errorf("runs: %d segments to compact, not 1 to %d", len(ids), MaxMerge)
 	}
@@ -345,7 +357,7 @@ func (s *Store) Compact(ctx context.Context, m *Manifest, ids []string, id strin
 	l := m.Layout
 	if out.Kind == KindDays {
 		l = daysLayout(m.Layout, m.Partials)
-		drop = nil
+		drop = Drop{}
 	}
 	stats := new(event.ReadStats)
 	readers := make([]*segReader, len(in))
@@ -414,7 +426,7 @@ func mergeable(m *Manifest, in []*Segment) error {
 	return nil
 }
 
-func compactPart(ctx context.Context, w *segmentWriter, readers []*segReader, p int, drop func(uint64) bool) error {
+func compactPart(ctx context.Context, w *segmentWriter, readers []*segReader, p int, drop Drop) error {
 	cursors := make([]*dirCursor, len(readers)) // nil: at its end
 	for i, r := range readers {
 		c := r.keys(p)
@@ -452,7 +464,7 @@ func compactPart(ctx context.Context, w *segmentWriter, readers []*segReader, p 
 			if err != nil {
 				return err
 			}
-			src := &entrySource{r: readers[i], e: e, all: true, dead: drop, batch: e.first}
+			src := &entrySource{r: readers[i], e: e, all: true, dead: drop.Rows, gone: drop.Times, batch: e.first}
 			m.add(src)
 			newest = append(newest, src)
 			ok, err := c.next()
