@@ -375,3 +375,6 @@ func (m *Manager) readTails(ctx context.Context) error {
 	}
 	return nil
 }
+
+// OvertakenSince is the position since which attributes changed events of a group, so that what was built of it does not serve reads; 0: none.
+func (m *Manager) OvertakenSince(group uint32) uint64 { return m.overtaken.since(group) }

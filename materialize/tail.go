@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -375,4 +376,25 @@ func deadFiles(f *schema.File, position uint64) func(uint64) bool {
 		return nil
 	}
 	return func(id uint64) bool { return !visible[uint32(id>>fileRowBits)] }
+}
+
+// Lag is how long ago the oldest commit was that a group's runs lack, 0 where they have all.
+func (m *Manager) Lag(ctx context.Context, cat *schema.Catalog, g *Group) (time.Duration, error) {
+	b, err := baseOf(cat, g.Schema.Relation)
+	if err != nil || g.Manifest == nil || b.Kind != schema.EventTable {
+		return 0, nil // files change together with their groups
+	}
+	found := errors.New("found")
+	first := uint64(0)
+	err = m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), g.Manifest.Position, m.cfg.Log.Position(), func(v reclog.Version) error {
+		first = v.Position
+		return found
+	})
+	if err != nil && !errors.Is(err, found) {
+		return 0, err
+	}
+	if first == 0 {
+		return 0, nil
+	}
+	return max(0, m.cfg.Clock().Sub(time.UnixMicro(m.cfg.Log.TimeOf(first)))), nil
 }

@@ -31,7 +31,11 @@ SHOW {FEATURES | FEATURE_COLUMNS | FEATURE_VIEWS | SOURCES | ENTITIES | PARTIALS
 		Text: `
 Each is a short form of a view of schema ` + "`tilehouse`" + `; LIKE chooses by the first column. Clients also find every object in
 information_schema and pg_class: event tables as tables, file sources as foreign tables, the rest as views, with types and comments. Nothing
-fills dead_letters and feature_log yet: there are no streams, and online reads are not logged.`,
+fills dead_letters yet: there are no streams.
+
+MATERIALIZATIONS has, of each group of partial states, its files (` + "`row run`, `daily partials`" + `), each ` + "`day`" + ` with rows and its share of their bytes, the
+ranges of the online tiles, and builds that run. A day is settled once its state stands in the online store. Rows of files and days are versions:
+those that went count until they are merged away. ` + "`lag`" + ` is how long ago the oldest commit was that the files lack; reads add it from the log.`,
 		Examples: []Example{{"Features and entities:", []string{`SHOW FEATURES`, `SHOW ENTITIES`}}},
 	},
 	{
@@ -40,10 +44,11 @@ fills dead_letters and feature_log yet: there are no streams, and online reads a
 		Synopsis: `
 ALTER FEATURE [IF EXISTS] name {SUSPEND | RESUME | SET (option = value, …) | RESET (option, …) | RENAME TO name}
 ALTER {TABLE | SOURCE | VIEW} [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
-ALTER {ENTITY | FEATURE VIEW} [IF EXISTS] name RENAME TO name`,
+ALTER FEATURE VIEW [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
+ALTER ENTITY [IF EXISTS] name RENAME TO name`,
 		Text: `
 A suspended feature keeps nothing and costs nothing. Reading it is refused (55000) until RESUME builds it again: a value that nobody keeps
-is never answered. SET and RESET take the options of CREATE FEATURE, and build what the new definition lacks; of a table, a source or a view
+is never answered. SET and RESET take the options of CREATE FEATURE, and build what the new definition lacks, or those of CREATE FEATURE VIEW; of a table, a source or a view
 they take those that do not say which rows it has: lateness, future_bound, complete_through.
 
 RENAME TO gives a feature's columns their names anew. The definitions of readers follow: one that reads a renamed table goes on to know it by its

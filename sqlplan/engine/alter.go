@@ -55,7 +55,7 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		case *schema.Relation:
 			err = s.setRelation(sql, st, o)
 		case *schema.FeatureView:
-			err = at(hint(fail(codeUnsupported, "options of feature view %q cannot be changed", o.Name), "CREATE OR REPLACE FEATURE VIEW %s WITH (…) AS …", o.Name), sql, st.Position)
+			err = s.setFeatureView(ctx, sql, st, o)
 		default:
 			err = at(fail(codeInvalidParameter, "%s %q has no options", strings.ToLower(kind), st.Name.Name), sql, st.Position)
 		}
@@ -126,21 +126,58 @@ func (s *Session) setFeature(ctx context.Context, sql string, st *parse.Alter, f
 		return err
 	}
 	next, bound, err := s.rebind(ctx, f, text)
-	if err != nil { // its place is in the new text
-		e := *asError(err)
-		for name, o := range st.Options {
-			if strings.Contains(e.Message, fmt.Sprintf("%q", name)) {
-				e.Position = parse.Position(sql, o.ValuePosition)
-				return &e
-			}
-		}
-		return at(&e, sql, st.Position)
+	if err != nil {
+		return placeOption(sql, st, err)
 	}
 	if f.Group == 0 { // suspended, or never built: there is nothing to bring up to date
 		next.Suspended = f.Suspended
 		return s.define(func(c *schema.Catalog) error { return putFeature(c, next) })
 	}
 	return s.materialize(ctx, next, bound, false)
+}
+
+// placeOption gives an error of a definition with other options, whose place is in the new text, one in the statement that changes them.
+func placeOption(sql string, st *parse.Alter, err error) error {
+	e := *asError(err)
+	for name, o := range st.Options {
+		if strings.Contains(e.Message, fmt.Sprintf("%q", name)) {
+			e.Position = parse.Position(sql, o.ValuePosition)
+			return &e
+		}
+	}
+	return at(&e, sql, st.Position)
+}
+
+// setFeatureView is ALTER FEATURE VIEW … SET and RESET: the definition with other options.
+func (s *Session) setFeatureView(ctx context.Context, sql string, st *parse.Alter, v *schema.FeatureView) error {
+	err := s.define(func(c *schema.Catalog) error {
+		was := c.FeatureViews[v.ID]
+		if was == nil {
+			return fail(codeConflict, "feature view %q was dropped meanwhile", v.Name)
+		}
+		parsed, err := parse.Parse(was.SQL)
+		if err != nil {
+			return err
+		}
+		text, err := parse.WithOptions(was.SQL, merged(parsed.(*parse.CreateFeatureView).Options, st))
+		if err != nil {
+			return err
+		}
+		if parsed, err = parse.Parse(text); err != nil {
+			return err
+		}
+		next, err := s.bindFeatureView(ctx, c, parsed.(*parse.CreateFeatureView), v.ID)
+		if err != nil {
+			return err
+		}
+		next.Comment = was.Comment
+		c.FeatureViews[v.ID] = next
+		return s.rebindViews(ctx, c, next)
+	})
+	if err != nil {
+		return placeOption(sql, st, err)
+	}
+	return nil
 }
 
 // merged are options with those of SET put in, or those of RESET left out.

@@ -12,7 +12,6 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
-	"github.com/tilehouse/tilehouse/storage/runs"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -42,6 +41,14 @@ func times(names ...string) []schema.Column {
 	out := make([]schema.Column, len(names))
 	for i, n := range names {
 		out[i] = schema.Column{Name: n, Type: vector.T(vector.TimestampTZ)}
+	}
+	return out
+}
+
+func intervals(names ...string) []schema.Column {
+	out := make([]schema.Column, len(names))
+	for i, n := range names {
+		out[i] = schema.Column{Name: n, Type: vector.T(vector.Interval)}
 	}
 	return out
 }
@@ -132,7 +139,7 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-	"materializations": {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("days", "rows", "total_rows", "percent", "seconds_left", "bytes", "position")), materializationRows},
+	"materializations": {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("days", "rows", "total_rows", "percent", "seconds_left", "bytes", "position"), intervals("lag")), materializationRows},
 	"jobs":             {jobColumns, jobRows},
 	"watermarks":       {watermarkColumns, watermarkRows},
 	"lineage":          {lineageColumns, lineageRows},
@@ -144,34 +151,6 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-}
-
-func materializationRows(s *Session, cat *schema.Catalog) ([][]string, error) {
-	var out [][]string
-	for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {
-		live, err := s.e.mat.Group(g)
-		if err != nil {
-			return nil, err
-		}
-		rel := duck.QuoteLiteral(cat.Relations[g.Relation].Name)
-		if live.Manifest != nil {
-			for _, seg := range live.Manifest.Segments {
-				part := "row run"
-				if seg.Kind == runs.KindDays {
-					part = "daily partials"
-				}
-				out = append(out, []string{fmt.Sprint(g.ID), rel, duck.QuoteLiteral(part), "'ready'", timeLiteral(seg.Span.Lo), timeLiteral(seg.Span.Hi), fmt.Sprint(daysOf(seg.Span)), fmt.Sprint(seg.Rows), "NULL", "NULL", "NULL", fmt.Sprint(seg.Bytes()), fmt.Sprint(seg.Position)})
-			}
-		}
-		if live.Tiles != nil {
-			st, err := s.e.tiles.Stats(live.Tiles)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, []string{fmt.Sprint(g.ID), rel, "'online tiles'", "'ready'", "NULL", "NULL", "NULL", fmt.Sprint(st.Rows), "NULL", "NULL", "NULL", fmt.Sprint(st.Bytes), fmt.Sprint(s.e.log.Position())})
-		}
-	}
-	return append(out, s.buildRows(cat)...), nil
 }
 
 func sorted[T any](m map[uint32]*T, name func(*T) string) []*T {
@@ -236,11 +215,17 @@ func (s *Session) catalogView(_ context.Context, cat *schema.Catalog, name strin
 	if err != nil {
 		return "", err
 	}
-	parts := []string{fmt.Sprintf("SELECT %s WHERE false", nullColumns(v.columns))}
-	for _, r := range rows {
-		parts = append(parts, "SELECT "+strings.Join(r, ", "))
+	// The first row says the types, which those of the view do not where all of them are NULL.
+	names, head := make([]string, len(v.columns)), make([]string, len(v.columns))
+	for i, c := range v.columns {
+		names[i], head[i] = duck.QuoteIdent(c.Name), "NULL::"+c.Type.DuckDB()
 	}
-	return "(" + strings.Join(parts, " UNION ALL ") + ")", nil
+	values := []string{"(" + strings.Join(head, ", ") + ", true)"}
+	for _, r := range rows {
+		values = append(values, "("+strings.Join(r, ", ")+", false)")
+	}
+	list := strings.Join(names, ", ")
+	return fmt.Sprintf("(SELECT %s FROM (VALUES %s) AS v(%[1]s, __head) WHERE NOT __head)", list, strings.Join(values, ", ")), nil
 }
 
 // bindShow binds SHOW FEATURES and its kin: sugar over the views.

@@ -212,6 +212,9 @@ func (s *Session) storeText(g *schema.Group) string {
 	for _, seg := range live.Manifest.Segments {
 		parts = append(parts, fmt.Sprintf("%s segment of %d rows, %d bytes", seg.Kind, seg.Rows, seg.Bytes()))
 	}
+	if since := s.e.mat.OvertakenSince(g.ID); since > 0 {
+		return fmt.Sprintf("rows, joined as they are read: attributes changed at position %d, and the group is about to be built anew", since)
+	}
 	if live.Tiles != nil {
 		parts = append(parts, "online tiles")
 	}

@@ -59,7 +59,7 @@ func (s *Session) buildRows(cat *schema.Catalog) [][]string {
 		}
 		total, percent, left := progress(&j, now)
 		out = append(out, []string{fmt.Sprint(j.Group), duck.QuoteLiteral(r.Name), "'build for ' || " + duck.QuoteLiteral(j.Object), duck.QuoteLiteral(j.Stage),
-			from, to, fmt.Sprint(j.Days()), fmt.Sprint(j.Rows + j.Kept), total, percent, left, "NULL", "NULL"})
+			from, to, fmt.Sprint(j.Days()), fmt.Sprint(j.Rows + j.Kept), total, percent, left, "NULL", "NULL", "NULL"})
 	}
 	for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {
 		var n int64
@@ -68,13 +68,13 @@ func (s *Session) buildRows(cat *schema.Catalog) [][]string {
 		}
 		if n > 0 {
 			out = append(out, []string{fmt.Sprint(g.ID), duck.QuoteLiteral(cat.Relations[g.Relation].Name), "'rows left out'", "'NULL or infinite key or time'",
-				"NULL", "NULL", "NULL", fmt.Sprint(n), "NULL", "NULL", "NULL", "NULL", fmt.Sprint(g.Position)})
+				"NULL", "NULL", "NULL", fmt.Sprint(n), "NULL", "NULL", "NULL", "NULL", fmt.Sprint(g.Position), "NULL"})
 		}
 	}
 	for _, k := range s.e.mat.Kept() {
 		if r := cat.Relations[k.Relation]; r != nil {
 			out = append(out, []string{"NULL", duck.QuoteLiteral(r.Name), "'rows kept for ' || " + duck.QuoteLiteral(k.Object), "'unfinished'",
-				"NULL", "NULL", "NULL", fmt.Sprint(k.Rows), "NULL", "NULL", "NULL", fmt.Sprint(k.Bytes), "NULL"})
+				"NULL", "NULL", "NULL", fmt.Sprint(k.Rows), "NULL", "NULL", "NULL", fmt.Sprint(k.Bytes), "NULL", "NULL"})
 		}
 	}
 	return out

@@ -158,10 +158,12 @@ type segmentWriter struct {
 	lo, hi     int64
 	spanned    bool
 	part       int
+	days       dayCounter
 }
 
-func newSegmentWriter(fs vfs.FS, dir string, seg Segment, l event.Layout, partitions int, c Compression) (*segmentWriter, error) {
-	w := &segmentWriter{fs: fs, dir: dir, seg: seg, cur: newRows(l, true, 0), part: -1}
+func newSegmentWriter(o StoreOptions, seg Segment, l event.Layout, partitions int) (*segmentWriter, error) {
+	fs, dir, c := o.FS, o.Dir, o.Compression
+	w := &segmentWriter{fs: fs, dir: dir, seg: seg, cur: newRows(l, true, 0), part: -1, days: dayCounter{calendar: o.Days}}
 	w.seg.Parts = make([]Part, partitions)
 	w.seg.Rows, w.seg.Keys = 0, 0
 	for _, t := range dirTypes {
@@ -226,6 +228,7 @@ func (w *segmentWriter) add(r *event.Rows, from, to int) error {
 			n = min(to-from, batchRows-len(w.cur.TS))
 		}
 		appendRows(w.cur, r, from, from+n)
+		w.days.add(r.TS, from, from+n)
 		from += n
 		w.count += int64(n)
 		w.hi = r.TS[from-1]
@@ -295,6 +298,7 @@ func (w *segmentWriter) flushDir() error {
 // finish makes the segment durable.
 func (w *segmentWriter) finish() (Segment, error) {
 	err := w.endPartition()
+	w.seg.Days = w.days.done()
 	if err == nil {
 		w.seg.RowFile, err = w.rows.finish(w.seg.RowFile.Name)
 	}

@@ -27,7 +27,8 @@ type Segment struct {
 	Position uint64         `json:"position"` // of the log of record, up to which the segment's rows are
 	Rows     int64          `json:"rows"`
 	Keys     int64          `json:"keys"`
-	Parts    []Part         `json:"parts"` // by partition
+	Days     *DayCounts     `json:"days,omitempty"` // of the rows
+	Parts    []Part         `json:"parts"`          // by partition
 	RowFile  File           `json:"row_file"`
 	KeyFile  File           `json:"key_file"`
 }

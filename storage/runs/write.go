@@ -17,7 +17,7 @@ func (s *Store) WriteRows(ctx context.Context, id string, position uint64, b *Bu
 	if !b.opt.RowIDs {
 		return Segment{}, errors.New("runs: the builder keeps no row ids")
 	}
-	w, err := newSegmentWriter(s.opt.FS, s.opt.Dir, Segment{ID: id, Kind: KindRows, Position: position}, b.layout, b.Partitions(), s.opt.Compression)
+	w, err := newSegmentWriter(s.opt, Segment{ID: id, Kind: KindRows, Position: position}, b.layout, b.Partitions())
 	if err != nil {
 		return Segment{}, err
 	}
@@ -90,7 +90,7 @@ func (s *Store) BuildDays(ctx context.Context, snap *Snapshot, spec DaysSpec) (S
 		return Segment{}, err
 	}
 	l := daysLayout(m.Layout, m.Partials)
-	w, err := newSegmentWriter(s.opt.FS, s.opt.Dir, Segment{ID: spec.ID, Kind: KindDays, Span: spec.Span, Position: spec.Position}, l, m.Partitions, s.opt.Compression)
+	w, err := newSegmentWriter(s.opt, Segment{ID: spec.ID, Kind: KindDays, Span: spec.Span, Position: spec.Position}, l, m.Partitions)
 	if err != nil {
 		return Segment{}, err
 	}
@@ -386,7 +386,7 @@ func (s *Store) Compact(ctx context.Context, m *Manifest, ids []string, id strin
 		}
 		out.Span = all[0]
 	}
-	w, err := newSegmentWriter(s.opt.FS, s.opt.Dir, out, l, m.Partitions, s.opt.Compression)
+	w, err := newSegmentWriter(s.opt, out, l, m.Partitions)
 	if err != nil {
 		return Segment{}, err
 	}
