@@ -77,7 +77,7 @@ CREATE [OR REPLACE] FUNCTION name (argument type, …) RETURNS type
 DROP FUNCTION [IF EXISTS] name [(type, …)], … [CASCADE | RESTRICT]`,
 		Text: `
 The expression is written into what calls it: features, event views, feature views and any SELECT. Arguments are cast to their types, and the
-result to its own; numeric without a precision is numeric(38,9). The body reads its arguments only, by name or as $1, and calls nothing volatile.
+result to its own; numeric without a precision is a decimal of the scale that the value has, and takes no floating-point numbers. The body reads its arguments only, by name or as $1, and calls nothing volatile.
 A name has one function.
 
 A definition keeps the function as it was when it was made, so that OR REPLACE changes no value of a feature that is there: a notice names

@@ -377,6 +377,13 @@ func (x *exprBinder) bind(ctx context.Context) error {
 		return asError(err)
 	}
 	types = types[1:]
+	if len(x.s.catalog().Functions) > 0 { // what they refuse, they refuse of a row
+		for i := range items {
+			if err := x.s.evaluate(ctx, items[i], from); err != nil {
+				return at(asError(err), x.sql, x.exprs[i].Position)
+			}
+		}
+	}
 	for i, sql := range items {
 		if types[i].Kind == vector.Null {
 			types[i] = vector.T(vector.Text)
@@ -448,6 +455,17 @@ func nullColumns(cols []schema.Column) string {
 		items[i] = fmt.Sprintf("NULL::%s AS %s", c.Type.DuckDB(), duck.QuoteIdent(c.Name))
 	}
 	return strings.Join(items, ", ")
+}
+
+// evaluate computes an expression of a row of NULLs.
+func (s *Session) evaluate(ctx context.Context, item, from string) error {
+	rows, err := s.conn.Query(ctx, "SELECT "+item+" FROM "+from)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	_, err = rows.Next()
+	return err
 }
 
 // types are the types of expressions over a FROM clause; nothing is executed.

@@ -71,6 +71,9 @@ func (s *Session) bindCreateFunction(st *parse.SQL, n *pg_query.CreateFunctionSt
 		if err != nil {
 			return "", at(asError(err), st.Text, int(t.GetLocation()))
 		}
+		if parse.BareNumeric(t) { // a value keeps its scale
+			return "numeric", nil
+		}
 		return typ.String(), nil
 	}
 	for _, p := range n.Parameters {
@@ -355,7 +358,11 @@ func (s *Session) bindDropFunction(st *parse.SQL, n *pg_query.DropStmt) (bound, 
 				if err != nil {
 					return bound{}, err
 				}
-				t.types = append(t.types, typ.String())
+				if name := typ.String(); !parse.BareNumeric(a.GetTypeName()) {
+					t.types = append(t.types, name)
+				} else {
+					t.types = append(t.types, "numeric")
+				}
 			}
 		}
 		targets = append(targets, t)

@@ -536,12 +536,12 @@ func (w *world) snapshot(t *testing.T, r *rand.Rand, partials []event.Partial) (
 		case 2:
 			if r.IntN(2) == 0 {
 				ids := []string{"days-7", "days-4", "days-1", "days2", "rebuilt"}
-				seg, err := st.Compact(context.Background(), &m, ids, "alldays", nil)
+				seg, err := st.Compact(context.Background(), &m, ids, "alldays", runs.Drop{})
 				put(seg, err, ids...)
 			}
 			if r.IntN(2) == 0 {
 				ids := []string{"rows0", "rows1"}
-				seg, err := st.Compact(context.Background(), &m, ids, "rows01", snap.Dead)
+				seg, err := st.Compact(context.Background(), &m, ids, "rows01", runs.Drop{Rows: snap.Dead})
 				put(seg, err, ids...)
 			}
 		}

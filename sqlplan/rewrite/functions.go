@@ -2,6 +2,7 @@ package rewrite
 
 import (
 	"fmt"
+	"regexp"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -168,7 +169,7 @@ func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
 		uses[i]++
 		n.Node = copyOf(call.Args[i]).Node
 		if f.Types != nil {
-			n.Node = cast(n, typeOf(f.Types[i])).Node
+			n.Node = f.typed(n, f.Types[i], fmt.Sprintf("argument %d of function %s", i+1, f.Name)).Node
 		}
 	})
 	var isNull []*pg_query.Node
@@ -185,7 +186,7 @@ func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
 		}
 	}
 	if f.Returns != nil {
-		out = cast(out, typeOf(f.Returns))
+		out = f.typed(out, f.Returns, fmt.Sprintf("the result of function %s", f.Name))
 	}
 	if len(isNull) > 0 {
 		some := isNull[0]
@@ -197,6 +198,39 @@ func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
 	}
 	return out, nil
 }
+
+// typed is a value as of a declared type: cast to it, or, where that is numeric without a precision, of its own scale.
+func (f *Function) typed(n *pg_query.Node, t *pg_query.TypeName, what string) *pg_query.Node {
+	if !parse.BareNumeric(t) {
+		return cast(n, typeOf(t))
+	}
+	if c := n.GetAConst(); c.GetSval() != nil {
+		if !number.MatchString(c.GetSval().GetSval()) {
+			return cast(n, typeOf(t)) // which says what is wrong with it
+		}
+		n = &pg_query.Node{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Val: &pg_query.A_Const_Fval{Fval: &pg_query.Float{Fval: c.GetSval().GetSval()}}, Location: c.Location}}}
+	}
+	if n.GetAConst() != nil && !n.GetAConst().Isnull && n.GetAConst().GetFval() != nil {
+		return n
+	}
+	// Beside a NULL of few digits an integer becomes a decimal and a decimal stays what it is. A value of another type, which PostgreSQL does
+	// not take for a numeric either, is an error of the first row; what its type is, DuckDB knows when it plans.
+	null := cast(&pg_query.Node{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Isnull: true}}}, &pg_query.TypeName{
+		Names:   []*pg_query.Node{pg_query.MakeStrNode("pg_catalog"), pg_query.MakeStrNode("numeric")},
+		Typmods: []*pg_query.Node{pg_query.MakeAConstIntNode(1, -1), pg_query.MakeAConstIntNode(0, -1)}, Typemod: -1})
+	kept := &pg_query.Node{Node: &pg_query.Node_CoalesceExpr{CoalesceExpr: &pg_query.CoalesceExpr{Args: []*pg_query.Node{copyOf(n), null}}}}
+	text := func(s string) *pg_query.Node { return pg_query.MakeAConstStrNode(s, -1) }
+	call := func(name string, arg *pg_query.Node) *pg_query.Node {
+		return pg_query.MakeFuncCallNode([]*pg_query.Node{pg_query.MakeStrNode(name)}, []*pg_query.Node{arg}, -1)
+	}
+	others := &pg_query.Node{Node: &pg_query.Node_AExpr{AExpr: &pg_query.A_Expr{Kind: pg_query.A_Expr_Kind_AEXPR_IN, Name: []*pg_query.Node{pg_query.MakeStrNode("=")},
+		Lexpr: call("typeof", copyOf(n)), Rexpr: pg_query.MakeListNode([]*pg_query.Node{text("DOUBLE"), text("FLOAT"), text("VARCHAR")})}}}
+	when := &pg_query.Node{Node: &pg_query.Node_CaseWhen{CaseWhen: &pg_query.CaseWhen{Expr: others, Result: call("error", text(what+" is numeric, and is given another type: cast it, as CAST(… AS numeric(18,6))"))}}}
+	return &pg_query.Node{Node: &pg_query.Node_CaseExpr{CaseExpr: &pg_query.CaseExpr{Args: []*pg_query.Node{when}, Defresult: kept}}}
+}
+
+// number is a text that is a numeric literal.
+var number = regexp.MustCompile(`^\s*[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)\s*$`)
 
 // arguments gives visit every mention of an argument in the body n, with its index. What visit puts there is not looked at.
 func (f *Function) arguments(n *pg_query.Node, visit func(n *pg_query.Node, i int)) {
