@@ -116,7 +116,7 @@ func (s *Session) bindValues(st *parse.SQL, p *insertPlan, sel *pg_query.SelectS
 				if integer := t.Kind == vector.Int16 || t.Kind == vector.Int32 || t.Kind == vector.Int64; integer && strings.ContainsAny(it.GetAConst().GetFval().GetFval(), ".eE") {
 					return false, nil, nil // 1.5 for an integer is rounded, as an assignment rounds
 				}
-				literal, err := s.appendConstant(v, it)
+				literal, err := s.appendConstant(v, listLiteral(v.Type, it))
 				if err != nil {
 					return false, nil, at(ofColumn(asError(err), p.rel, p.targets[i]), st.Text, nodeLocation(it))
 				}
@@ -306,6 +306,10 @@ func typeParam(given []vector.Type, n *pg_query.Node, t vector.Type) []vector.Ty
 
 // assignable reports whether PostgreSQL would cast from to to by itself on assignment, or the value has no type of its own.
 func assignable(from, to vector.Type) bool {
+	if from.Kind == vector.List && to.Kind == vector.List { // DuckDB says integer[] of a list of NULLs
+		f, t := from.Elem[0], to.Elem[0]
+		return (f.Kind != vector.Text || t.Kind == vector.Text) && assignable(f, t)
+	}
 	class := func(t vector.Type) string {
 		switch t.Kind {
 		case vector.Int16, vector.Int32, vector.Int64, vector.Decimal, vector.Float32, vector.Float64:

@@ -79,6 +79,44 @@ func (s *Session) appendConstant(v *vector.Vector, n *pg_query.Node) (ok bool, e
 	return true, codec.AppendParsed(v, []byte(text), s.codecSettings())
 }
 
+// listLiteral is an ARRAY[…] of literals, for a column of lists, as the literal it is written as; n where it is none.
+func listLiteral(t vector.Type, n *pg_query.Node) *pg_query.Node {
+	if t.Kind != vector.List {
+		return n
+	}
+	if text, ok := listText(n); ok {
+		return pg_query.MakeAConstStrNode(text, int32(nodeLocation(n)))
+	}
+	return n
+}
+
+func listText(n *pg_query.Node) (string, bool) {
+	a := n.GetAArrayExpr()
+	if a == nil {
+		return "", false
+	}
+	items := make([]string, len(a.Elements))
+	for i, e := range a.Elements {
+		if e.GetTypeCast() != nil { // which may change the value
+			return "", false
+		}
+		if inner, ok := listText(e); ok {
+			items[i] = inner
+			continue
+		}
+		text, null, ok := constantText(e)
+		switch {
+		case !ok:
+			return "", false
+		case null:
+			items[i] = "NULL"
+		default:
+			items[i] = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(text) + `"`
+		}
+	}
+	return "{" + strings.Join(items, ",") + "}", true
+}
+
 // constantOf is a literal argument of an aggregate as functions.Definition.Bind takes constants, "" where the argument is none.
 func constantOf(n *pg_query.Node) string {
 	n = uncast(n)
