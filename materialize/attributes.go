@@ -227,3 +227,29 @@ func joinSQL(c *schema.Catalog, g *schema.Group, sql string, attrs []string, n i
 	}
 	return sql
 }
+
+// WidenedSQL is the rows of a group's relation at a position with the elements of lists and the columns of attributes, for a
+// connection; done lets go of what it made there.
+func (m *Manager) WidenedSQL(ctx context.Context, conn *duck.Conn, c *schema.Catalog, g *schema.Group, position uint64) (sql string, done func(), err error) {
+	b, err := baseOf(c, g.Relation)
+	if err != nil {
+		return "", nil, err
+	}
+	from := baseRows{}
+	if from.sql, _, err = m.baseSQL(ctx, b, position); err != nil {
+		return "", nil, err
+	}
+	a := newAttributes(conn, m.cfg.Log)
+	done = func() {
+		for _, j := range g.Joins {
+			if b, err := baseOf(c, j.Relation); err == nil {
+				_ = a.forget(context.WithoutCancel(ctx), b.ID) // a table that stays goes with the connection
+			}
+		}
+	}
+	if from.attributes, err = a.of(ctx, c, g, position); err != nil {
+		done()
+		return "", nil, err
+	}
+	return widenedSQL(c, g, from), done, nil
+}

@@ -63,3 +63,7 @@ func bindPartial(p *schema.Partial) (functions.Aggregate, error) {
 	}
 	return def.Bind(p.Types, p.Constants, functions.Options{MaxState: p.MaxState})
 }
+
+// Newest is the newest event time that was seen of the group, in microseconds; event.Forever where it has no events. It may be that of
+// an event which is gone.
+func (g *Group) Newest() int64 { return g.marks.newest.Load() }

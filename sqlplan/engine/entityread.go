@@ -168,6 +168,9 @@ func (r *entityRead) execute(b *binder, st *parse.SQL, args []*vector.Vector) er
 	if instant == nil { // one instant for all batches
 		t := s.readTime()
 		instant = &t
+		if !s.toldOld && position == nil {
+			l.tellOld(t)
+		}
 	}
 	table := s.temp("entity")
 	cols := r.columns()
@@ -238,6 +241,13 @@ func (r *entityRead) keyRows(b *binder, plan *lookupPlan, args []*vector.Vector)
 		rel, err := b.relationSQL(b.cat.Relations[g.Relation], false)
 		if err != nil {
 			return nil, err
+		}
+		if len(g.Unnest)+len(g.Joins) > 0 { // keys are elements of lists, or attributes
+			var done func()
+			if rel, done, err = b.s.e.mat.WidenedSQL(b.ctx, b.s.conn, b.cat, g, b.position); err != nil {
+				return nil, err
+			}
+			defer done()
 		}
 		items, where := make([]string, len(g.Keys)), make([]string, len(g.Keys))
 		for i, k := range g.Keys {

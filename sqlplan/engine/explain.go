@@ -194,6 +194,9 @@ func (s *Session) readLines(cat *schema.Catalog, p *readPlan) []string {
 	for i := range p.groups {
 		g := &p.groups[i]
 		lines = append(lines, fmt.Sprintf("  -> group %d over %s: %s", g.group.ID, cat.Relations[g.group.Relation].Name, s.storeText(g.group)))
+		if live, err := s.e.mat.Group(g.group); err == nil && g.old(live, s.readTime()) {
+			lines = append(lines, fmt.Sprintf("       the newest event is of %s: every window of a read at %s begins after it", formatTime(live.Newest()), formatTime(s.readTime())))
+		}
 		for _, o := range g.outputs {
 			q := g.group.Partials[o.partial]
 			lines = append(lines, fmt.Sprintf("       %s = %s over %s  [partial %s]", p.outputs[o.at].output.Name, q.SQL, windowText(schema.Window(o.window)), q.Fingerprint))

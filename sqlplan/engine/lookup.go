@@ -128,6 +128,9 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 		when = *t
 	} else {
 		when = l.s.readTime()
+		if !l.s.toldOld && asOf == nil {
+			l.tellOld(when)
+		}
 	}
 	if err := l.read(ctx, view, asOf, when); err != nil || asOf != nil {
 		return err

@@ -35,6 +35,7 @@ type Session struct {
 	temps           int              // temporary tables made so far
 	tempNames       []string         // temporary tables of the running statement
 	tableState
+	toldOld bool // that a feature's newest event is older than its windows
 	// projections are prepared expressions of feature views, by their SQL.
 	projections map[string]*duck.Stmt
 
