@@ -1,7 +1,6 @@
 package functions
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math"
 	"math/big"
@@ -135,49 +134,13 @@ func (s *comomentsState) Reset() {
 }
 
 func (s *comomentsState) MergeEncoded(b []byte) error {
-	if len(b) == 0 {
-		return nil
-	}
-	name := s.agg.name
-	b, err := open(b, comomentsVersion, name)
-	if err != nil {
-		return err
-	}
-	n, b, ok := rowCount(b)
-	if !ok {
-		return badState(name, "no number of rows")
-	}
-	for i := range s.special {
-		var special uint64
-		if special, b, ok = uvarint(b); !ok || special > uint64(n) {
-			return badState(name, "no number of infinities")
-		}
-		s.special[i] += int64(special)
-	}
-	for i := range s.sums {
-		if b, err = s.sums[i].MergeEncoded(b); err != nil {
-			return wrapExact(name, err)
-		}
-	}
-	if len(b) > 0 {
-		return badState(name, "too long")
-	}
+	n, err := mergeSums(s.agg.name, comomentsVersion, b, s.special[:], s.sums[:])
 	s.n += n
-	return nil
+	return err
 }
 
 func (s *comomentsState) Append(dst []byte) []byte {
-	if s.n == 0 {
-		return dst
-	}
-	dst = binary.AppendUvarint(append(dst, comomentsVersion), uint64(s.n))
-	for _, special := range s.special {
-		dst = binary.AppendUvarint(dst, uint64(special))
-	}
-	for i := range s.sums {
-		dst = s.sums[i].Append(dst)
-	}
-	return dst
+	return appendSums(dst, comomentsVersion, s.n, s.special[:], s.sums[:])
 }
 
 func (s *comomentsState) Finalize(out *vector.Vector) error {

@@ -33,8 +33,17 @@ func bindEdge(name string, args []vector.Type, sign int) (*edge, error) {
 	return &edge{name: name, args: args, sign: sign, k: 1}, nil
 }
 
-// bindEdgeK binds an aggregate of a value and a constant k.
-func bindEdgeK(name string, args []vector.Type, constants []string, sign int) (*edge, error) {
+// edgeList is what the aggregates of k rows share that give all of their values: first_k, last_k and last_distinct_k.
+type edgeList struct{ *edge }
+
+var _ Aggregate = (*edgeList)(nil)
+
+func (a *edgeList) Definition() *Definition { d, _ := Lookup(a.name); return d }
+func (a *edgeList) ResultType() vector.Type { return vector.ListOf(a.args[0]) }
+func (a *edgeList) New() State              { return &edgeState{agg: a.edge, finish: finishAll} }
+
+// bindEdgeList binds an aggregate of a value and a constant k.
+func bindEdgeList(name string, args []vector.Type, constants []string, sign int) (*edgeList, error) {
 	k, err := bindK(name, args, constants)
 	if err != nil {
 		return nil, err
@@ -44,7 +53,7 @@ func bindEdgeK(name string, args []vector.Type, constants []string, sign int) (*
 		return nil, err
 	}
 	a.k = k
-	return a, nil
+	return &edgeList{a}, nil
 }
 
 func (a *edge) ArgTypes() []vector.Type { return a.args }

@@ -16,18 +16,6 @@ var firstKDef = &Definition{
 	StateVersion: edgeVersion,
 	Parameters:   []Parameter{parameterK},
 	Bind: func(args []vector.Type, constants []string, _ Options) (Aggregate, error) {
-		a, err := bindEdgeK("first_k", args, constants, -1)
-		if err != nil {
-			return nil, err
-		}
-		return &firstK{a}, nil
+		return bindEdgeList("first_k", args, constants, -1)
 	},
 }
-
-type firstK struct{ *edge }
-
-var _ Aggregate = (*firstK)(nil)
-
-func (a *firstK) Definition() *Definition { return firstKDef }
-func (a *firstK) ResultType() vector.Type { return vector.ListOf(a.args[0]) }
-func (a *firstK) New() State              { return &edgeState{agg: a.edge, finish: finishAll} }

@@ -20,9 +20,9 @@ func FuzzMergeEncoded(f *testing.F) {
 		for row := range 6 {
 			s.Update(in, row)
 		}
-		f.Add(uint8(i), s.Append(nil))
+		f.Add(uint16(i), s.Append(nil))
 	}
-	f.Fuzz(func(t *testing.T, which uint8, b []byte) { checkDecoder(t, all[int(which)%len(all)], b) })
+	f.Fuzz(func(t *testing.T, which uint16, b []byte) { checkDecoder(t, all[int(which)%len(all)], b) })
 }
 
 func checkDecoder(t *testing.T, sub *subject, b []byte) {

@@ -16,7 +16,7 @@ var lastDistinctKDef = &Definition{
 	StateVersion: edgeVersion,
 	Parameters:   []Parameter{parameterK},
 	Bind: func(args []vector.Type, constants []string, _ Options) (Aggregate, error) {
-		a, err := bindEdgeK("last_distinct_k", args, constants, 1)
+		a, err := bindEdgeList("last_distinct_k", args, constants, 1)
 		if err != nil {
 			return nil, err
 		}
@@ -24,14 +24,6 @@ var lastDistinctKDef = &Definition{
 			return nil, err
 		}
 		a.distinct = true
-		return &lastDistinctK{a}, nil
+		return a, nil
 	},
 }
-
-type lastDistinctK struct{ *edge }
-
-var _ Aggregate = (*lastDistinctK)(nil)
-
-func (a *lastDistinctK) Definition() *Definition { return lastDistinctKDef }
-func (a *lastDistinctK) ResultType() vector.Type { return vector.ListOf(a.args[0]) }
-func (a *lastDistinctK) New() State              { return &edgeState{agg: a.edge, finish: finishAll} }

@@ -16,18 +16,6 @@ var lastKDef = &Definition{
 	StateVersion: edgeVersion,
 	Parameters:   []Parameter{parameterK},
 	Bind: func(args []vector.Type, constants []string, _ Options) (Aggregate, error) {
-		a, err := bindEdgeK("last_k", args, constants, 1)
-		if err != nil {
-			return nil, err
-		}
-		return &lastK{a}, nil
+		return bindEdgeList("last_k", args, constants, 1)
 	},
 }
-
-type lastK struct{ *edge }
-
-var _ Aggregate = (*lastK)(nil)
-
-func (a *lastK) Definition() *Definition { return lastKDef }
-func (a *lastK) ResultType() vector.Type { return vector.ListOf(a.args[0]) }
-func (a *lastK) New() State              { return &edgeState{agg: a.edge, finish: finishAll} }

@@ -202,44 +202,60 @@ func (s *momentsState) Reset() {
 }
 
 func (s *momentsState) MergeEncoded(b []byte) error {
+	special := []int64{s.special}
+	n, err := mergeSums(s.agg.name, momentsVersion, b, special, s.sums[:s.agg.order])
+	s.n, s.special = s.n+n, special[0]
+	return err
+}
+
+// mergeSums adds encoded sums to what special and sums have, and gives the number of rows. The bytes are the version, and as uvarints the
+// number of rows and of values that are not finite, of each argument, then the sums; none for no rows.
+func mergeSums(name string, version byte, b []byte, special []int64, sums []exact.Fixed) (n int64, err error) {
 	if len(b) == 0 {
-		return nil
+		return 0, nil
 	}
-	name := s.agg.name
-	b, err := open(b, momentsVersion, name)
-	if err != nil {
-		return err
+	if b, err = open(b, version, name); err != nil {
+		return 0, err
 	}
 	n, b, ok := rowCount(b)
 	if !ok {
-		return badState(name, "no number of rows")
+		return 0, badState(name, "no number of rows")
 	}
-	special, b, ok := uvarint(b)
-	if !ok || special > uint64(n) {
-		return badState(name, "no number of infinities")
+	for i := range special {
+		var x uint64
+		if x, b, ok = uvarint(b); !ok || x > uint64(n) {
+			return 0, badState(name, "no number of infinities")
+		}
+		special[i] += int64(x)
 	}
-	for k := range s.agg.order {
-		if b, err = s.sums[k].MergeEncoded(b); err != nil {
-			return wrapExact(name, err)
+	for i := range sums {
+		if b, err = sums[i].MergeEncoded(b); err != nil {
+			return 0, wrapExact(name, err)
 		}
 	}
 	if len(b) > 0 {
-		return badState(name, "too long")
+		return 0, badState(name, "too long")
 	}
-	s.n, s.special = s.n+n, s.special+int64(special)
-	return nil
+	return n, nil
+}
+
+// appendSums encodes what mergeSums reads.
+func appendSums(dst []byte, version byte, n int64, special []int64, sums []exact.Fixed) []byte {
+	if n == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(append(dst, version), uint64(n))
+	for _, x := range special {
+		dst = binary.AppendUvarint(dst, uint64(x))
+	}
+	for i := range sums {
+		dst = sums[i].Append(dst)
+	}
+	return dst
 }
 
 func (s *momentsState) Append(dst []byte) []byte {
-	if s.n == 0 {
-		return dst
-	}
-	dst = binary.AppendUvarint(append(dst, momentsVersion), uint64(s.n))
-	dst = binary.AppendUvarint(dst, uint64(s.special))
-	for k := range s.agg.order {
-		dst = s.sums[k].Append(dst)
-	}
-	return dst
+	return appendSums(dst, momentsVersion, s.n, []int64{s.special}, s.sums[:s.agg.order])
 }
 
 func (s *momentsState) Finalize(out *vector.Vector) error {
