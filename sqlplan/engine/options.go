@@ -52,7 +52,11 @@ func (o *optionReader) duration(name string, otherwise, least int64) int64 {
 		return otherwise
 	}
 	if d < least {
-		o.refuse(v, codeInvalidParameter, "option %q must be at least %d microseconds, not %s", name, least, v.Value)
+		if least == 0 {
+			o.refuse(v, codeInvalidParameter, "option %q must not be negative, and is %s", name, v.Value)
+		} else {
+			o.refuse(v, codeInvalidParameter, "option %q must be at least %s, not %s", name, durationText(least), v.Value)
+		}
 	}
 	return d
 }
