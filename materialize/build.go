@@ -111,6 +111,7 @@ func (m *Manager) buildGroup(ctx context.Context, cat *schema.Catalog, def *sche
 	if err != nil {
 		return nil, err
 	}
+	g.lateness = job.lateness
 	passes := 2 // the rows are written, and folded into days
 	if def.Online {
 		passes++

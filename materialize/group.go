@@ -27,6 +27,7 @@ type Group struct {
 	joining *schema.Catalog
 	// joinedAt is the position as of which a build reads the attributes that events are joined to.
 	joinedAt uint64
+	lateness int64 // of the feature for which it is built
 
 	// Of a group that is built: the identity of its rows, under which a checkpoint is kept, and the segments written for it.
 	rows        string

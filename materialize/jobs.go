@@ -44,6 +44,8 @@ type jobs struct {
 }
 
 type job struct {
+	lateness int64 // of the feature that is built, microseconds
+
 	mu    sync.Mutex
 	j     Job
 	watch func(stage string)

@@ -114,7 +114,7 @@ func (b *Batch) Build(ctx context.Context, catalog func() (*schema.Catalog, erro
 	}
 	out.group = def.ID
 	job := m.jobs.begin(f.Name, f.Relation, def.ID)
-	job.notice = req.Notice
+	job.notice, job.lateness = req.Notice, f.Lateness
 	out.made, err = m.buildGroup(ctx, cat, def, m.cfg.Log.Position(), job)
 	job.end(err)
 	if err != nil {
@@ -333,7 +333,7 @@ func (m *Manager) publish(ctx context.Context, fresh []*Group, rows []reclog.Cha
 	m.setLive(func(l map[uint32]*Group) {
 		for _, g := range fresh {
 			live := *g
-			live.joining = nil
+			live.joining, live.lateness = nil, 0 // the catalog has its features
 			l[g.Schema.ID] = &live
 		}
 		for _, g := range gone.groups {

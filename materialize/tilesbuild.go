@@ -60,9 +60,15 @@ func (m *Manager) settledBy(g *Group, newest int64) int64 {
 	if newest == event.Forever {
 		return tiles.NotSettled
 	}
-	var lateness int64
-	if r := m.cfg.Catalog.Current().Relations[g.Schema.Relation]; r != nil {
-		lateness = r.Lateness
+	lateness := g.lateness
+	cat := m.cfg.Catalog.Current()
+	if r := cat.Relations[g.Schema.Relation]; r != nil {
+		lateness = max(lateness, r.Lateness)
+	}
+	for _, f := range cat.Features {
+		if f.Group == g.Schema.ID {
+			lateness = max(lateness, f.Lateness)
+		}
 	}
 	return m.cfg.Days.Of(newest-lateness) - 1
 }

@@ -104,7 +104,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 		w.Start = t
 	}
 	online := o.bool("online", true)
-	o.duration("lateness", 0, 0)
+	lateness := o.duration("lateness", 0, 0)
 	o.duration("target_lag", 0, 0)
 	limit := functions.Options{}
 	if v, ok := st.Options["max_state"]; !latest && o.has("max_state") && ok {
@@ -130,7 +130,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &schema.Feature{Name: st.Name.Name, Entity: ent.ID, Relation: bound.relation.ID, SQL: st.Text, Online: online, Options: map[string]string{}}
+	f := &schema.Feature{Name: st.Name.Name, Entity: ent.ID, Relation: bound.relation.ID, SQL: st.Text, Online: online, Lateness: lateness, Options: map[string]string{}}
 	for name, v := range st.Options {
 		f.Options[name] = v.Value
 	}
@@ -189,6 +189,9 @@ func outputNames(cat *schema.Catalog, ent *schema.Entity, f *schema.Feature, sql
 func featureFingerprint(f *schema.Feature) string {
 	h := sha256.New()
 	fmt.Fprintf(h, "%d|%t|", f.Entity, f.Online)
+	if f.Lateness > 0 {
+		fmt.Fprintf(h, "lateness %d|", f.Lateness)
+	}
 	for _, o := range f.Outputs {
 		fmt.Fprintf(h, "%s=%s%+v|", o.Name, o.Partial, o.Window)
 	}

@@ -160,6 +160,7 @@ type Feature struct {
 	Options     map[string]string `json:"options,omitempty"`
 	Online      bool              `json:"online"`
 	Suspended   bool              `json:"suspended,omitempty"`
+	Lateness    int64             `json:"lateness,omitempty"` // microseconds after a day's end before it is settled, where the relation says less
 	Outputs     []Output          `json:"outputs"`
 	Fingerprint string            `json:"fingerprint"`
 	Comment     string            `json:"comment,omitempty"`
