@@ -379,7 +379,7 @@ func (x *exprBinder) bind(ctx context.Context) error {
 	types = types[1:]
 	if len(x.s.catalog().Functions) > 0 { // what they refuse, they refuse of a row
 		for i := range items {
-			if err := x.s.evaluate(ctx, items[i], from); err != nil {
+			if err := x.s.evaluateNulls(ctx, items[i], from); err != nil {
 				return at(asError(err), x.sql, x.exprs[i].Position)
 			}
 		}
@@ -457,8 +457,8 @@ func nullColumns(cols []schema.Column) string {
 	return strings.Join(items, ", ")
 }
 
-// evaluate computes an expression of a row of NULLs.
-func (s *Session) evaluate(ctx context.Context, item, from string) error {
+// evaluateNulls computes an expression of a row of NULLs.
+func (s *Session) evaluateNulls(ctx context.Context, item, from string) error {
 	rows, err := s.conn.Query(ctx, "SELECT "+item+" FROM "+from)
 	if err != nil {
 		return err

@@ -28,11 +28,8 @@ func (g *groupRead) old(live *materialize.Group, when int64) bool {
 // tellOld tells a client, once a session, that it reads as of now what ended long ago: the values are those of no events, which
 // surprises whoever tries features on old data. It compares a few numbers a group.
 func (l *lookup) tellOld(when int64) {
-	if v := l.s.set["tilehouse.read_time"]; v != "" {
-		return
-	}
 	for _, g := range l.groups {
-		if !g.read.old(g.live, when) {
+		if !g.read.old(g.live, when) || l.s.Setting("tilehouse.read_time") != "" {
 			continue
 		}
 		var names []string
