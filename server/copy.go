@@ -29,7 +29,8 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 		}
 	}()
 	columns := in.Columns()
-	c.put(&pgproto3.CopyInResponse{OverallFormat: 0, ColumnFormatCodes: make([]uint16, len(columns))})
+	format := in.Format()
+	c.put(&pgproto3.CopyInResponse{OverallFormat: overall(format), ColumnFormatCodes: codes(format, len(columns))})
 	if err := c.flush(); err != nil {
 		return nil, err
 	}
@@ -37,7 +38,16 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 	if t, ok := in.(tableNamer); ok {
 		table = t.Table()
 	}
-	r := copydata.NewReader(*in.Format(), table, columns, c.refresh(), c.srv.cfg.MaxCopyLine, in.Add)
+	var r interface {
+		Write(p []byte) error
+		Close() error
+		Where() string
+	}
+	if format.Format == "binary" {
+		r = copydata.NewBinaryReader(table, columns, c.refresh(), c.srv.cfg.MaxCopyLine, in.Add)
+	} else {
+		r = copydata.NewReader(*format, table, columns, c.refresh(), c.srv.cfg.MaxCopyLine, in.Add)
+	}
 	c.setCopying(true)
 	defer c.setCopying(false)
 	for {
@@ -73,7 +83,7 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 			if err := m.Decode(body); err != nil {
 				return nil, protocolError("malformed CopyFail message")
 			}
-			return nil, &Error{Code: "57014", Message: "COPY from stdin failed: " + m.Message}
+			return nil, &Error{Code: "57014", Message: "COPY from stdin failed: " + m.Message, Where: r.Where()}
 		case 'H', 'S':
 			// Clients of the extended protocol send these with Execute, before they know that data is wanted.
 		case 'X':
@@ -95,18 +105,38 @@ func (c *conn) copyOut(result Result, f *CopyFormat, columns []Column) (rows uin
 	if chunkColumns = len(columns); chunk != nil {
 		chunkColumns = len(chunk.Cols)
 	}
-	c.put(&pgproto3.CopyOutResponse{OverallFormat: 0, ColumnFormatCodes: make([]uint16, chunkColumns)})
-	message := func(line func([]byte) []byte) {
+	c.put(&pgproto3.CopyOutResponse{OverallFormat: overall(f), ColumnFormatCodes: codes(f, chunkColumns)})
+	message := func(body func([]byte) ([]byte, error)) (err error) {
 		at := len(c.out)
-		c.out = line(append(c.out, 'd', 0, 0, 0, 0))
+		if c.out, err = body(append(c.out, 'd', 0, 0, 0, 0)); err != nil {
+			c.out = c.out[:at]
+			return err
+		}
 		binary.BigEndian.PutUint32(c.out[at+1:], uint32(len(c.out)-at-1))
+		return nil
+	}
+	row := func(b []byte, i int) ([]byte, error) { return w.AppendRow(b, chunk, i), nil }
+	begun := true
+	if f.Format == "binary" {
+		begun = false // the header stands in the first row's message
+		row = func(b []byte, i int) ([]byte, error) {
+			if !begun {
+				begun = true
+				b = copydata.AppendBinaryHeader(b)
+			}
+			return copydata.AppendBinaryRow(b, chunk, i, &c.settings)
+		}
 	}
 	if f.Header {
-		message(func(b []byte) []byte { return w.AppendHeader(b, columns) })
+		if err := message(func(b []byte) ([]byte, error) { return w.AppendHeader(b, columns), nil }); err != nil {
+			return rows, err
+		}
 	}
 	for chunk != nil {
 		for i := range chunk.N {
-			message(func(b []byte) []byte { return w.AppendRow(b, chunk, i) })
+			if err := message(func(b []byte) ([]byte, error) { return row(b, i) }); err != nil {
+				return rows, err
+			}
 			rows++
 			if len(c.out) >= flushAt {
 				if err := c.flush(); err != nil {
@@ -118,6 +148,40 @@ func (c *conn) copyOut(result Result, f *CopyFormat, columns []Column) (rows uin
 			return rows, err
 		}
 	}
+	if f.Format == "binary" {
+		if err := message(func(b []byte) ([]byte, error) {
+			if !begun {
+				b = copydata.AppendBinaryHeader(b)
+			}
+			return copydata.AppendBinaryTrailer(b), nil
+		}); err != nil {
+			return rows, err
+		}
+	}
 	c.bare('c')
 	return rows, nil
+}
+
+// dataColumns are the columns of the data of COPY … TO STDOUT, whose statement has none itself.
+func dataColumns(st Statement) []Column {
+	if c, ok := st.(interface{ CopyColumns() []Column }); ok {
+		return c.CopyColumns()
+	}
+	return st.Columns()
+}
+
+// overall is the format code of COPY data, codes those of its columns.
+func overall(f *CopyFormat) byte {
+	if f.Format == "binary" {
+		return 1
+	}
+	return 0
+}
+
+func codes(f *CopyFormat, columns int) []uint16 {
+	out := make([]uint16, columns)
+	for i := range out {
+		out[i] = uint16(overall(f))
+	}
+	return out
 }

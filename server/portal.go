@@ -81,7 +81,7 @@ func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 		return false, err
 	}
 	if f := p.result.CopyOut(); f != nil {
-		if p.rows, err = c.copyOut(p.result, f, p.stmt.stmt.Columns()); err != nil {
+		if p.rows, err = c.copyOut(p.result, f, dataColumns(p.stmt.stmt)); err != nil {
 			return false, err
 		}
 		p.setTag(p.result.Tag(), p.rows)

@@ -222,6 +222,9 @@ func (r *Reader) where(rest string) string {
 	return fmt.Sprintf("%s, line %d%s", w, r.line+r.extra, rest)
 }
 
+// Where is the place in the data, for an error that somebody else found.
+func (r *Reader) Where() string { return r.where("") }
+
 func excerpt(b []byte) string {
 	if len(b) > maxWhere {
 		cut := maxWhere
@@ -252,8 +255,8 @@ func (r *Reader) row(line []byte) error {
 		r.line += 1 + r.extra
 		r.extra = 0
 	}()
-	if r.format.Header {
-		r.format.Header = false
+	header := r.format.Header
+	if r.format.Header = false; header && !r.format.HeaderMatch {
 		return nil
 	}
 	r.field, r.values = r.field[:0], r.values[:0]
@@ -263,6 +266,9 @@ func (r *Reader) row(line []byte) error {
 		}
 	} else {
 		r.textFields(line)
+	}
+	if header {
+		return r.matchHeader(line)
 	}
 	if len(r.columns) == 0 {
 		if len(line) > 0 {
@@ -295,6 +301,22 @@ func (r *Reader) row(line []byte) error {
 	}
 	r.chunk.N++
 	return r.full(len(line))
+}
+
+// matchHeader compares the first line with the names of the columns.
+func (r *Reader) matchHeader(line []byte) error {
+	if len(r.values) != len(r.columns) {
+		return r.fail("22P04", fmt.Sprintf("wrong number of fields in header line: got %d, expected %d", len(r.values), len(r.columns)), line)
+	}
+	for i, f := range r.values {
+		switch got := string(r.field[f.lo:f.hi]); {
+		case f.null:
+			return r.fail("22P04", fmt.Sprintf("column name mismatch in header line field %d: got null value (\"%s\"), expected %q", i+1, r.format.Null, r.columns[i].Name), line)
+		case got != r.columns[i].Name:
+			return r.fail("22P04", fmt.Sprintf("column name mismatch in header line field %d: got %q, expected %q", i+1, got, r.columns[i].Name), line)
+		}
+	}
+	return nil
 }
 
 func (r *Reader) full(bytes int) error {
@@ -407,6 +429,11 @@ func (r *Reader) csvFields(line []byte) error {
 			}
 		}
 		null := !saw && string(line[start:i]) == r.format.Null
+		if k := len(r.values); null && k < len(r.format.ForceNotNull) && r.format.ForceNotNull[k] {
+			null = false
+		} else if !null && k < len(r.format.ForceNull) && r.format.ForceNull[k] {
+			null = string(r.field[lo:]) == r.format.Null
+		}
 		r.values = append(r.values, field{lo: lo, hi: len(r.field), null: null})
 		if i >= len(line) || len(r.values) > len(r.columns) {
 			return nil

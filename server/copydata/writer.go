@@ -28,7 +28,7 @@ func (w *Writer) AppendHeader(dst []byte, columns []session.Column) []byte {
 		if i > 0 {
 			dst = append(dst, w.format.Delimiter)
 		}
-		dst = w.append(dst, []byte(c.Name), len(columns) == 1)
+		dst = w.append(dst, []byte(c.Name), len(columns) == 1, false)
 	}
 	return append(dst, '\n')
 }
@@ -44,14 +44,14 @@ func (w *Writer) AppendRow(dst []byte, c *vector.Chunk, i int) []byte {
 			continue
 		}
 		w.text = codec.AppendText(w.text[:0], v, i, w.settings)
-		dst = w.append(dst, w.text, len(c.Cols) == 1)
+		dst = w.append(dst, w.text, len(c.Cols) == 1, j < len(w.format.ForceQuote) && w.format.ForceQuote[j])
 	}
 	return append(dst, '\n')
 }
 
-func (w *Writer) append(dst, b []byte, single bool) []byte {
+func (w *Writer) append(dst, b []byte, single, force bool) []byte {
 	if w.csv {
-		return w.quote(dst, b, single)
+		return w.quote(dst, b, single, force)
 	}
 	for _, c := range b {
 		switch c {
@@ -76,9 +76,9 @@ func (w *Writer) append(dst, b []byte, single bool) []byte {
 	return dst
 }
 
-func (w *Writer) quote(dst, b []byte, single bool) []byte {
+func (w *Writer) quote(dst, b []byte, single, force bool) []byte {
 	f := &w.format
-	need := string(b) == f.Null || single && bytes.Equal(b, endOfData)
+	need := force || string(b) == f.Null || single && bytes.Equal(b, endOfData)
 	for _, c := range b {
 		if c == f.Delimiter || c == f.Quote || c == '\n' || c == '\r' {
 			need = true

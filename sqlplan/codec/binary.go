@@ -115,7 +115,10 @@ func appendArrayBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte
 // AppendDecoded appends the value whose binary form is b to v. v is unchanged on error.
 func AppendDecoded(v *vector.Vector, b []byte, s *Settings) error {
 	size := int(TypeLen(v.Type))
-	if size >= 0 && len(b) != size {
+	switch {
+	case size >= 0 && len(b) < size:
+		return &Error{Code: "08P01", Message: "insufficient data left in message"}
+	case size >= 0 && len(b) > size:
 		return badBinary(v.Type)
 	}
 	switch v.Type.Kind {

@@ -42,7 +42,11 @@ func (s *Session) bindCopy(ctx context.Context, cat *schema.Catalog, st *parse.S
 	}
 	var names []string
 	for _, a := range n.Attlist {
-		names = append(names, a.GetString_().GetSval())
+		name := a.GetString_().GetSval()
+		if slices.Contains(names, name) {
+			return bound{}, fail(codeDuplicateColumn, "column %q specified more than once", name)
+		}
+		names = append(names, name)
 	}
 	if r := eventTableOf(cat, n.Relation); r != nil {
 		if r.Kind != schema.EventTable {
@@ -53,59 +57,8 @@ func (s *Session) bindCopy(ctx context.Context, cat *schema.Catalog, st *parse.S
 	return s.bindCopyOrdinary(ctx, st, n, names, format)
 }
 
-// copyFormat reads the options of COPY.
-func copyFormat(sql string, n *pg_query.CopyStmt) (*session.CopyFormat, error) {
-	f := &session.CopyFormat{Format: "text"}
-	opts := map[string]string{}
-	for _, o := range n.Options {
-		d := o.GetDefElem()
-		v := copyOption(d)
-		opts[d.Defname] = v
-		switch d.Defname {
-		case "format", "delimiter", "null", "header", "quote", "escape", "encoding":
-		default:
-			return nil, at(fail(codeUnsupported, "COPY option %q is not supported", d.Defname), sql, int(d.Location))
-		}
-	}
-	if v, ok := opts["format"]; ok {
-		if f.Format = strings.ToLower(v); f.Format != "text" && f.Format != "csv" {
-			return nil, hint(fail(codeUnsupported, "COPY format %q is not supported", v), "Formats: text, csv; COPY … TO 'file.parquet' writes Parquet below --export-root.")
-		}
-	}
-	f.Delimiter, f.Null = '\t', `\N`
-	if f.Format == "csv" {
-		f.Delimiter, f.Null, f.Quote = ',', "", '"'
-	}
-	one := func(name string, into *byte) error {
-		v, ok := opts[name]
-		if !ok {
-			return nil
-		}
-		if len(v) != 1 {
-			return fail(codeInvalidParameter, "COPY %s must be a single one-byte character", name)
-		}
-		*into = v[0]
-		return nil
-	}
-	for name, into := range map[string]*byte{"delimiter": &f.Delimiter, "quote": &f.Quote, "escape": &f.Escape} {
-		if err := one(name, into); err != nil {
-			return nil, err
-		}
-	}
-	if f.Escape == 0 {
-		f.Escape = f.Quote
-	}
-	if v, ok := opts["null"]; ok {
-		f.Null = v
-	}
-	if v, ok := opts["header"]; ok {
-		f.Header = v != "false" && v != "off" && v != "0"
-	}
-	return f, nil
-}
-
 // bindCopyOut binds COPY … TO STDOUT in a format, or to a file.
-func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt, format *session.CopyFormat, file *exportTarget) (bound, error) {
+func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt, format *copyOptions, file *exportTarget) (bound, error) {
 	node := n.Query
 	if node == nil {
 		items := []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{{Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}}}, 0), 0)}
@@ -142,20 +95,34 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 			return noRows{fmt.Sprintf("COPY %d", rows)}, err
 		}}, nil
 	}
-	return bound{params: params, columns: columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		return s.runQuery(ctx, cat, inner, plan, args, format)
+	copied := columnNamesOf(columns)
+	all := copied
+	if n.Relation != nil && len(n.Attlist) > 0 {
+		if all, err = s.relationColumns(ctx, cat, n.Relation); err != nil {
+			return bound{}, err
+		}
+	}
+	if err := format.forceColumns(n.Relation.GetRelname(), all, copied); err != nil {
+		return bound{}, err
+	}
+	return bound{params: params, columns: columns, copies: true, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		return s.runQuery(ctx, cat, inner, plan, args, &format.CopyFormat)
 	}}, nil
 }
 
 // copyIn is the common part of COPY … FROM STDIN.
 type copyIn struct {
 	noRows
+	table   string
 	format  *session.CopyFormat
 	columns []session.Column
 	rows    int64
 	add     func(c *vector.Chunk) error
 	finish  func(err error) error
 }
+
+// Table is the table's name, for messages.
+func (c *copyIn) Table() string { return c.table }
 
 func (c *copyIn) CopyIn() session.CopyIn      { return c }
 func (c *copyIn) Format() *session.CopyFormat { return c.format }
@@ -178,7 +145,7 @@ func asErrorOrNil(err error) error {
 }
 
 // bindCopyEvents binds COPY into an event table: the rows are committed together, as one transaction.
-func (s *Session) bindCopyEvents(st *parse.SQL, n *pg_query.CopyStmt, r *schema.Relation, names []string, format *session.CopyFormat) (bound, error) {
+func (s *Session) bindCopyEvents(st *parse.SQL, n *pg_query.CopyStmt, r *schema.Relation, names []string, format *copyOptions) (bound, error) {
 	targets := make([]int, 0, len(r.Columns))
 	for _, name := range names {
 		i := r.ColumnIndex(name)
@@ -196,13 +163,16 @@ func (s *Session) bindCopyEvents(st *parse.SQL, n *pg_query.CopyStmt, r *schema.
 	for i, t := range targets {
 		columns[i] = session.Column{Name: r.Columns[t].Name, Type: r.Columns[t].Type}
 	}
+	if err := format.forceColumns(r.Name, columnNamesOf(allColumns(r)), columnNamesOf(columns)); err != nil {
+		return bound{}, err
+	}
 	return bound{run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
 		defaults, err := s.defaults(ctx, r, targets)
 		if err != nil {
 			return nil, err
 		}
 		all := vector.NewChunk(relationTypes(r), 0)
-		c := &copyIn{format: format, columns: columns}
+		c := &copyIn{table: r.Name, format: &format.CopyFormat, columns: columns}
 		bytes := 0
 		c.add = func(ch *vector.Chunk) error {
 			for i, v := range all.Cols {
@@ -241,7 +211,7 @@ func (s *Session) bindCopyEvents(st *parse.SQL, n *pg_query.CopyStmt, r *schema.
 const copiedPart = "__copied"
 
 // bindCopyOrdinary binds COPY into an ordinary table: the rows are an INSERT's, written together.
-func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_query.CopyStmt, names []string, format *session.CopyFormat) (bound, error) {
+func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_query.CopyStmt, names []string, format *copyOptions) (bound, error) {
 	o, err := s.writeTarget(ctx, n.Relation, st.Text, "copy to")
 	if err != nil {
 		return bound{}, err
@@ -281,6 +251,13 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 	if err != nil {
 		return bound{}, err
 	}
+	var all []string
+	for _, c := range o.Columns {
+		all = append(all, c.Name)
+	}
+	if err := format.forceColumns(n.Relation.Relname, all, columnNamesOf(columns)); err != nil {
+		return bound{}, err
+	}
 	return bound{run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
 		own := s.tx == nil
 		if own {
@@ -310,7 +287,7 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 		if err != nil {
 			return nil, err
 		}
-		c := &copyIn{format: format, columns: columns, add: app.Append}
+		c := &copyIn{table: n.Relation.Relname, format: &format.CopyFormat, columns: columns, add: app.Append}
 		c.finish = func(failed error) error {
 			err := app.Close()
 			if failed == nil && err == nil {
@@ -330,4 +307,36 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 		}
 		return c, nil
 	}}, nil
+}
+
+func columnNamesOf(columns []session.Column) []string {
+	out := make([]string, len(columns))
+	for i, c := range columns {
+		out[i] = c.Name
+	}
+	return out
+}
+
+func allColumns(r *schema.Relation) []session.Column {
+	out := make([]session.Column, len(r.Columns))
+	for i, c := range r.Columns {
+		out[i] = session.Column{Name: c.Name, Type: c.Type}
+	}
+	return out
+}
+
+// relationColumns are the names of a relation's columns.
+func (s *Session) relationColumns(ctx context.Context, cat *schema.Catalog, rv *pg_query.RangeVar) ([]string, error) {
+	if r := eventTableOf(cat, rv); r != nil {
+		return columnNamesOf(allColumns(r)), nil
+	}
+	name := duck.QuoteIdent(rv.Relname)
+	if rv.Catalogname != "" {
+		name = duck.QuoteIdent(rv.Catalogname) + ".main." + name
+	}
+	_, columns, err := s.describe(ctx, "", "SELECT * FROM "+name, nil)
+	if err != nil {
+		return nil, fail(codeUndefinedTable, "relation %q does not exist", rv.Relname)
+	}
+	return columnNamesOf(columns), nil
 }

@@ -179,6 +179,47 @@ func (j *journal) note(e journalEntry, args []*vector.Vector) {
 	j.entries = append(j.entries, e)
 }
 
+// noteCopy records a COPY … FROM STDIN with the rows that it will be given.
+func (j *journal) noteCopy(sql string, in *copyIn, again func(ctx context.Context) (session.Result, error)) {
+	var rows []*vector.Chunk
+	at := len(j.entries)
+	add := in.add
+	in.add = func(ch *vector.Chunk) error {
+		if j.lost == "" {
+			keep := &vector.Chunk{N: ch.N}
+			for _, c := range ch.Cols {
+				v := vector.New(c.Type, 0)
+				v.AppendRange(c, 0, ch.N)
+				keep.Cols = append(keep.Cols, v)
+				j.bytes += v.MemBytes()
+			}
+			rows = append(rows, keep)
+			if j.bytes > maxJournalBytes {
+				rows, j.lost = nil, "it has written too much"
+				if at < len(j.entries) {
+					j.entries[at].run = nil
+				}
+			}
+		}
+		return add(ch)
+	}
+	j.note(journalEntry{sql: sql, run: func(ctx context.Context) (session.Result, error) {
+		r, err := again(ctx)
+		if err != nil {
+			return nil, err
+		}
+		in := r.CopyIn()
+		for _, ch := range rows {
+			if err := in.Add(ch); err != nil {
+				_, _ = in.Finish(err)
+				return nil, err
+			}
+		}
+		_, err = in.Finish(nil)
+		return noRows{}, err
+	}}, nil)
+}
+
 // writing counts a change of tables by this engine from its call to that of the function it returns: between the two it may take
 // effect at any moment.
 func (e *Engine) writing() func() {

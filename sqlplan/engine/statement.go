@@ -41,6 +41,8 @@ type bound struct {
 	ends bool
 	// alone is refused inside a block.
 	alone bool
+	// copies: the columns are those of COPY data, which a description of the statement does not have.
+	copies bool
 	// utc: what DuckDB computes of it must not depend on the session's time zone.
 	utc bool
 	// plain statements are about the session: they neither begin a snapshot nor stop an open cursor.
@@ -135,9 +137,17 @@ func (p *prepared) convert(args []*vector.Vector) ([]*vector.Vector, error) {
 	return out, nil
 }
 
-func (p *prepared) Params() []vector.Type     { return p.sent }
-func (p *prepared) Columns() []session.Column { return p.columns }
-func (p *prepared) Close()                    {}
+func (p *prepared) Params() []vector.Type { return p.sent }
+func (p *prepared) Columns() []session.Column {
+	if p.copies {
+		return nil
+	}
+	return p.columns
+}
+
+// CopyColumns are the columns of the data of COPY … TO STDOUT.
+func (p *prepared) CopyColumns() []session.Column { return p.columns }
+func (p *prepared) Close()                        {}
 
 func errFailedBlock() error {
 	return fail(codeFailedTransaction, "current transaction is aborted, commands ignored until end of transaction block")
@@ -214,6 +224,8 @@ func (p *prepared) journaled(ctx context.Context, values []*vector.Vector) (sess
 	case tx.writes == wrote:
 	case err != nil:
 		tx.journal.partial = true
+	case r.CopyIn() != nil:
+		tx.journal.noteCopy(p.sql, r.(*copyIn), func(ctx context.Context) (session.Result, error) { return run(ctx, values) })
 	case len(tx.journal.entries) == entries: // or a statement that it ran has noted it
 		tx.journal.note(journalEntry{sql: p.sql, volatile: p.volatile, run: func(ctx context.Context) (session.Result, error) { return run(ctx, values) }}, values)
 	}

@@ -128,12 +128,17 @@ type CopyIn interface {
 
 // CopyFormat is the options of COPY.
 type CopyFormat struct {
-	Format    string // "text" or "csv"
+	Format    string // "text", "csv" or "binary"
 	Delimiter byte
 	Null      string
 	Header    bool
 	Quote     byte
 	Escape    byte
+	// HeaderMatch: the header's names must be the columns'.
+	HeaderMatch bool
+	// ForceQuote, ForceNotNull and ForceNull say of each column whether its values are quoted, are never NULL, or are NULL
+	// though quoted; nil: none.
+	ForceQuote, ForceNotNull, ForceNull []bool
 }
 
 // Error is an error as the client sees it.
