@@ -37,10 +37,16 @@ lint: toolchain ## Run go vet, gofmt and staticcheck.
 	$(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
-soak: toolchain ## Run the slow tests in full: crashes, peers, large data. About an hour.
+soak: toolchain ## Run the slow tests in full: crashes, peers, large data, and an hour of fuzzing. About two hours.
+	$(MAKE) fuzz FUZZTIME=30m
 	@set -o pipefail; TILEHOUSE_SOAK=1 $(GO) test -p 1 -timeout 120m -count=1 -v ./tests/... ./storage/... 2>&1 | tee soak.log | \
 		grep -E '^(ok|FAIL|panic|--- (FAIL|SKIP))'; status=$$?; \
 		echo "What was shown (all output: soak.log):"; grep -oE 'soak: .*' soak.log; exit $$status
+
+FUZZTIME ?= 1m
+fuzz: toolchain ## Fuzz the protocol's messages before and after login, FUZZTIME=1m each.
+	$(GO) test ./server -run '^$$' -fuzz '^FuzzMessages$$' -fuzztime $(FUZZTIME)
+	$(GO) test ./server -run '^$$' -fuzz '^FuzzStartup$$' -fuzztime $(FUZZTIME)
 
 bench: build ## Measure against PostgreSQL and DuckDB, side by side.
 	$(GO) run ./tests/bench

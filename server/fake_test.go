@@ -164,6 +164,9 @@ func (s *fakeSession) Parse(_ context.Context, sql string, _ []uint32) (Statemen
 	if len(st.words) == 0 {
 		return st, nil
 	}
+	if least := map[string]int{"rows": 3, "echo": 2, "set": 2, "write": 2, "copy": 3}[st.words[0]]; len(st.words) < least {
+		return nil, &Error{Code: "42601", Message: "syntax error"}
+	}
 	bigint := vector.T(vector.Int64)
 	switch st.words[0] {
 	case "select":
@@ -227,6 +230,9 @@ func (st *fakeStatement) Execute(ctx context.Context, args []*vector.Vector) (Re
 		}
 	case "set":
 		name := map[string]string{"timezone": "TimeZone", "extra_float_digits": "extra_float_digits"}[st.words[1]]
+		if name == "" {
+			return nil, &Error{Code: "42704", Message: "unrecognized configuration parameter"}
+		}
 		s.version++
 		s.settings[name] = map[string]string{"timezone": "Europe/Amsterdam", "extra_float_digits": "0"}[st.words[1]]
 		s.changed = map[string]string{name: s.settings[name]}
@@ -262,6 +268,7 @@ func (st *fakeStatement) Execute(ctx context.Context, args []*vector.Vector) (Re
 		r.tag = "SELECT"
 		r.left, _ = strconv.Atoi(st.words[1])
 		r.width, _ = strconv.Atoi(st.words[2])
+		r.left, r.width = max(r.left, 0), max(r.width, 0)
 	case "copy":
 		f := &CopyFormat{Format: st.words[2], Null: `\N`}
 		if f.Format == "csv" {
