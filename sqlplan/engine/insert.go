@@ -35,13 +35,8 @@ func (s *Session) bindInsert(ctx context.Context, cat *schema.Catalog, st *parse
 	if r.Kind != schema.EventTable {
 		return bound{}, at(hint(fail(codeWrongObject, "cannot insert into %s %q", r.Kind, r.Name), "Its rows come from elsewhere."), st.Text, int(n.Relation.Location))
 	}
-	switch {
-	case len(n.ReturningList) > 0:
-		return bound{}, hint(fail(codeUnsupported, "INSERT … RETURNING into an event table is not supported"), "Leave RETURNING out; a row is what was inserted, with its defaults.")
-	case n.OnConflictClause != nil:
-		return bound{}, hint(fail(codeUnsupported, "ON CONFLICT on an event table is not supported"), "Delete the old row first, in the same transaction.")
-	case n.WithClause != nil:
-		return bound{}, fail(codeUnsupported, "WITH before INSERT into an event table is not supported")
+	if n.WithClause != nil {
+		return bound{}, fail(codeUnsupported, "a WITH query that writes cannot stand before INSERT into an event table")
 	}
 	p := &insertPlan{rel: r}
 	for _, c := range n.Cols {
@@ -226,9 +221,6 @@ func (s *Session) defaults(ctx context.Context, r *schema.Relation, targets []in
 
 // bindInsertQuery binds INSERT … SELECT, and VALUES of expressions, which DuckDB evaluates.
 func (s *Session) bindInsertQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.InsertStmt, p *insertPlan, given []vector.Type) (bound, error) {
-	if n.SelectStmt == nil {
-		return bound{}, fail(codeUnsupported, "INSERT … DEFAULT VALUES into an event table is not supported")
-	}
 	if err := castParams(n.SelectStmt.GetSelectStmt(), p); err != nil {
 		return bound{}, err
 	}

@@ -18,26 +18,17 @@ const targetPlaceholder = "__target"
 
 // bindDelete binds DELETE FROM an event table: a SELECT of row ids, and a delete of those versions.
 func (s *Session) bindDelete(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.DeleteStmt, r *schema.Relation, given []vector.Type) (bound, error) {
-	if len(n.ReturningList) > 0 {
-		return bound{}, fail(codeUnsupported, "DELETE … RETURNING from an event table is not supported")
-	}
 	return s.bindModify(ctx, cat, st, &modifyPlan{rel: r, tag: "DELETE", target: n.Relation, from: n.UsingClause, where: n.WhereClause}, given)
 }
 
 // bindUpdate binds UPDATE of an event table: a SELECT of row ids and new rows, a delete and an insert.
 func (s *Session) bindUpdate(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.UpdateStmt, r *schema.Relation, given []vector.Type) (bound, error) {
-	if len(n.ReturningList) > 0 {
-		return bound{}, fail(codeUnsupported, "UPDATE … RETURNING of an event table is not supported")
-	}
 	p := &modifyPlan{rel: r, tag: "UPDATE", target: n.Relation, from: n.FromClause, where: n.WhereClause, set: map[int]*pg_query.Node{}}
 	for _, t := range n.TargetList {
 		rt := t.GetResTarget()
 		i := r.ColumnIndex(rt.Name)
 		if i < 0 {
 			return bound{}, at(fail(codeUndefinedColumn, "column %q of relation %q does not exist", rt.Name, r.Name), st.Text, int(rt.Location))
-		}
-		if rt.Val.GetMultiAssignRef() != nil || rt.Val.GetSetToDefault() != nil {
-			return bound{}, at(fail(codeUnsupported, "SET (…) = and DEFAULT are not supported on an event table"), st.Text, int(rt.Location))
 		}
 		p.set[i] = rt.Val
 	}

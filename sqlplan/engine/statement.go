@@ -376,16 +376,25 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 		return s.bindSelect(ctx, cat, st, given)
 	case *pg_query.Node_InsertStmt:
 		if r := eventTableOf(cat, n.InsertStmt.Relation); r != nil {
+			if stagesInsert(n.InsertStmt) && !writesInWith(n.InsertStmt.WithClause) {
+				return s.bindEventWrite(ctx, cat, st, given)
+			}
 			return s.bindInsert(ctx, cat, st, n.InsertStmt, r, given)
 		}
 		return s.bindWriteOrdinary(ctx, cat, st, n.InsertStmt.WithClause, given)
 	case *pg_query.Node_UpdateStmt:
 		if r := eventTableOf(cat, n.UpdateStmt.Relation); r != nil {
+			if stagesUpdate(n.UpdateStmt) && !writesInWith(n.UpdateStmt.WithClause) {
+				return s.bindEventWrite(ctx, cat, st, given)
+			}
 			return s.bindUpdate(ctx, cat, st, n.UpdateStmt, r, given)
 		}
 		return s.bindWriteOrdinary(ctx, cat, st, n.UpdateStmt.WithClause, given)
 	case *pg_query.Node_DeleteStmt:
 		if r := eventTableOf(cat, n.DeleteStmt.Relation); r != nil {
+			if (len(n.DeleteStmt.ReturningList) > 0 || n.DeleteStmt.WithClause != nil) && !writesInWith(n.DeleteStmt.WithClause) {
+				return s.bindEventWrite(ctx, cat, st, given)
+			}
 			return s.bindDelete(ctx, cat, st, n.DeleteStmt, r, given)
 		}
 		return s.bindWriteOrdinary(ctx, cat, st, n.DeleteStmt.WithClause, given)
@@ -424,7 +433,7 @@ func (s *Session) bindObjects(ctx context.Context, cat *schema.Catalog, st *pars
 	case *pg_query.Node_RefreshMatViewStmt:
 		return s.bindRefreshView(st, n.RefreshMatViewStmt), nil
 	case *pg_query.Node_TruncateStmt:
-		return s.bindTruncateStmt(cat, st, n.TruncateStmt)
+		return s.bindTruncateStmt(ctx, cat, st, n.TruncateStmt)
 	case *pg_query.Node_IndexStmt:
 		if r := eventTableOf(cat, n.IndexStmt.Relation); r != nil {
 			return bound{}, hint(fail(codeUnsupported, "indexes on %s %q are not supported", r.Kind, r.Name), "Its primary key is an index; features are its other ones.")
@@ -436,8 +445,8 @@ func (s *Session) bindObjects(ctx context.Context, cat *schema.Catalog, st *pars
 		return s.bindCreateSequence(st, n.CreateSeqStmt), nil
 	case *pg_query.Node_AlterSeqStmt:
 		return s.bindAlterSequence(st, n.AlterSeqStmt), nil
-	case *pg_query.Node_CreateEnumStmt:
-		return s.bindCreateEnum(st, n.CreateEnumStmt), nil
+	case *pg_query.Node_CreateEnumStmt, *pg_query.Node_CreateDomainStmt:
+		return bound{}, hint(fail(codeUnsupported, "%s is not supported", firstWords(st.Text)), "A CHECK constraint holds a column to the same values: CHECK (state IN ('new', 'done')).")
 	case *pg_query.Node_AlterObjectSchemaStmt:
 		return s.bindSetSchema(st, n.AlterObjectSchemaStmt)
 	}

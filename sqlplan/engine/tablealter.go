@@ -569,8 +569,8 @@ func (d *tableDraft) alterType(ctx context.Context, cmd *pg_query.AlterTableCmd)
 	}
 	def := cmd.Def.GetColumnDef()
 	next := *c
-	next.Length, next.Precision, next.Enum = 0, nil, 0
-	if err := columnType(s.tabs, def.TypeName, &next); err != nil {
+	next.Length, next.Precision = 0, nil
+	if err := columnType(def.TypeName, &next); err != nil {
 		return at(asError(err), d.sql, int(def.TypeName.Location))
 	}
 	value := columnRef(o.Name, c.Name, 0)

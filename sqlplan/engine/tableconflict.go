@@ -25,7 +25,11 @@ const excludedRef = "__excluded_rows"
 // planConflict plans ON CONFLICT of an INSERT.
 func (s *Session) planConflict(ctx context.Context, w *rowWrite, st *parse.SQL, n *pg_query.OnConflictClause, given []vector.Type) (*conflictPlan, error) {
 	p := &conflictPlan{}
-	if n.Infer != nil {
+	if w.event != nil {
+		if err := eventArbiter(w.event, n.Infer); err != nil {
+			return nil, err
+		}
+	} else if n.Infer != nil {
 		keys, err := s.arbiters(ctx, w.table, n.Infer)
 		if err != nil {
 			return nil, err
@@ -38,7 +42,7 @@ func (s *Session) planConflict(ctx context.Context, w *rowWrite, st *parse.SQL, 
 	if n.Infer == nil {
 		return nil, at(hint(fail("42601", "ON CONFLICT DO UPDATE requires inference specification or constraint name"), "For example, ON CONFLICT (column_name)."), st.Text, int(n.Location))
 	}
-	u := &rowWrite{s: s, cat: w.cat, table: w.table, kind: 'u', alias: w.alias}
+	u := &rowWrite{s: s, cat: w.cat, table: w.table, kind: 'u', alias: w.alias, event: w.event}
 	sets, err := s.assignments(st.Text, w.table, n.TargetList)
 	if err != nil {
 		return nil, err
@@ -66,7 +70,10 @@ func (s *Session) planConflict(ctx context.Context, w *rowWrite, st *parse.SQL, 
 		return nil, err
 	}
 	b := s.binderAt(ctx, w.cat, st.Text, true)
-	b.refs[targetRef], b.refs[excludedRef] = u.targetRows(), u.excluded(emptyRows(w.table), "0::BIGINT")
+	b.refs[excludedRef] = u.excluded(emptyRows(w.table), "0::BIGINT")
+	if b.refs[targetRef], err = u.targetRows(b); err != nil {
+		return nil, err
+	}
 	u.st = &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage}
 	if u.plan, err = s.planQuery(b, u.st); err != nil {
 		return nil, err

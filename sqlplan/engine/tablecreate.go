@@ -144,7 +144,7 @@ func (d *tableDraft) addColumn(ctx context.Context, def *pg_query.ColumnDef) err
 	} else {
 		serial = ""
 	}
-	if err := columnType(d.s.tabs, t, &c); err != nil {
+	if err := columnType(t, &c); err != nil {
 		return at(asError(err), d.sql, int(def.TypeName.Location))
 	}
 	if def.CollClause != nil {
@@ -270,7 +270,7 @@ func (s *Session) checkDefault(ctx context.Context, sql string, c *tables.Column
 	if !tableAssignable(columns[0].Type, c.Type) {
 		return "", hint(fail(codeTypeMismatch, "column %q is of type %s but default expression is of type %s", c.Name, c.Declared, typeWord(columns[0].Type)), "You will need to rewrite or cast the expression.")
 	}
-	if isUnknown(expr) && c.Enum == 0 {
+	if isUnknown(expr) {
 		if expr, err = declaredCast(expr, c); err != nil {
 			return "", err
 		}

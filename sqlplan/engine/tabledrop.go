@@ -37,8 +37,6 @@ func (d dependent) describe() string {
 
 func describeObject(o *tables.Object) string {
 	switch o.Kind {
-	case tables.Type:
-		return "type " + typeLabel(o)
 	case tables.Schema:
 		return "schema " + quoteName(o.Name)
 	}
@@ -62,10 +60,7 @@ func (s *Session) dependents(o *tables.Object) []dependent {
 		}
 		for i := range x.Columns {
 			c := &x.Columns[i]
-			switch {
-			case o.Kind == tables.Type && c.Enum == o.ID && x.Kind == tables.Table:
-				out = append(out, dependent{object: x, column: c.Name})
-			case o.Kind == tables.Sequence && c.Default != "" && x.Kind == tables.Table && usesSequence(c.Default, o):
+			if o.Kind == tables.Sequence && c.Default != "" && x.Kind == tables.Table && usesSequence(c.Default, o) {
 				out = append(out, dependent{object: x, column: c.Name, defaults: true})
 			}
 		}
@@ -273,9 +268,6 @@ func (s *Session) dropTarget(kind tables.Kind, space, name string) (*tables.Obje
 	case tables.Type:
 		if space != "" && !s.tabs.HasSchema(space) && space != "pg_catalog" {
 			return nil, fail("3F000", "schema %q does not exist", space)
-		}
-		if o := s.tabs.Enum(space, name); o != nil {
-			return o, nil
 		}
 		return nil, fail(codeUndefinedObject, "type %q does not exist", joined([2]string{space, name}))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -24,7 +23,7 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 	if err != nil {
 		return nil, err
 	}
-	w := &rowWrite{s: s, cat: cat, table: o, kind: 'i', alias: o.Name}
+	w := &rowWrite{s: s, cat: cat, table: o, kind: 'i', alias: o.Name, event: eventTableOf(cat, n.Relation)}
 	if n.Relation.Alias != nil {
 		w.alias = n.Relation.Alias.Aliasname
 	}
@@ -49,7 +48,7 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 		sel.WithClause = n.WithClause
 	}
 	// The source's own types decide whether PostgreSQL would assign them.
-	if source != nil {
+	if source != nil && !literalValues(source.GetSelectStmt()) {
 		sel := source.GetSelectStmt()
 		inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: source, Clauses: st.Clauses}
 		b := s.binderAt(ctx, cat, st.Text, true)
@@ -124,6 +123,22 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 		}
 	}
 	return w, w.bindReturning(ctx, st.Text, n.ReturningList, given)
+}
+
+// literalValues reports whether a source is VALUES of literals, parameters and defaults only, which coerceSource has given types.
+func literalValues(sel *pg_query.SelectStmt) bool {
+	for _, l := range sel.ValuesLists {
+		for _, it := range l.GetList().GetItems() {
+			c := it.GetTypeCast()
+			if number := it.GetAConst(); number != nil && (number.GetIval() != nil || number.GetFval() != nil) {
+				return false // a number may be no value of the column's type
+			}
+			if c == nil || c.Arg.GetAConst() == nil && c.Arg.GetParamRef() == nil {
+				return false
+			}
+		}
+	}
+	return len(sel.ValuesLists) > 0
 }
 
 // insertTargets are the places of the columns that an INSERT names, or of all.
@@ -274,7 +289,7 @@ func (s *Session) defaultOf(o *tables.Object, c *tables.Column) (*pg_query.Node,
 // lengths of text and precisions of times. staged are further columns that stand before and after the table's.
 func (s *Session) finished(o *tables.Object, stage *pg_query.Node) (*pg_query.Node, error) {
 	if !slices.ContainsFunc(o.Columns, func(c tables.Column) bool {
-		return c.Generated != "" || c.Length > 0 || c.Precision != nil || c.Enum != 0
+		return c.Generated != "" || c.Length > 0 || c.Precision != nil
 	}) {
 		return stage, nil
 	}
@@ -343,14 +358,8 @@ func (s *Session) declaredValue(v *pg_query.Node, c *tables.Column) *pg_query.No
 	}
 	form := ""
 	switch {
-	case c.Type.Kind != vector.Text && (c.Length > 0 || c.Precision == nil):
+	case c.Type.Kind == vector.List || c.Type.Kind != vector.Text && c.Precision == nil:
 		return v
-	case c.Enum != 0:
-		e := s.tabs.ByID[c.Enum]
-		if e == nil {
-			return v
-		}
-		form = fmt.Sprintf("CASE WHEN (%[1]s) IS NULL OR (%[1]s) IN (%[2]s) THEN %[1]s ELSE error('tilehouse 22P02: invalid input value for enum %[3]s: \"' || (%[1]s) || '\"') END", text, strings.Join(literals(e.Labels...), ", "), typeLabel(e))
 	case c.Length > 0:
 		whole, padded := "character varying", "(%[1]s)"
 		if c.Base == "bpchar" {
@@ -363,7 +372,13 @@ func (s *Session) declaredValue(v *pg_query.Node, c *tables.Column) *pg_query.No
 		for range 6 - *c.Precision {
 			unit *= 10
 		}
-		form = fmt.Sprintf("__tilehouse_round_%s(%s, %d)", c.Base, text, unit)
+		// As PostgreSQL rounds: away from the start of 2000, at halves.
+		const start = 946684800000000
+		form = fmt.Sprintf("make_timestamp(%[2]d + CASE WHEN epoch_us(%[1]s) < %[2]d THEN -1 ELSE 1 END * ((abs(epoch_us(%[1]s) - %[2]d) + %[4]d) - (abs(epoch_us(%[1]s) - %[2]d) + %[4]d) %% %[3]d))", text, int64(start), unit, unit/2)
+		if c.Type.Kind == vector.TimestampTZ {
+			form = "(" + form + ") AT TIME ZONE 'UTC'"
+		}
+		form = fmt.Sprintf("CASE WHEN isfinite(%[1]s) THEN %[2]s ELSE %[1]s END", text, form)
 	default:
 		return v
 	}

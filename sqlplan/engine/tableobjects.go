@@ -277,43 +277,8 @@ func (s *Session) changeSequence(ctx context.Context, sql string, o *tables.Obje
 	return s.putObject(ctx, o)
 }
 
-// bindCreateEnum binds CREATE TYPE … AS ENUM.
-func (s *Session) bindCreateEnum(st *parse.SQL, n *pg_query.CreateEnumStmt) bound {
-	return s.ddl(func(ctx context.Context) (string, error) {
-		names := nodeNames(n.TypeName)
-		rv := &pg_query.RangeVar{Relname: names[len(names)-1], Relpersistence: "p"}
-		if len(names) > 1 {
-			rv.Schemaname = names[len(names)-2]
-		}
-		space, _, err := s.place(ctx, rv, st.Text)
-		if err != nil {
-			return "", err
-		}
-		if s.tabs.Enum(space, rv.Relname) != nil || s.tabs.Relation(space, rv.Relname) != nil {
-			return "", fail(codeDuplicateObject, "type %q already exists", rv.Relname)
-		}
-		d, err := s.newDraft(st.Text, tables.Type, space, rv.Relname, false)
-		if err != nil {
-			return "", err
-		}
-		for _, v := range n.Vals {
-			label := v.GetString_().GetSval()
-			if len(label) > 63 {
-				e := fail("42602", "invalid enum label %q", label)
-				e.Detail = "Labels must be 63 bytes or less."
-				return "", e
-			}
-			if slices.Contains(d.table.Labels, label) {
-				return "", fail(codeUnique, "duplicate key value violates unique constraint \"pg_enum_typid_label_index\"")
-			}
-			d.table.Labels = append(d.table.Labels, label)
-		}
-		return "CREATE TYPE", s.putObject(ctx, d.table)
-	})
-}
-
 // bindTruncateStmt binds TRUNCATE.
-func (s *Session) bindTruncateStmt(cat *schema.Catalog, st *parse.SQL, n *pg_query.TruncateStmt) (bound, error) {
+func (s *Session) bindTruncateStmt(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.TruncateStmt) (bound, error) {
 	ours := 0
 	for _, r := range n.Relations {
 		if eventTableOf(cat, r.GetRangeVar()) != nil {
@@ -326,7 +291,7 @@ func (s *Session) bindTruncateStmt(cat *schema.Catalog, st *parse.SQL, n *pg_que
 	case ours < len(n.Relations):
 		return bound{}, fail(codeUnsupported, "TRUNCATE of event tables and ordinary ones in one statement is not supported")
 	}
-	return bound{}, hint(fail(codeUnsupported, "TRUNCATE of an event table is not supported"), "DELETE FROM %s;", n.Relations[0].GetRangeVar().Relname)
+	return s.truncateEvents(ctx, cat, st, n)
 }
 
 // bindTruncate binds TRUNCATE of ordinary tables.
@@ -471,7 +436,7 @@ func (s *Session) bindCommentOrdinary(st *parse.SQL, n *pg_query.CommentStmt) (b
 func (s *Session) bindRenameOrdinary(st *parse.SQL, n *pg_query.RenameStmt) (bound, error) {
 	word := map[pg_query.ObjectType]string{pg_query.ObjectType_OBJECT_TABLE: "TABLE", pg_query.ObjectType_OBJECT_VIEW: "VIEW", pg_query.ObjectType_OBJECT_MATVIEW: "MATERIALIZED VIEW",
 		pg_query.ObjectType_OBJECT_INDEX: "INDEX", pg_query.ObjectType_OBJECT_SEQUENCE: "SEQUENCE", pg_query.ObjectType_OBJECT_COLUMN: "TABLE",
-		pg_query.ObjectType_OBJECT_TABCONSTRAINT: "TABLE", pg_query.ObjectType_OBJECT_SCHEMA: "SCHEMA", pg_query.ObjectType_OBJECT_TYPE: "TYPE"}[n.RenameType]
+		pg_query.ObjectType_OBJECT_TABCONSTRAINT: "TABLE", pg_query.ObjectType_OBJECT_SCHEMA: "SCHEMA"}[n.RenameType]
 	if n.RenameType == pg_query.ObjectType_OBJECT_COLUMN && n.RelationType == pg_query.ObjectType_OBJECT_VIEW {
 		word = "VIEW"
 	}
@@ -480,23 +445,6 @@ func (s *Session) bindRenameOrdinary(st *parse.SQL, n *pg_query.RenameStmt) (bou
 	}
 	return s.ddl(func(ctx context.Context) (string, error) {
 		tag := "ALTER " + word
-		if n.RenameType == pg_query.ObjectType_OBJECT_TYPE {
-			names := nodeNames(n.Object.GetList().GetItems())
-			space := ""
-			if len(names) > 1 {
-				space = names[len(names)-2]
-			}
-			o, err := s.dropTarget(tables.Type, space, names[len(names)-1])
-			if err != nil {
-				return "", err
-			}
-			if s.tabs.Enum(o.Schema, n.Newname) != nil {
-				return "", fail(codeDuplicateObject, "type %q already exists", n.Newname)
-			}
-			next := o.Clone()
-			next.Name = n.Newname
-			return tag, s.putObject(ctx, next)
-		}
 		o, err := s.alterTarget(ctx, n.Relation, n.MissingOk, st.Text)
 		if o == nil || err != nil {
 			return tag, err

@@ -7,7 +7,6 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
@@ -40,20 +39,8 @@ func typeParts(t *pg_query.TypeName) (schema, name string) {
 }
 
 // columnType fills a column's type from a type's name. Errors have no place.
-func columnType(cat *tables.Catalog, t *pg_query.TypeName, c *tables.Column) error {
-	schema, name := typeParts(t)
-	if schema == "" || schema != "pg_catalog" {
-		if e := cat.Enum(schema, name); e != nil {
-			c.Type, c.Base, c.Enum, c.Declared = vector.T(vector.Text), e.Name, e.ID, typeLabel(e)
-			for range t.ArrayBounds {
-				c.Type = vector.ListOf(c.Type)
-			}
-			if len(t.ArrayBounds) > 0 {
-				c.Declared += "[]"
-			}
-			return nil
-		}
-	}
+func columnType(t *pg_query.TypeName, c *tables.Column) error {
+	_, name := typeParts(t)
 	plain := proto.Clone(t).(*pg_query.TypeName)
 	if in, ok := internalNames[name]; ok {
 		name = in
@@ -75,6 +62,9 @@ func columnType(cat *tables.Catalog, t *pg_query.TypeName, c *tables.Column) err
 			if mods[0] > 10485760 {
 				return fail(codeInvalidParameter, "length for type %s cannot exceed 10485760", map[string]string{"varchar": "varchar", "bpchar": "char"}[name])
 			}
+			if len(t.ArrayBounds) > 0 {
+				return hint(fail(codeUnsupported, "lengths of the elements of arrays are not supported"), "text[], or varchar[]")
+			}
 			c.Length = int(mods[0])
 			label = fmt.Sprintf("%s(%d)", label, mods[0])
 		} else if name == "bpchar" {
@@ -84,6 +74,9 @@ func columnType(cat *tables.Catalog, t *pg_query.TypeName, c *tables.Column) err
 		plain.Typmods = nil
 		if name != "interval" && len(mods) > 0 {
 			p := int(min(mods[0], 6))
+			if p < 6 && (name == "time" || name == "timetz" || len(t.ArrayBounds) > 0) {
+				return fail(codeUnsupported, "precisions of type %s are not supported", name+map[bool]string{true: "[]"}[len(t.ArrayBounds) > 0])
+			}
 			c.Precision = &p
 			label = fmt.Sprintf("%s(%d)", label, p)
 		} else if name == "interval" && len(t.Typmods) > 0 {
@@ -119,14 +112,6 @@ func plainMods(t *pg_query.TypeName) []int64 {
 	return out
 }
 
-// typeLabel is a type of the user's as format_type writes it.
-func typeLabel(o *tables.Object) string {
-	if o.Schema == tables.Public {
-		return quoteName(o.Name)
-	}
-	return quoteName(o.Schema) + "." + quoteName(o.Name)
-}
-
 // quoteName writes a name so that SQL reads it back.
 func quoteName(name string) string {
 	for i, r := range name {
@@ -143,7 +128,7 @@ func duckColumnType(c *tables.Column) string { return c.Type.DuckDB() }
 // typeNode is a column's type as a cast names it; lengths and precisions are left out, because an assignment does not cut.
 func typeNode(c *tables.Column) *pg_query.TypeName {
 	name := c.Base
-	if c.Enum != 0 || name == "varchar" || name == "bpchar" {
+	if name == "varchar" || name == "bpchar" {
 		name = "text"
 	}
 	parsed, err := pg_query.Parse("SELECT NULL::" + castName(name, c))

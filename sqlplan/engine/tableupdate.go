@@ -70,7 +70,7 @@ func (s *Session) planDelete(ctx context.Context, cat *schema.Catalog, st *parse
 }
 
 func (s *Session) modifying(cat *schema.Catalog, o *tables.Object, rv *pg_query.RangeVar, kind byte, from []*pg_query.Node) *rowWrite {
-	w := &rowWrite{s: s, cat: cat, table: o, kind: kind, alias: o.Name, joined: len(from) > 0}
+	w := &rowWrite{s: s, cat: cat, table: o, kind: kind, alias: o.Name, joined: len(from) > 0, event: eventTableOf(cat, rv)}
 	if rv.Alias != nil {
 		w.alias = rv.Alias.Aliasname
 	}
@@ -94,7 +94,10 @@ func (w *rowWrite) plainTypes(ctx context.Context, st *parse.SQL, with *pg_query
 	}
 	stage := clone(w.stageSelect(with, items, from, nil))
 	b := w.s.binderAt(ctx, w.cat, st.Text, true)
-	b.refs[targetRef] = w.targetRows()
+	var err error
+	if b.refs[targetRef], err = w.targetRows(b); err != nil {
+		return err
+	}
 	if _, err := w.s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage}); err != nil {
 		return err
 	}
@@ -127,7 +130,10 @@ func (w *rowWrite) finishModify(ctx context.Context, st *parse.SQL, with *pg_que
 				probe.GetSelectStmt().WithClause = with
 				probe = clone(probe)
 				b := s.binderAt(ctx, w.cat, st.Text, true)
-				b.refs[targetRef] = w.targetRows()
+				var err error
+				if b.refs[targetRef], err = w.targetRows(b); err != nil {
+					return err
+				}
 				if _, err := s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: probe}); err != nil {
 					return err
 				}

@@ -41,6 +41,7 @@ type rowWrite struct {
 	params    []vector.Type
 	columns   []session.Column // of RETURNING
 	ctes      []*rowWrite
+	event     *schema.Relation // the event table that it is a change of; nil: of an ordinary table
 }
 
 // fromColumn is a column of a relation in FROM, kept in the staged rows.
@@ -57,8 +58,11 @@ const (
 	maxWriteRounds = 5 // of a statement outside a block that another transaction overtook
 )
 
-// writeTarget finds the table that a statement writes.
+// writeTarget finds the table that a statement writes: an event table as if it were an ordinary one.
 func (s *Session) writeTarget(ctx context.Context, rv *pg_query.RangeVar, sql, verb string) (*tables.Object, error) {
+	if r := eventTableOf(s.catalog(), rv); r != nil {
+		return eventTarget(r, sql, rv, verb)
+	}
 	o, err := s.target(ctx, rv, sql)
 	if err != nil {
 		return nil, err
@@ -117,8 +121,10 @@ func (w *rowWrite) describeStage(ctx context.Context, st *parse.SQL, stage *pg_q
 	s := w.s
 	w.st = &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage, Clauses: st.Clauses}
 	b := s.binderAt(ctx, w.cat, st.Text, true)
-	b.refs[targetRef] = w.targetRows()
 	var err error
+	if b.refs[targetRef], err = w.targetRows(b); err != nil {
+		return nil, err
+	}
 	if w.plan, err = s.planQuery(b, w.st); err != nil {
 		return nil, err
 	}
@@ -140,8 +146,14 @@ func withoutCandidates(err error) error {
 }
 
 // targetRows are the table's rows with their ids, as a relation of DuckDB's.
-func (w *rowWrite) targetRows() string {
-	return fmt.Sprintf("(SELECT *, rowid AS %s FROM %s)", stagedRowID, duckName(w.table))
+func (w *rowWrite) targetRows(b *binder) (string, error) {
+	if w.event != nil {
+		if w.kind == 'i' {
+			return "", nil
+		}
+		return b.relationSQL(w.event, true)
+	}
+	return fmt.Sprintf("(SELECT *, rowid AS %s FROM %s)", stagedRowID, duckName(w.table)), nil
 }
 
 // checkTypes refuses values whose types PostgreSQL does not assign to their columns. types are of the columns in order.
@@ -266,11 +278,15 @@ func (w *rowWrite) bindReturning(ctx context.Context, sql string, list []*pg_que
 			continue
 		}
 		t := clone(item)
+		name := ""
 		if r := t.GetResTarget(); r.Name == "" {
-			r.Name = parse.FigureColumnName(r.Val)
+			name = parse.FigureColumnName(r.Val)
 		}
 		if err := w.useStaged(sql, t); err != nil {
 			return err
+		}
+		if r := t.GetResTarget(); name != "" && (r.Val.GetColumnRef() == nil || nodeNames(r.Val.GetColumnRef().Fields)[len(r.Val.GetColumnRef().Fields)-1] != name) {
+			r.Name = name // DuckDB would take a column's own name for the output's
 		}
 		targets = append(targets, t)
 	}
@@ -343,13 +359,19 @@ func (w *rowWrite) emptyStage() string {
 func (w *rowWrite) stage(ctx context.Context, args []*vector.Vector) (string, error) {
 	s := w.s
 	b := s.binderAt(ctx, w.cat, w.st.Text, false)
-	b.refs[targetRef] = w.targetRows()
+	var err error
+	if b.refs[targetRef], err = w.targetRows(b); err != nil {
+		return "", err
+	}
 	if err := w.plan.execute(b, w.st, args); err != nil {
 		return "", err
 	}
 	sql, err := b.duckSQL(clone(w.st.Node))
 	if err != nil {
 		return "", err
+	}
+	if w.returning != nil && w.joined { // in the order of the rows, which a join does not keep
+		sql = fmt.Sprintf("SELECT * FROM (%s) AS x ORDER BY %s", sql, stagedRowID)
 	}
 	table := s.temp("staged")
 	if _, err := s.exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS %s", table, sql), args); err != nil {

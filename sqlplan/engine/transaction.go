@@ -30,6 +30,7 @@ type transaction struct {
 	journal   journal
 	notify    pendingNotify
 	ddl       bool        // ordinary objects that are not temporary were changed
+	upserts   bool        // ON CONFLICT looked for rows of event tables
 	snapshot  uint64      // that DuckDB's transaction sees, see tableLocks
 	locks     []uint64    // that it holds
 	deferred  [][2]uint64 // tables and references of theirs that are checked at COMMIT
@@ -166,6 +167,9 @@ func (s *Session) commit(ctx context.Context) error {
 	}
 	if err := s.publish(ctx, changes); err != nil {
 		s.rollback()
+		if e := asError(err); e.Code == codeUnique && tx.upserts { // the row came after ON CONFLICT had looked
+			return hint(fail(codeConflict, "could not serialize access due to concurrent update"), "Run the transaction again.")
+		}
 		return asError(err)
 	}
 	if tx.duck {

@@ -19,14 +19,14 @@ const (
 	MaterializedView Kind = "materialized view"
 	Index            Kind = "index"
 	Sequence         Kind = "sequence"
-	Type             Kind = "type" // an enumerated type
+	Type             Kind = "type" // there is none yet: DROP TYPE names it
 	Schema           Kind = "schema"
 )
 
 // Public is the schema of objects that are named without one.
 const Public = "public"
 
-// Object is a table, view, index, sequence, type or schema.
+// Object is a table, view, index, sequence or schema.
 type Object struct {
 	ID      uint64 `json:"id"` // never given again
 	Kind    Kind   `json:"kind"`
@@ -50,9 +50,8 @@ type Object struct {
 	Of  *IndexOf       `json:"index,omitempty"`
 	Seq *SequenceRange `json:"sequence,omitempty"`
 	// OwnedBy is the table of a sequence, and the column's name.
-	OwnedBy       uint64   `json:"owned_by,omitempty"`
-	OwnedByColumn string   `json:"owned_by_column,omitempty"`
-	Labels        []string `json:"labels,omitempty"` // of an enumerated type, in order
+	OwnedBy       uint64 `json:"owned_by,omitempty"`
+	OwnedByColumn string `json:"owned_by_column,omitempty"`
 }
 
 // Column is a column of a table or view.
@@ -64,7 +63,6 @@ type Column struct {
 	Base      string `json:"base,omitempty"`
 	Length    int    `json:"length,omitempty"`    // greatest number of characters of varchar(n), char(n); 0: any
 	Precision *int   `json:"precision,omitempty"` // of timestamp(p), time(p), interval(p); nil: 6
-	Enum      uint64 `json:"enum,omitempty"`      // the id of an enumerated type
 	NotNull   bool   `json:"not_null,omitempty"`
 	Default   string `json:"default,omitempty"`   // an expression in PostgreSQL's SQL, "" for none
 	Generated string `json:"generated,omitempty"` // GENERATED ALWAYS AS (expression) STORED
@@ -213,12 +211,11 @@ func Decode(doc []byte) (*Object, error) {
 type Catalog struct {
 	ByID   map[uint64]*Object
 	byName map[string]*Object // relations by schema.name, temporary ones by .name
-	types  map[string]*Object
 }
 
 // NewCatalog indexes objects.
 func NewCatalog(objects []*Object) *Catalog {
-	c := &Catalog{ByID: map[uint64]*Object{}, byName: map[string]*Object{}, types: map[string]*Object{}}
+	c := &Catalog{ByID: map[uint64]*Object{}, byName: map[string]*Object{}}
 	for _, o := range objects {
 		c.Put(o)
 	}
@@ -228,10 +225,7 @@ func NewCatalog(objects []*Object) *Catalog {
 // Put adds an object to a catalog that is being made.
 func (c *Catalog) Put(o *Object) {
 	c.ByID[o.ID] = o
-	switch {
-	case o.Kind == Type:
-		c.types[o.Schema+"."+o.Name] = o
-	case o.IsRelation():
+	if o.IsRelation() {
 		c.byName[key(o)] = o
 	}
 }
@@ -258,14 +252,6 @@ func (c *Catalog) Relation(schema, name string) *Object {
 		return c.byName["."+name]
 	}
 	return c.byName[schema+"."+name]
-}
-
-// Enum finds an enumerated type; nil: none.
-func (c *Catalog) Enum(schema, name string) *Object {
-	if schema == "" {
-		schema = Public
-	}
-	return c.types[schema+"."+name]
 }
 
 // HasSchema reports whether a schema of the user's exists.

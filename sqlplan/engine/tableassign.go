@@ -1,12 +1,14 @@
 package engine
 
 import (
-	"slices"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -31,9 +33,6 @@ func typeWord(t vector.Type) string {
 
 // columnWord is a column's type in PostgreSQL's messages.
 func columnWord(c *tables.Column) string {
-	if c.Enum != 0 {
-		return c.Declared
-	}
 	switch c.Base {
 	case "varchar":
 		return "character varying"
@@ -80,20 +79,44 @@ func isUnknown(n *pg_query.Node) bool { return n.GetAConst().GetSval() != nil }
 
 // coerced gives an expression that has no type of its own, a string, a NULL or a parameter, the type of the column that it is for.
 func (s *Session) coerced(n *pg_query.Node, c *tables.Column) *pg_query.Node {
+	if isUnknown(n) && c.Type.Kind == vector.List {
+		if a := s.arrayOf(n.GetAConst().GetSval().Sval, c); a != nil {
+			return castTo(a, c)
+		}
+	}
 	if isUnknown(n) || n.GetAConst().GetIsnull() || n.GetParamRef() != nil {
 		return castTo(n, c)
 	}
 	return n
 }
 
-// fits refuses a string literal that is no value of the column that it is for, at its place.
-func (s *Session) fits(sql string, n *pgNode, c *tables.Column) error {
-	if e := s.tabs.ByID[c.Enum]; isUnknown(n) && e != nil && c.Type.Kind == vector.Text {
-		if v := n.GetAConst().GetSval().Sval; !slices.Contains(e.Labels, v) {
-			return at(fail("22P02", "invalid input value for enum %s: \"%s\"", typeLabel(e), v), sql, int(n.GetAConst().Location))
+// arrayOf is an array literal as ARRAY[…]: DuckDB's notation of lists escapes otherwise. nil: it is none.
+func (s *Session) arrayOf(text string, c *tables.Column) *pgNode {
+	v, err := s.parseText(c.Type, text)
+	if err != nil || v.IsNull(0) {
+		return nil
+	}
+	child := v.Child[0]
+	items := make([]string, child.N)
+	for i := range items {
+		items[i] = "NULL"
+		if !child.IsNull(i) {
+			items[i] = duck.QuoteLiteral(string(codec.AppendText(nil, child, i, s.codecSettings())))
+			if child.Type.Kind == vector.Bytes {
+				items[i] += "::bytea"
+			}
 		}
 	}
-	if !isUnknown(n) || c.Enum != 0 || c.Type.Kind == vector.Text {
+	n, err := expressionText("ARRAY[" + strings.Join(items, ", ") + "]")
+	if err != nil {
+		return nil
+	}
+	return n
+}
+
+// fits refuses a string literal that is no value of the column that it is for, at its place.
+func (s *Session) fits(sql string, n *pgNode, c *tables.Column) error {
+	if !isUnknown(n) || c.Type.Kind == vector.Text {
 		return nil
 	}
 	if _, err := s.parseText(c.Type, n.GetAConst().GetSval().Sval); err != nil {
