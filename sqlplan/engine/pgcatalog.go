@@ -186,9 +186,9 @@ func (b *binder) informationColumns() string {
 			rows = append(rows, append(row, db, "'pg_catalog'", duck.QuoteLiteral(udtName(c.Type)), "'NO'", "'NEVER'", duck.QuoteLiteral(updatable)))
 		}
 	}
-	return values(cols, rows, fmt.Sprintf(`SELECT %[1]s, 'public', table_name, column_name, column_index, column_default, if(is_nullable, 'YES', 'NO'), %[2]s,
+	return values(cols, rows, fmt.Sprintf(`SELECT %[1]s, 'public', table_name, column_name, column_index, %[5]s, if(is_nullable, 'YES', 'NO'), %[2]s,
 		NULL, if(data_type LIKE 'DECIMAL%%', numeric_precision, NULL), if(data_type LIKE 'DECIMAL%%', 10, NULL), if(data_type LIKE 'DECIMAL%%', numeric_scale, NULL), NULL,
-		%[1]s, 'pg_catalog', %[3]s, 'NO', 'NEVER', 'YES' FROM %[4]s`, db, ordinaryType(dataType), ordinaryType(udtName), ordinaryColumns))
+		%[1]s, 'pg_catalog', %[3]s, 'NO', 'NEVER', 'YES' FROM %[4]s`, db, ordinaryType(dataType), ordinaryType(udtName), ordinaryColumns, b.columnDefault()))
 }
 
 // ordinaryKinds are the types of ordinary tables' columns, by DuckDB's names.

@@ -188,7 +188,7 @@ func pgClass(b *binder) []string {
 	}
 	const persistence = "if(temporary, 't', 'p')"
 	return append(out,
-		fmt.Sprintf(form+" FROM %s", "table_oid", "table_name", oidPublic, "2", "estimated_size", "index_count > 0 OR has_primary_key", persistence, "'r'", "column_count", ordinaryTables),
+		fmt.Sprintf(form+" FROM %s", "table_oid", "table_name", oidPublic, "2", "estimated_size", b.indexedTables(), persistence, "'r'", "column_count", ordinaryTables),
 		fmt.Sprintf(form+" FROM %s", "view_oid", "view_name", oidPublic, "0", "-1", "false", persistence, "'v'", "column_count", ordinaryViews),
 		fmt.Sprintf(form+" FROM %s k", "oid", "name", oidPublic, "403", "-1", "false", "'p'", "'i'", "len(numbers)", b.pgRelation("__key")))
 }
@@ -209,7 +209,7 @@ func pgAttribute(b *binder) []string {
 	number := func(say func(t vector.Type) string) string { return "CAST(" + ordinaryType(say) + " AS BIGINT)" }
 	out = append(out, fmt.Sprintf(form+" FROM %s", "table_oid", "column_name", number(func(t vector.Type) string { return fmt.Sprint(codec.OID(t)) }),
 		number(func(t vector.Type) string { return fmt.Sprint(codec.TypeLen(t)) }), "column_index", "if(ends_with(data_type, '[]'), 1, 0)",
-		"if(data_type LIKE 'DECIMAL%)', (numeric_precision << 16 | numeric_scale) + 4, -1)", ordinaryType(storage), "NOT is_nullable", "column_default IS NOT NULL", number(collation), ordinaryColumns))
+		"if(data_type LIKE 'DECIMAL%)', (numeric_precision << 16 | numeric_scale) + 4, -1)", ordinaryType(storage), "NOT is_nullable", b.columnDefault()+" IS NOT NULL", number(collation), ordinaryColumns))
 	return append(out, fmt.Sprintf("SELECT a.* REPLACE (k.oid AS attrelid, k.n AS attnum, false AS attnotnull, false AS atthasdef) FROM %s a JOIN (SELECT oid, relid, unnest(numbers) AS number, generate_subscripts(numbers, 1) AS n FROM %s) k ON a.attrelid = k.relid AND a.attnum = k.number",
 		values(pgRelations["pg_attribute"].columns, nil, out...), b.pgRelation("__key")))
 }
@@ -242,7 +242,57 @@ func pgAttrdef(b *binder) []string {
 			}
 		}
 	}
-	return append(out, "SELECT table_oid, table_oid, column_index, column_default FROM "+ordinaryColumns+" AND column_default IS NOT NULL")
+	return append(out, fmt.Sprintf("SELECT table_oid, table_oid, column_index, %[1]s FROM %[2]s AND %[1]s IS NOT NULL", b.columnDefault(), ordinaryColumns))
+}
+
+// inDuck is how DuckDB's own catalog knows a table or view.
+func inDuck(o *tables.Object) string {
+	switch {
+	case o.Temp:
+		return "temp.main." + o.Name
+	case o.Schema == tables.Public:
+		return tablesDatabase + ".main." + o.Name
+	}
+	return tablesDatabase + "." + o.Schema + "." + o.Name
+}
+
+const nameInDuck = "database_name || '.' || schema_name || '.' || table_name"
+
+// columnDefault is the default of a column of an ordinary table, over a row of duckdb_columns().
+func (b *binder) columnDefault() string {
+	cat, err := b.s.ordinary(b.ctx)
+	if err != nil {
+		return "NULL::VARCHAR"
+	}
+	out := "CASE " + nameInDuck + " || '.' || column_name"
+	some := false
+	for _, o := range cat.Sorted(func(o *tables.Object) bool { return o.Kind == tables.Table }) {
+		for _, c := range o.Columns {
+			if c.Default != "" {
+				some = true
+				out += fmt.Sprintf(" WHEN %s THEN %s", duck.QuoteLiteral(inDuck(o)+"."+c.Name), duck.QuoteLiteral(c.Default))
+			}
+		}
+	}
+	if !some {
+		return "NULL::VARCHAR"
+	}
+	return out + " END"
+}
+
+// indexedTables is whether a table has indexes, over a row of duckdb_tables().
+func (b *binder) indexedTables() string {
+	cat, err := b.s.ordinary(b.ctx)
+	if err != nil {
+		return "false"
+	}
+	names := []string{"''"}
+	for _, o := range cat.Sorted(func(o *tables.Object) bool { return o.Kind == tables.Index }) {
+		if t := cat.ByID[o.Of.Table]; t != nil {
+			names = append(names, duck.QuoteLiteral(inDuck(t)))
+		}
+	}
+	return nameInDuck + " IN (" + strings.Join(names, ", ") + ")"
 }
 
 func pgTypeRows(*binder) []string {

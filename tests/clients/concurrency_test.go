@@ -87,7 +87,7 @@ func TestKeysBetweenTransactions(t *testing.T) {
 // Sessions that count in one row, insert the same keys and draw from one sequence lose nothing and double nothing.
 func TestConcurrentWriters(t *testing.T) {
 	s := servertest.Start(t, t.TempDir(), servertest.Options{})
-	const sessions, rounds = 6, 15
+	const sessions, rounds = 4, 9
 	first := connectTo(t, s.DSN())
 	must(t, first, "CREATE TABLE c (id integer PRIMARY KEY, n integer NOT NULL); CREATE TABLE q (id serial PRIMARY KEY)")
 	must(t, first, "CREATE TABLE e (id bigint PRIMARY KEY, n integer, ts timestamptz DEFAULT now()) WITH (event_time = 'ts')")
