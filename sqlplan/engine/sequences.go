@@ -393,7 +393,7 @@ func (s *Session) freshState(o *tables.Object) error {
 // sequenceNamed finds the sequence that text names as regclass does.
 func (s *Session) sequenceNamed(cat *tables.Catalog, text string) (*tables.Object, *session.Error) {
 	space, name := splitName(text)
-	o := cat.Relation(space, name)
+	o := s.find(cat, space, name)
 	switch {
 	case o == nil:
 		return nil, fail(codeUndefinedTable, "relation %q does not exist", strings.ReplaceAll(text, `"`, ""))
@@ -506,7 +506,7 @@ func (b *binder) serialSequence(table, column string) (*tables.Object, error) {
 		return nil, err
 	}
 	space, name := splitName(table)
-	t := cat.Relation(space, name)
+	t := b.s.find(cat, space, name)
 	if t == nil {
 		return nil, fail(codeUndefinedTable, "relation %q does not exist", table)
 	}

@@ -205,9 +205,6 @@ func (s *Session) searchPath() []string {
 	return out
 }
 
-// publicVisible reports whether names without a schema mean what is in schema public.
-func (s *Session) publicVisible() bool { return slices.Contains(s.searchPath(), "public") }
-
 // splitIdentifiers reads a list of identifiers as search_path keeps it.
 func splitIdentifiers(list string) (out []string) {
 	for list = strings.TrimSpace(list); list != ""; {

@@ -84,10 +84,31 @@ func (s *Session) coerced(n *pg_query.Node, c *tables.Column) *pg_query.Node {
 			return castTo(a, c)
 		}
 	}
-	if isUnknown(n) || n.GetAConst().GetIsnull() || n.GetParamRef() != nil {
+	if isUnknown(n) {
+		return castTo(s.spelled(n, c), c)
+	}
+	if n.GetAConst().GetIsnull() || n.GetParamRef() != nil {
 		return castTo(n, c)
 	}
 	return n
+}
+
+// spelled is a literal of a time as DuckDB reads it, which knows fewer notations than PostgreSQL.
+func (s *Session) spelled(n *pgNode, c *tables.Column) *pgNode {
+	switch c.Type.Kind {
+	case vector.Date, vector.Time, vector.Timestamp, vector.TimestampTZ:
+	default:
+		return n
+	}
+	v, err := s.parseText(c.Type, n.GetAConst().GetSval().Sval)
+	if err != nil || v.IsNull(0) {
+		return n
+	}
+	text := string(codec.AppendText(nil, v, 0, codec.Defaults))
+	if strings.HasSuffix(text, "BC") {
+		return n
+	}
+	return pg_query.MakeAConstStrNode(text, n.GetAConst().Location)
 }
 
 // arrayOf is an array literal as ARRAY[…]: DuckDB's notation of lists escapes otherwise. nil: it is none.

@@ -48,7 +48,6 @@ func (s *Session) planConflict(ctx context.Context, w *rowWrite, st *parse.SQL, 
 		return nil, err
 	}
 	items := []*pgNode{namedTarget(stagedRowID, columnRef(u.alias, stagedRowID, 0)), namedTarget("__source_row", columnRef("excluded", "__n", 0))}
-	nodes, cols := make([]*pgNode, 2), make([]*tables.Column, 2)
 	for i := range w.table.Columns {
 		c := &w.table.Columns[i]
 		v, ok := sets[c.Name]
@@ -57,13 +56,11 @@ func (s *Session) planConflict(ctx context.Context, w *rowWrite, st *parse.SQL, 
 		} else {
 			v = columnRef(u.alias, c.Name, 0)
 		}
-		nodes, cols = append(nodes, v), append(cols, c)
 		if ok {
 			v = castTo(v, c)
 		}
 		items = append(items, namedTarget(c.Name, v))
 	}
-	_ = nodes
 	from := placeholder(excludedRef, "excluded")
 	stage := u.stageSelect(nil, items, []*pgNode{from}, n.WhereClause)
 	if stage, err = s.finished(w.table, stage); err != nil {

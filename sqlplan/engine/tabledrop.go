@@ -277,7 +277,7 @@ func (s *Session) dropTarget(kind tables.Kind, space, name string) (*tables.Obje
 	if space != "" && space != tables.TempSchema && !s.tabs.HasSchema(space) {
 		return nil, fail("3F000", "schema %q does not exist", space)
 	}
-	o := s.tabs.Relation(space, name)
+	o := s.find(s.tabs, space, name)
 	if o == nil {
 		if kind == tables.Index {
 			return nil, fail(codeUndefinedObject, "index %q does not exist", name)

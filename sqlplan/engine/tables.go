@@ -184,11 +184,32 @@ func (s *Session) place(ctx context.Context, rv *pg_query.RangeVar, sql string) 
 	case temp:
 		return tables.TempSchema, true, nil
 	case rv.Schemaname == "":
-		return tables.Public, false, nil
+		for _, space := range s.searchPath() {
+			if cat.HasSchema(space) {
+				return space, false, nil
+			}
+		}
+		return "", false, at(fail("3F000", "no schema has been selected to create in"), sql, int(rv.Location))
 	case !cat.HasSchema(rv.Schemaname):
 		return "", false, at(fail("3F000", "schema %q does not exist", rv.Schemaname), sql, int(rv.Location))
 	}
 	return rv.Schemaname, false, nil
+}
+
+// find is the relation of a name, by search_path where no schema is given; nil: none.
+func (s *Session) find(cat *tables.Catalog, schema, name string) *tables.Object {
+	if schema != "" {
+		return cat.Relation(schema, name)
+	}
+	if o := cat.Relation(tables.TempSchema, name); o != nil {
+		return o
+	}
+	for _, space := range s.searchPath() {
+		if o := cat.Relation(space, name); o != nil && !o.Temp {
+			return o
+		}
+	}
+	return nil
 }
 
 // object finds the ordinary object that a name in a statement means, or nil.
@@ -197,7 +218,7 @@ func (s *Session) object(ctx context.Context, schema, name string) (*tables.Obje
 	if err != nil {
 		return nil, err
 	}
-	return cat.Relation(schema, name), nil
+	return s.find(cat, schema, name), nil
 }
 
 // target finds the relation that a statement changes. Errors: 42P01, with its place in sql unless that is ""; 42501.

@@ -150,7 +150,7 @@ func (s *Session) draftView(ctx context.Context, st *parse.SQL, query *pgNode, a
 			}
 			return nil
 		}
-		if o := s.tabs.Relation(rv.Schemaname, rv.Relname); o != nil {
+		if o := s.find(s.tabs, rv.Schemaname, rv.Relname); o != nil {
 			if rv.Schemaname = o.Schema; o.Temp {
 				d.temp, rv.Schemaname = true, tables.TempSchema
 			}
@@ -294,7 +294,7 @@ func (s *Session) inlineViews(ctx context.Context, n proto.Message) error {
 		if rv.Schemaname != "" && rv.Schemaname != tables.TempSchema && !cat.HasSchema(rv.Schemaname) || s.catalog().Lookup(rv.Relname) != nil && (rv.Schemaname == "" || rv.Schemaname == tables.Public) {
 			return nil
 		}
-		v := cat.Relation(rv.Schemaname, rv.Relname)
+		v := s.find(cat, rv.Schemaname, rv.Relname)
 		if v == nil || v.Kind != tables.View {
 			return nil
 		}
@@ -344,7 +344,7 @@ func (b *binder) ordinaryRelation(rv *pg_query.RangeVar) (sql string, ok bool, e
 	if err != nil {
 		return "", false, err
 	}
-	o := cat.Relation(rv.Schemaname, rv.Relname)
+	o := b.s.find(cat, rv.Schemaname, rv.Relname)
 	if o == nil {
 		return "", false, at(noRelation(rv), b.sql, int(rv.Location))
 	}

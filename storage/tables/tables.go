@@ -240,16 +240,10 @@ func key(o *Object) string {
 // TempSchema is how temporary objects are qualified.
 const TempSchema = "pg_temp"
 
-// Relation finds a table, view, index or sequence by schema ("": the temporary ones, then public) and name; nil: none.
+// Relation finds a table, view, index or sequence by schema and name; nil: none.
 func (c *Catalog) Relation(schema, name string) *Object {
-	switch schema {
-	case "":
-		if o := c.byName["."+name]; o != nil {
-			return o
-		}
-		return c.byName[Public+"."+name]
-	case TempSchema:
-		return c.byName["."+name]
+	if schema == TempSchema {
+		schema = ""
 	}
 	return c.byName[schema+"."+name]
 }
