@@ -2,7 +2,7 @@
 //
 //	socket ─▶ startup: TLS, SCRAM ─▶ conn: one goroutine a client ─▶ Session, Statement, Result
 //	                                   │        ▲
-//	                                   │        └ codec: values ⇄ text and binary,  copydata: COPY text and csv ⇄ chunks
+//	                                   │        └ codec: values ⇄ text and binary,  copydata: COPY text, csv and binary ⇄ chunks
 //	                                   └ one write buffer, written at Sync, Flush or 64 KiB
 //
 // Invariants:
@@ -14,8 +14,11 @@
 //     implicit transaction, as are the statements of one simple query.
 //   - A statement's context ends when the client cancels it or has hung up. Hanging up is noticed by a monitor that looks,
 //     every quarter second, at the sockets of statements that run longer than that, so a short statement pays nothing for it.
+//   - A connection that waits for its client is woken by its read deadline: by its idle timeouts, by notifications of other
+//     sessions, and by what ends it (waiting.go).
+//   - Named prepared statements are the session's, since SQL makes and drops them, too.
 //   - Output is not written while further messages of a pipeline are already in the read buffer.
 //
 // The package does not parse SQL, keeps no settings of its own (it asks the Session), and does not know what a feature is. It
-// does not offer md5 or cleartext passwords, client certificates, replication, function calls (message F), or binary COPY.
+// does not offer md5 or cleartext passwords, client certificates, replication, or function calls (message F).
 package server

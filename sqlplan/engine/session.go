@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"maps"
 	"strings"
 	"time"
@@ -52,6 +53,12 @@ type Session struct {
 func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 	conn, err := e.db.Connect()
 	if err != nil {
+		return nil, err
+	}
+	// DuckDB computes so far ahead of a client that does not read. It is a bound of what is buffered beyond the 2,048 rows that
+	// DuckDB makes at once; its default of 1 MB kept forty, where rows are wide.
+	if _, err := conn.Exec(context.Background(), "SET streaming_buffer_size = '100KB'"); err != nil {
+		conn.Close()
 		return nil, err
 	}
 	s := &Session{e: e, info: info, conn: conn, location: time.UTC, settingState: noSettings(), told: map[string]string{}, zone: "UTC",

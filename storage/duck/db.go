@@ -42,7 +42,7 @@ type DB struct {
 }
 
 // Open opens the database file at path, or a database in memory where path is "". On return the configuration is locked
-// but for a session's TimeZone, and every session has TimeZone UTC, integer division of integers, and NULLs ordered as PostgreSQL orders them.
+// but for a session's TimeZone and streaming buffer, and every session has TimeZone UTC, integer division of integers, and NULLs ordered as PostgreSQL orders them.
 func Open(path string, o Options) (*DB, error) {
 	var cfg m.Config
 	if m.CreateConfig(&cfg) == m.StateError {
@@ -129,7 +129,7 @@ func (db *DB) configure(o Options) error {
 	stmts = append(stmts,
 		"SET GLOBAL allow_persistent_secrets = false",
 		"SET GLOBAL enable_external_access = false",
-		"SET GLOBAL allowed_configs = ['TimeZone']",
+		"SET GLOBAL allowed_configs = ['TimeZone', 'streaming_buffer_size']",
 		"SET GLOBAL lock_configuration = true",
 	)
 	if err := c.registerEach(); err != nil {

@@ -18,7 +18,7 @@
 //   - A vector handed out obeys package vector: the slots of NULLs, which hold garbage in DuckDB, are zeroed; the keys of a
 //     map, which DuckDB keeps in insertion order, are sorted.
 //   - Every error that DuckDB reports is an *Error; its SQLSTATE is chosen in errors.go and nowhere else.
-//   - After Open the configuration is locked: no statement can change a setting but its session's TimeZone, read a file outside Options.ReadRoots, load
+//   - After Open the configuration is locked: no statement can change a setting but its session's TimeZone and streaming buffer, read a file outside Options.ReadRoots, load
 //     an extension, or reach the network. A path under a read root can also be written by COPY TO, and enable_logging is not
 //     stopped by the lock: which statements run is for the callers to decide.
 //   - When a context ends, the running statement is interrupted and its error wraps the context's. A context that cannot end

@@ -236,3 +236,6 @@ func (l *lines) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// PID is the server's process id.
+func (s *Server) PID() int { return s.cmd.Process.Pid }
