@@ -2,7 +2,6 @@ package codec
 
 import (
 	"encoding/binary"
-	"fmt"
 	"strconv"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -11,7 +10,7 @@ import (
 // Object ids of types that values can be shown as (vector.Type.Shown).
 const (
 	oidChar, oidInt2Vector, oidRegproc, oidTID, oidXID, oidCID, oidOIDVector = 18, 22, 24, 27, 28, 29, 30
-	oidCharArray, oidNameArray, oidOIDArray                                  = 1002, 1003, 1028
+	oidLSN, oidCharArray, oidNameArray, oidOIDArray                          = 3220, 1002, 1003, 1028
 	oidRegprocedure, oidRegclass, oidRegtype                                 = 2202, 2205, 2206
 	oidRegconfig, oidRegdictionary, oidRegnamespace, oidRegrole              = 3734, 3769, 4089, 4096
 	oidRegcollation, oidRegoper, oidRegoperator                              = 4191, 2203, 2204
@@ -20,9 +19,10 @@ const (
 // shownLengths are pg_type.typlen of the types that values can be shown as, where that is not the length of the kind.
 var shownLengths = map[uint32]int16{OIDName: 64, oidChar: 1, OIDOid: 4, oidXID: 4, oidCID: 4, oidTID: 6, oidRegproc: 4, oidRegclass: 4, oidRegtype: 4,
 	oidRegprocedure: 4, oidRegconfig: 4, oidRegdictionary: 4, oidRegnamespace: 4, oidRegrole: 4, oidRegcollation: 4, oidRegoper: 4, oidRegoperator: 4,
-	OIDInt4: 4, OIDInt2: 2, OIDInt8: 8, oidTimeTZ: 12}
+	OIDInt4: 4, OIDInt2: 2, OIDInt8: 8, oidTimeTZ: 12, oidLSN: 8}
 
-// ShownAs is t shown to clients as a PostgreSQL type. The elements of a list are shown as those of the array type.
+// ShownAs is t shown to clients as a PostgreSQL type. Values of regclass and its kin are object ids, and the one child of their
+// vector, which vectors of integers have not otherwise, are the names that their texts are. The elements of a list are shown as those of the array type.
 func ShownAs(t vector.Type, oid uint32) vector.Type {
 	if oid == OID(vector.Type{Kind: t.Kind, Precision: t.Precision, Scale: t.Scale, Elem: t.Elem}) {
 		return t
@@ -70,13 +70,12 @@ func appendShownBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte
 			return binary.BigEndian.AppendUint16(dst, uint16(v.I64[i])), nil
 		case 4:
 			return binary.BigEndian.AppendUint32(dst, uint32(v.I64[i])), nil
+		case 8:
+			return binary.BigEndian.AppendUint64(dst, uint64(v.I64[i])), nil
 		}
 	case vector.Text:
 		if out, ok, err := appendTextualBinary(dst, v.Bytes(i), shown); ok {
 			return out, err
-		}
-		if n, ok := shownLengths[shown]; ok && n == 4 { // regclass and its kin, which are held as names
-			return dst, &Error{Code: "0A000", Message: fmt.Sprintf("values of type %d have no binary form", shown), Hint: "Cast the value to text or oid."}
 		}
 		if shown == oidChar && len(v.Bytes(i)) == 0 {
 			return append(dst, 0), nil

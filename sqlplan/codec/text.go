@@ -15,8 +15,13 @@ import (
 
 // AppendText appends value i of v, which is not NULL, as PostgreSQL's output function writes it.
 func AppendText(dst []byte, v *vector.Vector, i int, s *Settings) []byte {
-	if isVector(v.Type) {
-		return appendVectorText(dst, v, i)
+	if v.Type.Shown != 0 {
+		if isVector(v.Type) {
+			return appendVectorText(dst, v, i)
+		}
+		if v.Type.Kind == vector.Int64 && len(v.Child) == 1 { // an object id with its name
+			return append(dst, v.Child[0].Bytes(i)...)
+		}
 	}
 	switch v.Type.Kind {
 	case vector.Bool:

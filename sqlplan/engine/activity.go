@@ -1,14 +1,16 @@
 package engine
 
 import (
-	"fmt"
+	"maps"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
-	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 )
 
 // sessions are those that are open, by process id. The zero value is ready.
@@ -127,57 +129,66 @@ func (s *Session) Idle() {
 	}
 }
 
-func pgStatActivity(b *binder) []string {
-	var out []string
-	moment := func(t int64) string {
+// serverRows are the rows of functions in FROM that tell of sessions, prepared statements and cursors.
+func (s *Session) serverRows(function string) []map[string]any {
+	switch function {
+	case "pg_stat_get_activity":
+		return s.activityRows()
+	case "pg_prepared_statement":
+		return s.preparedRows()
+	case "pg_cursor":
+		return s.cursorRows()
+	}
+	return nil
+}
+
+func (s *Session) activityRows() []map[string]any {
+	var out []map[string]any
+	moment := func(t int64) any {
 		if t == 0 {
-			return "NULL"
+			return nil
 		}
-		return timeLiteral(t)
+		return t
 	}
-	for _, s := range b.s.e.sessions.list() {
-		a := &s.activity
+	for _, x := range s.e.sessions.list() {
+		a := &x.activity
 		a.mu.Lock()
-		host, port, err := net.SplitHostPort(s.info.Remote)
-		client := "NULL, NULL, -1"
-		if err == nil {
-			client = fmt.Sprintf("%s, NULL, %s", duck.QuoteLiteral(host), port)
+		r := map[string]any{"datid": uint32(oidDatabase), "pid": int32(x.info.PID), "usesysid": uint32(pgcatalog.OwnerOID), "application_name": a.name, "state": a.state, "query": a.query, "client_port": int64(-1),
+			"backend_start": moment(a.began), "query_start": moment(a.queryT), "state_change": moment(a.changed), "backend_type": "client backend"}
+		if host, port, err := net.SplitHostPort(x.info.Remote); err == nil {
+			n, _ := strconv.ParseInt(port, 10, 64)
+			r["client_addr"], r["client_port"] = host, n
 		}
-		state, wait := a.state, "NULL, NULL"
-		if strings.HasPrefix(state, "idle") {
-			wait = "'Client', 'ClientRead'"
+		if strings.HasPrefix(a.state, "idle") {
+			r["wait_event_type"], r["wait_event"] = "Client", "ClientRead"
 		}
-		xact := a.block
-		if state == "idle" {
-			xact = 0
+		if a.state != "idle" {
+			r["xact_start"] = moment(a.block)
 		}
-		out = append(out, fmt.Sprintf("SELECT 16385, %s, %d, NULL, 10, %s, %s, %s, %s, %s, %s, %s, %s, NULL, NULL, NULL, %s, 'client backend'",
-			duck.QuoteLiteral(s.info.Database), int32(s.info.PID), duck.QuoteLiteral(s.info.User), duck.QuoteLiteral(a.name), client,
-			moment(a.began), moment(xact), moment(a.queryT), moment(a.changed), wait+", "+duck.QuoteLiteral(state), duck.QuoteLiteral(a.query)))
 		a.mu.Unlock()
+		out = append(out, r)
 	}
 	return out
 }
 
-// pgPreparedStatements and pgCursors are what the session itself has.
-func pgPreparedStatements(b *binder) []string {
-	var out []string
-	for name, p := range b.s.prepared {
-		var types []string
+func (s *Session) preparedRows() []map[string]any {
+	var out []map[string]any
+	for _, name := range slices.Sorted(maps.Keys(s.prepared)) {
+		p := s.prepared[name]
+		types := []int64{}
 		for _, t := range p.Statement.Params() {
-			types = append(types, duck.QuoteLiteral(dataType(t)))
+			types = append(types, int64(codec.OID(t)))
 		}
-		out = append(out, fmt.Sprintf("SELECT %s, %s, %s, [%s]::VARCHAR[], %t, 0, 0", duck.QuoteLiteral(name), duck.QuoteLiteral(p.SQL), timeLiteral(p.Since.UnixMicro()), strings.Join(types, ", "), p.FromSQL))
+		out = append(out, map[string]any{"name": name, "statement": p.SQL, "prepare_time": p.Since.UnixMicro(), "parameter_types": types, "from_sql": p.FromSQL, "generic_plans": int64(0), "custom_plans": int64(0)})
 	}
-	slices.Sort(out)
 	return out
 }
 
-func pgCursors(b *binder) []string {
-	var out []string
-	for _, c := range b.s.cursors {
-		out = append(out, fmt.Sprintf("SELECT %s, %s, %t, %t, %t, NULL", duck.QuoteLiteral(c.name), duck.QuoteLiteral(c.sql), c.hold, c.binary, c.scroll))
+func (s *Session) cursorRows() []map[string]any {
+	var out []map[string]any
+	for _, name := range slices.Sorted(maps.Keys(s.cursors)) {
+		c := s.cursors[name]
+		out = append(out, map[string]any{"name": c.name, "statement": c.sql, "is_holdable": c.hold, "is_binary": c.binary, "is_scrollable": c.scroll})
 	}
-	slices.Sort(out)
 	return out
 }

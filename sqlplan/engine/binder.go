@@ -37,6 +37,10 @@ type binder struct {
 	nulls  bool // NULLs of those types stand for the parameters
 	// known are types of $1, $2, … that a part of the statement told which DuckDB does not see in the whole; Invalid: not told.
 	known []vector.Type
+	// system is the snapshot of PostgreSQL's catalogs that the statement reads; nil: it was not asked for yet.
+	system *systemCatalog
+	// outputs are PostgreSQL's types of the outputs of a statement that reads catalogs, 0 where one is not known.
+	outputs []uint32
 }
 
 // noteParams keeps the types of the parameters that a part of the statement names.
@@ -53,6 +57,10 @@ func (b *binder) noteParams(types []vector.Type) {
 
 // duckSQL is the statement's SQL for DuckDB.
 func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
+	n, err := b.prepareSystem(n)
+	if err != nil {
+		return "", err
+	}
 	type standIn struct {
 		sql string
 		ok  bool
@@ -102,8 +110,8 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 		}
 		return sql, true, nil
 	}
-	if sql, ok := b.systemRelation(rv); ok {
-		return sql, true, nil
+	if sql, ok, err := b.systemRelation(rv); ok || err != nil {
+		return sql, ok, err
 	}
 	if rv.Schemaname != "" && rv.Schemaname != "public" {
 		return b.ordinaryRelation(rv)

@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -129,7 +130,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
 		MemoryLimit: e.memory.duck, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(),
-		Init: append(slices.Clone(createDocuments), "ATTACH "+duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb"))+" AS proj", materialize.CreatePositions),
+		Init: append(append(slices.Clone(createDocuments), "ATTACH "+duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb"))+" AS proj", materialize.CreatePositions), pgcatalog.Init...),
 	})
 	if err != nil {
 		return nil, err

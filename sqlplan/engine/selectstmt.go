@@ -40,7 +40,11 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 		return bound{}, err
 	}
 	return bound{params: params, columns: columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		return s.runQuery(ctx, cat, st, plan, args, nil)
+		r, err := s.runQuery(ctx, cat, st, plan, args, nil)
+		if err != nil || b.outputs == nil {
+			return r, err
+		}
+		return s.shown(r, columns), nil
 	}}, nil
 }
 
@@ -91,6 +95,7 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 			params[i] = t
 		}
 	}
+	show(columns, b.outputs)
 	parse.Walk(n, func(m proto.Message) bool { // $1::bigint says its type
 		if c, ok := m.(*pg_query.TypeCast); ok {
 			i := int(c.Arg.GetParamRef().GetNumber()) - 1
@@ -120,6 +125,7 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 			_, columns, err = s.describe(ctx, b.sql, sql, given)
 		}
 	}
+	show(columns, b.outputs)
 	return params, columns, err
 }
 

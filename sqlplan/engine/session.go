@@ -47,7 +47,8 @@ type Session struct {
 	zone        string                    // of conn
 	activity    activity
 	inbox       inbox
-	listens     int // channels
+	listens     int            // channels
+	system      *systemCatalog // the last snapshot of PostgreSQL's catalogs; nil: none
 }
 
 func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
@@ -122,6 +123,7 @@ func (s *Session) Close() {
 	s.rollback()
 	s.dropProjections()
 	s.seqs.forget()
+	s.dropSystemCatalog()
 	s.conn.Close()
 }
 

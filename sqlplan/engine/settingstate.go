@@ -3,7 +3,6 @@ package engine
 import (
 	"maps"
 	"regexp"
-	"slices"
 	"strconv"
 	"strings"
 	"time"

@@ -23,7 +23,7 @@ func functionsOf(cat *schema.Catalog) rewrite.Lookup {
 	if len(cat.Functions) == 0 {
 		return nil
 	}
-	return func(space, name string, _ []*pg_query.Node) (*rewrite.Function, error) {
+	return func(space, name string, _ []*pg_query.Node, _ bool) (*rewrite.Function, error) {
 		f := cat.Function(name)
 		if f == nil || space == "pg_catalog" {
 			return nil, nil
@@ -276,7 +276,7 @@ func (s *Session) checkFunction(ctx context.Context, f *schema.Function, compile
 		call.Args = append(call.Args, pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(name)}, 0))
 	}
 	n := &pg_query.Node{Node: &pg_query.Node_FuncCall{FuncCall: call}}
-	if err := rewrite.Inline(n, func(_, name string, _ []*pg_query.Node) (*rewrite.Function, error) {
+	if err := rewrite.Inline(n, func(_, name string, _ []*pg_query.Node, _ bool) (*rewrite.Function, error) {
 		if name == f.Name {
 			return compiled, nil
 		}

@@ -44,7 +44,8 @@ func (s *Session) createIndex(ctx context.Context, sql string, n *pg_query.Index
 	var parts []string
 	for _, p := range n.IndexParams {
 		e := p.GetIndexElem()
-		k := tables.IndexKey{Column: e.Name, Desc: e.Ordering == pg_query.SortByDir_SORTBY_DESC, NullsFirst: e.NullsOrdering == pg_query.SortByNulls_SORTBY_NULLS_FIRST}
+		k := tables.IndexKey{Column: e.Name, Desc: e.Ordering == pg_query.SortByDir_SORTBY_DESC,
+			NullsFirst: e.NullsOrdering == pg_query.SortByNulls_SORTBY_NULLS_FIRST || e.Ordering == pg_query.SortByDir_SORTBY_DESC && e.NullsOrdering != pg_query.SortByNulls_SORTBY_NULLS_LAST}
 		if len(e.Opclass) > 0 {
 			k.Opclass = e.Opclass[len(e.Opclass)-1].GetString_().GetSval()
 		}

@@ -99,6 +99,16 @@ func sqlValueName(op pg_query.SQLValueFunctionOp) string {
 		return "LOCALTIME"
 	case pg_query.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP, pg_query.SQLValueFunctionOp_SVFOP_LOCALTIMESTAMP_N:
 		return "LOCALTIMESTAMP"
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE:
+		return "CURRENT_ROLE"
+	case pg_query.SQLValueFunctionOp_SVFOP_USER:
+		return "USER"
+	case pg_query.SQLValueFunctionOp_SVFOP_SESSION_USER:
+		return "SESSION_USER"
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG:
+		return "CURRENT_CATALOG"
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA:
+		return "CURRENT_SCHEMA"
 	}
 	return "CURRENT_USER"
 }

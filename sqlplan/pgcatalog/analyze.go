@@ -8,13 +8,13 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 )
 
 // Analysis is what is known of a statement that was made ready for DuckDB.
 type Analysis struct {
 	Outputs []uint32 // PostgreSQL's types of the outputs, 0 where one is not known
-	// SystemColumns says that tables of the catalogs are read with their system columns (tableoid, ctid, …).
-	SystemColumns bool
 }
 
 // scope is what names mean at a place in a statement.
@@ -22,6 +22,10 @@ type scope struct {
 	outer *scope
 	rels  []scoped
 	ctes  map[string][]Column
+	// system says that the SELECT names system columns (tableoid, ctid, …), so that its tables have them.
+	system bool
+	// part says that what is analyzed in it is a part of UNION and its kin, whose types come from all parts.
+	part bool
 }
 
 // scoped is a relation in FROM.
@@ -33,9 +37,8 @@ type scoped struct {
 }
 
 type analyzer struct {
-	relation      func(rv *pg_query.RangeVar) []Column // of a relation that is not PostgreSQL's; nil: not known
-	systemColumns bool
-	depth         int
+	relation func(rv *pg_query.RangeVar) []Column // of a relation that is not PostgreSQL's; nil: not known
+	depth    int
 }
 
 // maxViews bounds the views that stand in each other.
@@ -55,13 +58,13 @@ func Mentions(n *pg_query.Node) bool {
 		case *pg_query.RangeFunction:
 			if f := onlyCall(n); f != nil {
 				_, name := functionName(f)
-				found = found || tableFunctionNamed(name) != nil || name == "pg_get_keywords"
+				found = found || tableFunctionNamed(name) != nil || Lookup("functions", name) != nil
 			}
 		case *pg_query.SQLValueFunction:
 			found = found || n.Op >= pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE
 		case *pg_query.FuncCall:
 			_, name := functionName(n)
-			found = found || name == "current_database" || name == "current_schema" || name == "current_schemas" || strings.HasPrefix(name, "to_reg")
+			found = found || name == "current_database" || FunctionNamed(name, len(n.Args), false) != nil || FunctionNamed(name, len(n.Args), true) != nil
 		}
 		return !found
 	})
@@ -115,23 +118,55 @@ func System(rv *pg_query.RangeVar) *Relation {
 // casts to regclass and its kin calls of functions, and types that only catalogs have those that hold their values.
 func Analyze(n *pg_query.Node, relation func(rv *pg_query.RangeVar) []Column) Analysis {
 	a := &analyzer{relation: relation}
-	walk(n, func(m proto.Message) bool {
-		if c, ok := m.(*pg_query.ColumnRef); ok && len(c.Fields) > 0 {
-			a.systemColumns = a.systemColumns || isSystemColumn(c.Fields[len(c.Fields)-1].GetString_().GetSval())
-		}
-		return !a.systemColumns
-	})
+	nameOutputs(n)
 	var columns []Column
 	if sel := n.GetSelectStmt(); sel != nil {
 		columns = a.selectStmt(sel, nil)
 	} else {
 		a.other(n, &scope{})
 	}
-	out := Analysis{SystemColumns: a.systemColumns}
+	var out Analysis
 	for _, c := range columns {
 		out.Outputs = append(out.Outputs, c.Type)
 	}
 	return out
+}
+
+// nameOutputs gives outputs without a name the one that PostgreSQL gives them: what is made of their expressions would have another.
+func nameOutputs(n *pg_query.Node) {
+	top := n.GetSelectStmt()
+	for top.GetLarg() != nil {
+		top = top.Larg
+	}
+	walk(n, func(m proto.Message) bool {
+		s, ok := m.(*pg_query.SelectStmt)
+		if !ok {
+			return true
+		}
+		for _, t := range s.TargetList {
+			r := t.GetResTarget()
+			if r == nil || r.Name != "" || r.Val.GetColumnRef() != nil || r.Val.GetAIndirection() != nil {
+				continue
+			}
+			// Inside, nothing can refer to a column called ?column?, and two of them would clash in DuckDB.
+			if name := parse.FigureColumnName(r.Val); name != "?column?" || s == top {
+				r.Name = name
+			}
+		}
+		return true
+	})
+}
+
+// namesSystemColumns reports whether a system column is named in m.
+func namesSystemColumns(m proto.Message) bool {
+	found := false
+	walk(m, func(m proto.Message) bool {
+		if c, ok := m.(*pg_query.ColumnRef); ok && len(c.Fields) > 0 {
+			found = found || isSystemColumn(c.Fields[len(c.Fields)-1].GetString_().GetSval())
+		}
+		return !found
+	})
+	return found
 }
 
 func isSystemColumn(name string) bool {
@@ -191,10 +226,11 @@ func renamed(columns []Column, names []*pg_query.Node) []Column {
 
 // selectStmt analyzes a SELECT and is its outputs.
 func (a *analyzer) selectStmt(sel *pg_query.SelectStmt, outer *scope) []Column {
-	sc := &scope{outer: outer, ctes: map[string][]Column{}}
+	sc := &scope{outer: outer, ctes: map[string][]Column{}, system: namesSystemColumns(sel)}
 	a.with(sel.WithClause, sc)
 	if sel.Op != pg_query.SetOperation_SETOP_NONE && sel.Larg != nil {
-		l, r := a.selectStmt(sel.Larg, sc), a.selectStmt(sel.Rarg, sc)
+		part := &scope{outer: sc, part: true}
+		l, r := a.selectStmt(sel.Larg, part), a.selectStmt(sel.Rarg, part)
 		for i := range l {
 			if (l[i].Type == 0 || l[i].Type == oidUnknown) && i < len(r) {
 				l[i].Type = r[i].Type
@@ -226,11 +262,18 @@ func (a *analyzer) selectStmt(sel *pg_query.SelectStmt, outer *scope) []Column {
 		r := t.GetResTarget()
 		if columns, star := a.star(r, sc); star {
 			out = append(out, columns...)
-			if a.systemColumns && !slices.ContainsFunc(columns, func(c Column) bool { return c.Name == "" }) && len(columns) > 0 {
+			if sc.system && !slices.ContainsFunc(columns, func(c Column) bool { return c.Name == "" }) && len(columns) > 0 {
 				targets = append(targets, a.writtenOut(r, sc)...)
 				continue
 			}
 			targets = append(targets, t)
+			continue
+		}
+		if more := a.fields(r); more != nil { // (f(x)).*
+			for _, m := range more {
+				targets = append(targets, m)
+				out = append(out, Column{Name: m.GetResTarget().Name, Type: a.expr(m.GetResTarget().Val, sc)})
+			}
 			continue
 		}
 		name := r.GetName()
@@ -238,12 +281,21 @@ func (a *analyzer) selectStmt(sel *pg_query.SelectStmt, outer *scope) []Column {
 			name = f[len(f)-1].GetString_().GetSval()
 		}
 		if name == "" {
-			name = outputName(r.GetVal())
+			name = parse.FigureColumnName(r.GetVal())
 		}
-		out = append(out, Column{Name: name, Type: a.expr(r.GetVal(), sc)})
+		typ := a.expr(r.GetVal(), sc)
+		if typ == oidUnknown && r.Val.GetAConst().GetIsnull() && (outer == nil || !outer.part) {
+			// The word NULL is text in PostgreSQL, and an integer in DuckDB.
+			r.Val = &pg_query.Node{Node: &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{Arg: r.Val, TypeName: typeNode("text")}}}
+			typ = oidText
+		}
+		out = append(out, Column{Name: name, Type: typ})
 		targets = append(targets, t)
 	}
 	sel.TargetList = targets
+	for _, n := range sel.GroupClause {
+		groupByOutput(n, sel.TargetList, sc)
+	}
 	aliases := &scope{outer: sc, rels: []scoped{{columns: out}}} // names of outputs, in ORDER BY and GROUP BY
 	for _, n := range []*pg_query.Node{sel.WhereClause, sel.HavingClause, sel.LimitCount, sel.LimitOffset} {
 		a.expr(n, sc)
@@ -256,23 +308,42 @@ func (a *analyzer) selectStmt(sel *pg_query.SelectStmt, outer *scope) []Column {
 	return out
 }
 
-// outputName is the name that an expression's output has in the statement around it, as far as catalogs need it.
-func outputName(n *pg_query.Node) string {
-	switch {
-	case n.GetFuncCall() != nil:
-		_, name := functionName(n.GetFuncCall())
-		return name
-	case n.GetTypeCast() != nil:
-		if name := outputName(n.GetTypeCast().Arg); name != "" {
-			return name
-		}
-		w := n.GetTypeCast().TypeName.GetNames()
-		return w[len(w)-1].GetString_().GetSval()
-	case n.GetColumnRef() != nil:
-		f := n.GetColumnRef().Fields
-		return f[len(f)-1].GetString_().GetSval()
+// groupByOutput puts an output's expression where GROUP BY names it: DuckDB would take the name for that of a relation.
+func groupByOutput(n *pg_query.Node, targets []*pg_query.Node, sc *scope) {
+	f := n.GetColumnRef().GetFields()
+	if len(f) != 1 {
+		return
 	}
-	return ""
+	name := f[0].GetString_().GetSval()
+	for _, r := range sc.rels {
+		if r.open || slices.ContainsFunc(r.columns, func(c Column) bool { return c.Name == name }) {
+			return
+		}
+	}
+	for _, t := range targets {
+		if r := t.GetResTarget(); r.GetName() == name && r.Val != nil {
+			n.Node = proto.Clone(r.Val).(*pg_query.Node).Node
+			return
+		}
+	}
+}
+
+// fields are the outputs that (f(x)).* stands for, where f is a function whose rows are known; nil for any other output.
+func (a *analyzer) fields(r *pg_query.ResTarget) []*pg_query.Node {
+	x := r.GetVal().GetAIndirection()
+	if x == nil || len(x.Indirection) != 1 || x.Indirection[0].GetAStar() == nil {
+		return nil
+	}
+	_, name := functionName(x.Arg.GetFuncCall())
+	var out []*pg_query.Node
+	for _, c := range systemTable[name] {
+		field := proto.Clone(x).(*pg_query.A_Indirection)
+		field.Indirection = []*pg_query.Node{pg_query.MakeStrNode(c.Name)}
+		n := pg_query.MakeResTargetNodeWithVal(&pg_query.Node{Node: &pg_query.Node_AIndirection{AIndirection: field}}, 0)
+		n.GetResTarget().Name = c.Name
+		out = append(out, n)
+	}
+	return out
 }
 
 // star are the columns of an output that is * or alias.*; an unknown column among them has no name.
@@ -392,7 +463,7 @@ func (a *analyzer) rangeVar(n *pg_query.Node, rv *pg_query.RangeVar, sc *scope) 
 			if i < len(outputs) && registered(rel.columns[i].Type) && !registered(outputs[i].Type) {
 				rel.columns[i].Type = outputs[i].Type
 			}
-			rel.columns[i].Type = baseType(rel.columns[i].Type)
+			rel.columns[i].Type = withModifier(rel.columns[i].Type)
 		}
 		alias := &pg_query.Alias{Aliasname: rel.alias}
 		given := rv.Alias.GetColnames()
@@ -409,11 +480,17 @@ func (a *analyzer) rangeVar(n *pg_query.Node, rv *pg_query.RangeVar, sc *scope) 
 	}
 	rel.columns = slices.Clone(r.Columns)
 	for i := range rel.columns {
-		rel.columns[i].Type = baseType(rel.columns[i].Type)
+		rel.columns[i].Type = withModifier(rel.columns[i].Type)
 	}
 	rel.columns = renamed(rel.columns, rv.Alias.GetColnames())
-	for _, c := range systemColumns {
-		rel.columns = append(rel.columns, Column{Name: c.name, Type: c.typ, hidden: true})
+	if sc.system {
+		for _, c := range systemColumns {
+			rel.columns = append(rel.columns, Column{Name: c.name, Type: c.typ, hidden: true})
+		}
+		if rv.Alias == nil {
+			rv.Alias = &pg_query.Alias{Aliasname: rv.Relname}
+		}
+		rv.Schemaname, rv.Relname = FunctionSchema, r.Schema+"."+r.Name
 	}
 	sc.rels = append(sc.rels, rel)
 	return n
@@ -436,11 +513,28 @@ func viewQuery(r *Relation) *pg_query.Node {
 	return proto.Clone(parsed.(*pg_query.Node)).(*pg_query.Node)
 }
 
+// baseType is what a domain is over, and any other type itself.
 func baseType(oid uint32) uint32 {
 	if t := builtinTypes()[oid]; t != nil && t.Kind == "d" {
 		return t.Base
 	}
 	return oid
+}
+
+// withModifier is what a domain is over unless that has a modifier, which only the domain says.
+func withModifier(oid uint32) uint32 {
+	if base, mod := BaseType(oid); mod < 0 {
+		return base
+	}
+	return oid
+}
+
+// BaseType is what a domain is over and its modifier there, −1 for none; any other type is itself.
+func BaseType(oid uint32) (base uint32, mod int32) {
+	if t := builtinTypes()[oid]; t != nil && t.Kind == "d" {
+		return t.Base, t.BaseMod
+	}
+	return oid, -1
 }
 
 // onlyCall is the call of a function in FROM, nil where that is more than one.
@@ -493,18 +587,20 @@ func (a *analyzer) rangeFunction(n *pg_query.Node, f *pg_query.RangeFunction, sc
 	if f.Alias != nil {
 		alias = f.Alias.Aliasname
 	}
-	var first uint32
-	for i, x := range call.Args {
-		if t := a.expr(x, sc); i == 0 {
-			first = t
-		}
+	var args []uint32
+	for _, x := range call.Args {
+		args = append(args, a.expr(x, sc))
+	}
+	first := uint32(0)
+	if len(args) > 0 {
+		first = args[0]
 	}
 	rel := scoped{alias: alias}
 	relation := ""
 	switch table := tableFunctionNamed(name); {
 	case schema != "" && schema != "pg_catalog" && schema != "information_schema":
 		rel.open = true
-	case name == "pg_get_keywords":
+	case Lookup("functions", name) != nil:
 		rel.columns, relation = Lookup("functions", name).Columns, "functions."+name
 	case table != nil:
 		rel.columns, relation = table.columns, functionPrefix+name
@@ -523,8 +619,21 @@ func (a *analyzer) rangeFunction(n *pg_query.Node, f *pg_query.RangeFunction, sc
 			}
 			rel.columns = append(rel.columns, c)
 		}
+	case isScalar(call) && !f.Ordinality && !f.IsRowsfrom && schema != "information_schema":
+		// A function of one value is a relation of one row; DuckDB knows only those that are made for FROM.
+		column := alias
+		if names := f.Alias.GetColnames(); len(names) > 0 {
+			column = names[0].GetString_().GetSval()
+		}
+		rel.columns = []Column{{Name: column, Type: a.callType(call, args)}}
+		sc.rels = append(sc.rels, rel)
+		target := pg_query.MakeResTargetNodeWithVal(f.Functions[0].GetList().Items[0], 0)
+		target.GetResTarget().Name = column
+		sel := &pg_query.SelectStmt{TargetList: []*pg_query.Node{target}, LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+		return &pg_query.Node{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{Lateral: f.Lateral,
+			Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}, Alias: &pg_query.Alias{Aliasname: alias}}}}
 	default:
-		rel.columns = []Column{{Name: alias, Type: a.callType(call, nil)}}
+		rel.columns = []Column{{Name: alias, Type: a.callType(call, args)}}
 		for _, p := range procs()[name] {
 			if len(p.OutTypes) > 0 {
 				rel.columns, rel.open = nil, true
@@ -546,5 +655,18 @@ func (a *analyzer) rangeFunction(n *pg_query.Node, f *pg_query.RangeFunction, sc
 	return &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: &pg_query.RangeVar{Schemaname: FunctionSchema, Relname: relation, Inh: true, Relpersistence: "p", Alias: out}}}
 }
 
-// FunctionSchema is the schema of relations that stand for functions in FROM. Nobody can name it: PostgreSQL cuts names at 63 bytes.
+// isScalar reports whether a call is of functions of PostgreSQL's that give one value.
+func isScalar(f *pg_query.FuncCall) bool {
+	_, name := functionName(f)
+	found := procs()[name]
+	for _, p := range found {
+		if p.Set || len(p.OutTypes) > 0 {
+			return false
+		}
+	}
+	return len(found) > 0
+}
+
+// FunctionSchema is the schema of relations whose names are those of Snapshot.Rows: functions in FROM, and tables with their system
+// columns. Nobody can name it: PostgreSQL cuts names at 63 bytes.
 var FunctionSchema = "__functions_" + strings.Repeat("_", 60)

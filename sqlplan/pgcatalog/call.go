@@ -1,10 +1,14 @@
 package pgcatalog
 
 import (
+	"encoding/json"
 	"fmt"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 )
 
 // args are the arguments of one call.
@@ -86,6 +90,9 @@ var registeredTypes = map[string]named{
 		schema, name, ok := splitName(text)
 		if !ok {
 			return 0, &Error{"42602", "invalid name syntax"}
+		}
+		if _, known := s.schema(schema); schema != "" && !known {
+			return 0, &Error{"3F000", fmt.Sprintf("schema \"%s\" does not exist", schema)}
 		}
 		for _, w := range s.find(classes, schema, name) {
 			return w.int("oid"), nil
@@ -306,7 +313,9 @@ func init() {
 			}
 			return fmt.Sprintf("unknown (OID=%d)", a.int(0))
 		}),
-		"pg_get_expr": pure(2, func(_ *Snapshot, a args) any { return strings.ReplaceAll(a.text(0), expressionSeparator, ", ") }),
+		"pg_get_expr": pure(2, func(s *Snapshot, a args) any {
+			return s.storedExpression(a.text(0), a.int(1), len(a.v) > 2 && !a.null(2) && a.bool(2))
+		}),
 		"obj_description": pure(1, func(s *Snapshot, a args) any {
 			class := int64(0)
 			if len(a.v) > 1 {
@@ -376,6 +385,48 @@ func init() {
 			}
 			return -1
 		}),
+		"current_setting": {1, func(s *Snapshot, a args) (any, error) {
+			for _, x := range s.settings {
+				if strings.EqualFold(x.Name, a.text(0)) {
+					return x.Value, nil
+				}
+			}
+			if !a.null(1) && a.bool(1) {
+				return nil, nil
+			}
+			return nil, &Error{"42704", fmt.Sprintf("unrecognized configuration parameter \"%s\"", a.text(0))}
+		}},
+		"regexp_match": {2, func(_ *Snapshot, a args) (any, error) {
+			re, err := regexp.Compile(a.text(1))
+			if err != nil {
+				return nil, &Error{"2201B", "invalid regular expression: " + err.Error()}
+			}
+			switch m := re.FindStringSubmatch(a.text(0)); len(m) {
+			case 0:
+				return nil, nil
+			case 1:
+				return m, nil
+			default:
+				return m[1:], nil
+			}
+		}},
+		"__jsonbuildobject": {0, func(_ *Snapshot, a args) (any, error) { return jsonObject(a) }},
+		"__regarrayout": pure(2, func(s *Snapshot, a args) any {
+			v := a.v[1]
+			names := make([]string, 0, v.Off[a.i+1]-v.Off[a.i])
+			for j := v.Off[a.i]; j < v.Off[a.i+1]; j++ {
+				name, ok := registeredTypes[a.text(0)].name(s, v.Child[0].I64[j])
+				if !ok {
+					name = fmt.Sprint(v.Child[0].I64[j])
+				}
+				if strings.ContainsAny(name, `{}," \`) {
+					name = `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(name) + `"`
+				}
+				names = append(names, name)
+			}
+			return "{" + strings.Join(names, ",") + "}"
+		}),
+		"format":                  {1, func(_ *Snapshot, a args) (any, error) { return formatted(a) }},
 		"pg_my_temp_schema":       pure(0, func(s *Snapshot, _ args) any { oid, _ := s.schema(TempSchema); return oid }),
 		"pg_is_other_temp_schema": pure(1, func(*Snapshot, args) any { return false }),
 		"pg_relation_is_publishable": pure(1, func(s *Snapshot, a args) any {
@@ -418,4 +469,103 @@ func (s *Snapshot) comment(oid, class, column int64) any {
 		return nil
 	}
 	return text
+}
+
+// formatted is format(text, …) of %s, %I and %L, each with a position, a width or neither.
+func formatted(a args) (any, error) {
+	f := a.text(0)
+	var b strings.Builder
+	next := 1
+	for i := 0; i < len(f); i++ {
+		if f[i] != '%' {
+			b.WriteByte(f[i])
+			continue
+		}
+		i++
+		start := i
+		for i < len(f) && strings.IndexByte("0123456789$-*", f[i]) >= 0 {
+			i++
+		}
+		if i >= len(f) {
+			return nil, &Error{"22023", "unterminated format() type specifier"}
+		}
+		if f[i] == '%' {
+			b.WriteByte('%')
+			continue
+		}
+		at, width := next, 0
+		flags := f[start:i]
+		if n, rest, ok := strings.Cut(flags, "$"); ok {
+			fmt.Sscan(n, &at)
+			flags = rest
+		}
+		if strings.Contains(flags, "*") {
+			return nil, &Error{"0A000", "format() with a width among its arguments is not supported"}
+		}
+		fmt.Sscan(flags, &width)
+		next = at + 1
+		if at < 1 || at >= len(a.v) {
+			return nil, &Error{"22023", "too few arguments for format()"}
+		}
+		text, null := "", a.null(at)
+		if !null {
+			text = string(codec.AppendText(nil, a.v[at], a.i, codec.Defaults))
+		}
+		switch f[i] {
+		case 's':
+		case 'I':
+			if null {
+				return nil, &Error{"22004", "null values cannot be formatted as an SQL identifier"}
+			}
+			text = QuoteIdent(text)
+		case 'L':
+			if text = quoteLiteral(text); null {
+				text = "NULL"
+			}
+		default:
+			return nil, &Error{"22023", fmt.Sprintf("unrecognized format() type specifier \"%c\"", f[i])}
+		}
+		if pad := max(width, -width) - utf8.RuneCountInString(text); pad > 0 {
+			if width > 0 {
+				text = strings.Repeat(" ", pad) + text
+			} else {
+				text += strings.Repeat(" ", pad)
+			}
+		}
+		b.WriteString(text)
+	}
+	return b.String(), nil
+}
+
+// jsonObject is json_build_object.
+func jsonObject(a args) (any, error) {
+	var b strings.Builder
+	b.WriteByte('{')
+	for k := 0; k < len(a.v); k += 2 {
+		if a.null(k) {
+			return nil, &Error{"22023", fmt.Sprintf("argument %d cannot be null", k+1)}
+		}
+		if k > 0 {
+			b.WriteString(", ")
+		}
+		key, _ := json.Marshal(string(codec.AppendText(nil, a.v[k], a.i, codec.Defaults)))
+		b.Write(key)
+		b.WriteString(" : ")
+		if a.null(k + 1) {
+			b.WriteString("null")
+			continue
+		}
+		text := string(codec.AppendText(nil, a.v[k+1], a.i, codec.Defaults))
+		switch v := a.v[k+1]; v.Type.Kind {
+		case vector.Bool:
+			text = fmt.Sprint(v.Bool(a.i))
+		case vector.Int16, vector.Int32, vector.Int64, vector.Float32, vector.Float64, vector.Decimal, vector.JSON:
+		default:
+			quoted, _ := json.Marshal(text)
+			text = string(quoted)
+		}
+		b.WriteString(text)
+	}
+	b.WriteByte('}')
+	return b.String(), nil
 }

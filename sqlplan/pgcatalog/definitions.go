@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
 func init() {
@@ -19,7 +21,7 @@ func init() {
 			} else {
 				oid = a.int(0)
 			}
-			return s.viewDefinition(oid), nil
+			return s.viewDefinition(oid, len(a.v) > 1 && !a.null(1) && (a.v[1].Type.Kind != vector.Bool || a.bool(1))), nil
 		}},
 		"pg_get_ruledef": pure(1, func(s *Snapshot, a args) any {
 			w, ok := s.by("pg_rewrite", "oid", a.int(0))
@@ -30,7 +32,7 @@ func init() {
 			if !ok {
 				return nil
 			}
-			return fmt.Sprintf("CREATE RULE \"_RETURN\" AS\n    ON SELECT TO %s DO INSTEAD %s", s.full(classes, class), s.viewDefinition(w.int("ev_class")))
+			return fmt.Sprintf("CREATE RULE \"_RETURN\" AS\n    ON SELECT TO %s DO INSTEAD %s", s.full(classes, class), s.viewDefinition(w.int("ev_class"), len(a.v) > 1 && a.bool(1)))
 		}),
 		"pg_get_indexdef": pure(1, func(s *Snapshot, a args) any {
 			column, pretty := int64(0), false
@@ -176,7 +178,7 @@ func (s *Snapshot) full(k catalogOf, w row) string {
 }
 
 // viewDefinition is the SELECT of a view, or the statement that made one that PostgreSQL does not have; nil where it is no view.
-func (s *Snapshot) viewDefinition(oid int64) any {
+func (s *Snapshot) viewDefinition(oid int64, pretty bool) any {
 	w, ok := s.by("pg_class", "oid", oid)
 	if !ok || w.text("relkind") != "v" && w.text("relkind") != "m" {
 		return nil
@@ -187,11 +189,17 @@ func (s *Snapshot) viewDefinition(oid int64) any {
 			schema = "information_schema"
 		}
 		if r := Lookup(schema, w.text("relname")); r != nil {
-			return " " + r.View + ";"
+			if pretty {
+				return r.Pretty
+			}
+			return r.Definition
 		}
 		return nil
 	}
 	if t := s.o.table(uint32(oid)); t != nil {
+		if t.Select {
+			return s.formatView(t.Definition, pretty)
+		}
 		return t.Definition
 	}
 	return nil
@@ -222,6 +230,9 @@ func (s *Snapshot) indexDefinition(oid, column int64, pretty bool) any {
 			text = QuoteIdent(text)
 		} else if len(expressions) > 0 {
 			text, expressions = expressions[0], expressions[1:]
+			if t := s.o.table(uint32(w.int("indrelid"))); t != nil {
+				text = s.formatExpression(text, t, 0, pretty)
+			}
 			if !looksLikeCall(text) {
 				if text = "(" + strings.TrimSuffix(strings.TrimPrefix(text, "("), ")") + ")"; !pretty {
 					text = "(" + text + ")"
@@ -274,9 +285,14 @@ func (s *Snapshot) indexDefinition(oid, column int64, pretty bool) any {
 	if len(columns) > key {
 		out += " INCLUDE (" + strings.Join(columns[key:], ", ") + ")"
 	}
+	if w.bool("indnullsnotdistinct") {
+		out += " NULLS NOT DISTINCT"
+	}
 	if !w.null("indpred") {
 		predicate := w.text("indpred")
-		if pretty {
+		if t := s.o.table(uint32(w.int("indrelid"))); t != nil {
+			predicate = s.formatExpression(predicate, t, oidBool, pretty)
+		} else if pretty {
 			predicate = strings.TrimSuffix(strings.TrimPrefix(predicate, "("), ")")
 		}
 		out += " WHERE " + predicate
@@ -372,11 +388,10 @@ func (s *Snapshot) constraintDefinition(oid int64, pretty bool) any {
 		}
 	case "c":
 		check := w.text("conbin")
-		if pretty {
-			out = "CHECK (" + strings.TrimSuffix(strings.TrimPrefix(check, "("), ")") + ")"
-		} else {
-			out = "CHECK (" + check + ")"
+		if t := s.o.table(uint32(w.int("conrelid"))); t != nil {
+			check = s.formatExpression(check, t, oidBool, pretty)
 		}
+		out = "CHECK (" + check + ")"
 	default:
 		return nil
 	}
@@ -613,4 +628,23 @@ func (s *Snapshot) describeObject(class, oid, sub int64) any {
 		}
 	}
 	return nil
+}
+
+// storedExpression is a stored expression as PostgreSQL writes it: a default, check, or part of an index of a relation.
+func (s *Snapshot) storedExpression(sql string, relation int64, pretty bool) string {
+	t := s.o.table(uint32(relation))
+	if t == nil {
+		return strings.ReplaceAll(sql, expressionSeparator, ", ")
+	}
+	var out []string
+	for part := range strings.SplitSeq(sql, expressionSeparator) {
+		typ := uint32(0)
+		for _, c := range t.Columns {
+			if c.Default == sql {
+				typ = c.Type
+			}
+		}
+		out = append(out, s.formatExpression(part, t, typ, pretty))
+	}
+	return strings.Join(out, ", ")
 }

@@ -7,8 +7,10 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -23,12 +25,15 @@ var assigned = regexp.MustCompile(`\b1[2-6]\d{3}\b`)
 
 // notExported are relations whose rows are another server's state.
 var notExported = map[string]bool{"pg_statistic": true, "pg_database": true, "pg_shdepend": true, "pg_db_role_setting": true,
-	"pg_extension": true, "pg_init_privs": true, "pg_shdescription": true, "pg_depend": true}
+	"pg_extension": true, "pg_shdescription": true}
 
 // rowsExported are conditions on the rows that are exported of a relation: not those of plpgsql, which is not there, and no role
 // but PostgreSQL's predefined ones.
 var rowsExported = map[string]string{
-	"pg_proc":        "proname NOT LIKE 'plpgsql%'",
+	"pg_proc": "proname NOT LIKE 'plpgsql%'",
+	"pg_depend": "'pg_extension'::regclass NOT IN (classid, refclassid) AND NOT (classid = 'pg_collation'::regclass AND objid >= 12000) AND NOT (classid = 'pg_language'::regclass AND objid >= 12000) AND " +
+		"NOT (classid = 'pg_proc'::regclass AND objid IN (SELECT oid FROM pg_proc WHERE proname LIKE 'plpgsql%'))",
+	"pg_init_privs":  "classoid <> 'pg_language'::regclass",
 	"pg_language":    "lanname <> 'plpgsql'",
 	"pg_authid":      "oid <> 10",
 	"pg_collation":   "oid < 12000", // the others are the operating system's
@@ -85,12 +90,12 @@ func TestExport(t *testing.T) {
 }
 
 // export writes the catalogs: for each relation a line "R schema name kind", a line "C name type notnull" for each column, and
-// either the view's definition after "V " or its rows in COPY's text format, each after a blank.
+// either the view's definition after "V ", and with few parentheses after "P ", or its rows in COPY's text format, each after a blank.
 func export(conn *pgx.Conn, out *bytes.Buffer) error {
 	ctx := context.Background()
 	type column struct{ Name, Type, Cast, NotNull string }
-	type relation struct{ OID, Schema, Name, Kind, Definition string }
-	rows, err := conn.Query(ctx, `SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) ELSE '' END
+	type relation struct{ OID, Schema, Name, Kind, Definition, Pretty string }
+	rows, err := conn.Query(ctx, `SELECT c.oid::text, n.nspname::text, c.relname::text, c.relkind::text, CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) ELSE '' END, CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid, true) ELSE '' END
 		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v') ORDER BY 2, 3`)
 	if err != nil {
 		return err
@@ -124,7 +129,7 @@ func export(conn *pgx.Conn, out *bytes.Buffer) error {
 			list = append(list, name)
 		}
 		if r.Kind == "v" {
-			fmt.Fprintf(out, "V %s\n", strings.ReplaceAll(r.Definition, "\n", "\\n"))
+			fmt.Fprintf(out, "V %s\nP %s\n", strings.ReplaceAll(r.Definition, "\n", "\\n"), strings.ReplaceAll(r.Pretty, "\n", "\\n"))
 			continue
 		}
 		if notExported[r.Name] {
@@ -144,13 +149,15 @@ func export(conn *pgx.Conn, out *bytes.Buffer) error {
 		}
 	}
 	// Functions whose rows never change stand as tables of a schema that nobody can name.
-	for name, columns := range map[string]string{"pg_get_keywords": "word 25, catcode 18, barelabel 16, catdesc 25, baredesc 25"} {
+	functions := map[string]string{"pg_get_keywords": "word 25, catcode 18, barelabel 16, catdesc 25, baredesc 25", "pg_timezone_abbrevs": "abbrev 25, utc_offset 1186, is_dst 16", "ts_token_type": "tokid 23, alias 25, description 25"}
+	for _, name := range slices.Sorted(maps.Keys(functions)) {
+		columns := functions[name]
 		fmt.Fprintf(out, "R functions %s r\n", name)
 		for c := range strings.SplitSeq(columns, ", ") {
 			fmt.Fprintf(out, "C %s f\n", c)
 		}
 		var text bytes.Buffer
-		if _, err := conn.PgConn().CopyTo(ctx, &text, "COPY (SELECT * FROM "+name+"() ORDER BY 1) TO STDOUT"); err != nil {
+		if _, err := conn.PgConn().CopyTo(ctx, &text, "COPY (SELECT * FROM "+name+"("+functionArguments[name]+") ORDER BY 1) TO STDOUT"); err != nil {
 			return err
 		}
 		for line := range strings.Lines(text.String()) {
@@ -159,6 +166,9 @@ func export(conn *pgx.Conn, out *bytes.Buffer) error {
 	}
 	return nil
 }
+
+// functionArguments are arguments of functions whose rows are exported: there is one parser of texts.
+var functionArguments = map[string]string{"ts_token_type": "'default'"}
 
 func order(n int) string {
 	out := make([]string, min(n, 4))

@@ -261,12 +261,15 @@ func (a *analyzer) asText(n *pg_query.Node, typ uint32) {
 	switch {
 	case registered(typ):
 		n.Node = callNode(registeredName(typ)+"out", moved(n)).Node
+	case registered(a.element(typ)) && builtinTypes()[typ].isArray():
+		n.Node = callNode("__regarrayout", pg_query.MakeAConstStrNode(registeredName(a.element(typ)), 0), moved(n)).Node
 	case typ == oidInt2Vector || typ == oidOIDVector:
 		n.Node = callNode("array_to_string", moved(n), pg_query.MakeAConstStrNode(" ", 0)).Node
 	}
 }
 
 func isTextual(oid uint32) bool {
+	oid = baseType(oid)
 	return oid == oidText || oid == oidName || oid == oidVarchar || oid == oidUnknown || oid == oidBPChar || oid == oidCString
 }
 
@@ -290,7 +293,7 @@ func (a *analyzer) cast(n *pg_query.Node, c *pg_query.TypeCast, sc *scope) uint3
 		default:
 			c.TypeName = typeNode("int8")
 		}
-	case isTextual(to) && (registered(from) || from == oidInt2Vector || from == oidOIDVector):
+	case isTextual(to) && (registered(from) || registered(a.element(from)) || from == oidInt2Vector || from == oidOIDVector):
 		a.asText(c.Arg, from)
 		c.TypeName = typeNode("text")
 	case to == oidInt2Vector || to == oidOIDVector:
@@ -301,12 +304,25 @@ func (a *analyzer) cast(n *pg_query.Node, c *pg_query.TypeCast, sc *scope) uint3
 	case to == oidChar:
 		// 'table'::"char" is its first byte.
 		n.Node = callNode("left", &pg_query.Node{Node: &pg_query.Node_TypeCast{TypeCast: &pg_query.TypeCast{Arg: c.Arg, TypeName: typeNode("text")}}}, pg_query.MakeAConstIntNode(1, 0)).Node
+	case t.isArray() && strings.HasPrefix(c.Arg.GetAConst().GetSval().GetSval(), "{") && strings.ContainsAny(c.Arg.GetAConst().GetSval().GetSval(), `"\`):
+		// DuckDB's notation of lists has other quotes.
+		var elements []*pg_query.Node
+		for _, e := range arrayOf(c.Arg.GetAConst().GetSval().GetSval()) {
+			elements = append(elements, pg_query.MakeAConstStrNode(e, 0))
+		}
+		c.Arg = &pg_query.Node{Node: &pg_query.Node_AArrayExpr{AArrayExpr: &pg_query.A_ArrayExpr{Elements: elements}}}
+		if held := heldAs(to); held != "" {
+			c.TypeName = typeNode(held)
+		}
 	case catalogType(to) || t.Kind == "d":
 		held := heldAs(to)
 		if held == "" {
 			held = builtinTypes()[to].Name
 		}
 		c.TypeName = typeNode(held)
+	}
+	if t.Kind == "d" {
+		return withModifier(t.OID)
 	}
 	return to
 }
@@ -319,6 +335,12 @@ func (a *analyzer) indirection(x *pg_query.A_Indirection, sc *scope) uint32 {
 		i := n.GetAIndices()
 		if i == nil {
 			typ = 0 // a field
+			_, name := functionName(x.Arg.GetFuncCall())
+			for _, c := range systemTable[name] {
+				if c.Name == n.GetString_().GetSval() {
+					typ = c.Type
+				}
+			}
 			continue
 		}
 		for _, bound := range []**pg_query.Node{&i.Lidx, &i.Uidx} {
@@ -354,6 +376,9 @@ func (a *analyzer) operator(x *pg_query.A_Expr, sc *scope) uint32 {
 	} else {
 		r = a.expr(x.Rexpr, sc)
 	}
+	if x.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ANY || x.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ALL {
+		return oidBool
+	}
 	name := ""
 	if len(x.Name) > 0 {
 		name = x.Name[len(x.Name)-1].GetString_().GetSval()
@@ -381,10 +406,10 @@ func (a *analyzer) operator(x *pg_query.A_Expr, sc *scope) uint32 {
 		}
 		return oidBool
 	case name == "||":
-		if t := builtinTypes()[l]; t != nil && t.Elem != 0 && t.Len == -1 && t.Category == "A" {
+		if t := builtinTypes()[l]; t != nil && t.isArray() {
 			return l
 		}
-		if t := builtinTypes()[r]; t != nil && t.Elem != 0 && t.Len == -1 && t.Category == "A" {
+		if t := builtinTypes()[r]; t != nil && t.isArray() {
 			return r
 		}
 		a.asText(x.Lexpr, l)
@@ -405,6 +430,9 @@ func (a *analyzer) operator(x *pg_query.A_Expr, sc *scope) uint32 {
 var polymorphic = map[uint32]string{2283: "element", 2277: "array", 2776: "element", 3500: "element", 5077: "element", 5078: "array", 5079: "element"}
 
 func (a *analyzer) call(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) uint32 {
+	if t := trueType(n, f); t != 0 {
+		return t
+	}
 	args := make([]uint32, len(f.Args))
 	for i, x := range f.Args {
 		args[i] = a.expr(x, sc)
@@ -441,6 +469,32 @@ func (a *analyzer) call(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) uint3
 	return a.callType(f, args)
 }
 
+// trueType writes out information_schema's functions of whole rows: the type or modifier of a column, which of a domain are those of
+// what it is over.
+func trueType(n *pg_query.Node, f *pg_query.FuncCall) uint32 {
+	_, name := functionName(f)
+	columns, ok := map[string][2]string{"_pg_truetypid": {"typbasetype", "atttypid"}, "_pg_truetypmod": {"typtypmod", "atttypmod"}}[name]
+	if !ok || len(f.Args) != 2 {
+		return 0
+	}
+	var rows [2]*pg_query.Node
+	for i, x := range f.Args {
+		fields := x.GetColumnRef().GetFields()
+		if len(fields) == 0 {
+			return 0
+		}
+		rows[i] = fields[0]
+	}
+	column := func(row *pg_query.Node, name string) *pg_query.Node {
+		return pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(row.GetString_().GetSval()), pg_query.MakeStrNode(name)}, 0)
+	}
+	domain := &pg_query.Node{Node: &pg_query.Node_AExpr{AExpr: &pg_query.A_Expr{Kind: pg_query.A_Expr_Kind_AEXPR_OP, Name: []*pg_query.Node{pg_query.MakeStrNode("=")},
+		Lexpr: column(rows[1], "typtype"), Rexpr: pg_query.MakeAConstStrNode("d", 0)}}}
+	when := &pg_query.Node{Node: &pg_query.Node_CaseWhen{CaseWhen: &pg_query.CaseWhen{Expr: domain, Result: column(rows[1], columns[0])}}}
+	n.Node = &pg_query.Node_CaseExpr{CaseExpr: &pg_query.CaseExpr{Args: []*pg_query.Node{when}, Defresult: column(rows[0], columns[1])}}
+	return map[string]uint32{"_pg_truetypid": oidOID, "_pg_truetypmod": oidInt4}[name]
+}
+
 // callType is the type of a call's result.
 func (a *analyzer) callType(f *pg_query.FuncCall, args []uint32) uint32 {
 	schema, name := functionName(f)
@@ -451,7 +505,7 @@ func (a *analyzer) callType(f *pg_query.FuncCall, args []uint32) uint32 {
 		return 0
 	}
 	if schema == "information_schema" {
-		return map[string]uint32{"_pg_truetypid": oidOID, "_pg_truetypmod": oidInt4, "_pg_char_max_length": oidInt4, "_pg_char_octet_length": oidInt4, "_pg_numeric_precision": oidInt4,
+		return map[string]uint32{"_pg_char_max_length": oidInt4, "_pg_char_octet_length": oidInt4, "_pg_numeric_precision": oidInt4,
 			"_pg_numeric_precision_radix": oidInt4, "_pg_numeric_scale": oidInt4, "_pg_datetime_precision": oidInt4, "_pg_interval_type": oidText, "_pg_index_position": oidInt4}[name]
 	}
 	switch name {

@@ -7,6 +7,8 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
@@ -39,6 +41,10 @@ var called = []struct {
 	{"quote_ident", duck.TextFunction, 1, "text"},
 	{"current_schema", duck.TextFunction, 0, ""},
 	{"current_schemas", duck.TextsFunction, 1, "boolean"},
+	{"regexp_match", duck.TextsFunction, 2, "text text"},
+	{"__jsonbuildobject", duck.TextFunction, 0, strings.Repeat("any ", 32)},
+	{"__regarrayout", duck.TextFunction, 2, "text any"},
+	{"format", duck.TextFunction, 1, "text any any any any any any any any"},
 	{"acldefault", duck.TextsFunction, 2, "text bigint"},
 	{"pg_table_is_visible pg_type_is_visible pg_function_is_visible pg_operator_is_visible pg_opclass_is_visible pg_opfamily_is_visible pg_collation_is_visible pg_conversion_is_visible pg_statistics_obj_is_visible pg_ts_config_is_visible pg_ts_dict_is_visible pg_ts_parser_is_visible pg_ts_template_is_visible pg_is_other_temp_schema pg_relation_is_publishable", duck.BooleanFunction, 1, "bigint"},
 	{"pg_my_temp_schema", duck.BigintFunction, 0, ""},
@@ -78,17 +84,22 @@ var written = []struct {
 	{"pg_column_is_updatable", 3, 3, false, "pg_catalog.pg_relation_is_updatable($1, $3) = 28"},
 	{"pg_relation_is_updatable", 2, 2, false, "CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_class AS __c WHERE __c.oid = ($1) AND __c.relkind = 'r') THEN 28 ELSE 0 END"},
 	{"pg_sequence_last_value", 1, 1, false, "NULL::bigint"},
-	{"_pg_expandarray", 1, 1, false, "__expandarray($1)"},
-	{"_pg_truetypid", 2, 2, false, "CASE WHEN ($2).typtype = 'd' THEN ($2).typbasetype ELSE ($1).atttypid END"},
-	{"_pg_truetypmod", 2, 2, false, "CASE WHEN ($2).typtype = 'd' THEN ($2).typtypmod ELSE ($1).atttypmod END"},
+	{"_pg_expandarray", 1, 1, false, "catalogs.main.__expandarray($1)"},
 	{"_pg_char_max_length", 2, 2, false, "CASE WHEN ($2) = -1 THEN NULL WHEN ($1) IN (1042, 1043) THEN ($2) - 4 WHEN ($1) IN (1560, 1562) THEN ($2) END"},
 	{"_pg_char_octet_length", 2, 2, false, "CASE WHEN ($1) IN (25, 1042, 1043) THEN CASE WHEN ($2) = -1 THEN 1073741824 ELSE (($2) - 4) * 4 END END"},
 	{"_pg_numeric_precision", 2, 2, false, "CASE ($1) WHEN 21 THEN 16 WHEN 23 THEN 32 WHEN 20 THEN 64 WHEN 1700 THEN CASE WHEN ($2) = -1 THEN NULL ELSE ((($2) - 4) >> 16) & 65535 END WHEN 700 THEN 24 WHEN 701 THEN 53 END"},
 	{"_pg_numeric_precision_radix", 2, 2, false, "CASE WHEN ($1) IN (21, 23, 20, 700, 701) THEN 2 WHEN ($1) = 1700 THEN 10 END"},
 	{"_pg_numeric_scale", 2, 2, false, "CASE WHEN ($1) IN (21, 23, 20) THEN 0 WHEN ($1) = 1700 THEN CASE WHEN ($2) = -1 THEN NULL ELSE (($2) - 4) & 65535 END END"},
 	{"_pg_datetime_precision", 2, 2, false, "CASE WHEN ($1) = 1082 THEN 0 WHEN ($1) IN (1083, 1114, 1184, 1266) THEN CASE WHEN ($2) < 0 THEN 6 ELSE ($2) END WHEN ($1) = 1186 THEN CASE WHEN ($2) < 0 OR ($2) & 65535 = 65535 THEN 6 ELSE ($2) & 65535 END END"},
-	{"_pg_interval_type", 2, 2, false, "CASE WHEN ($1) = 1186 THEN upper(substring(pg_catalog.format_type($1, $2) from 'interval[()0-9]* #\"%#\"' for '#')) END"},
+	{"_pg_interval_type", 2, 2, false, "CASE WHEN ($1) = 1186 AND strpos(pg_catalog.format_type($1, $2), ' ') > 0 THEN upper(substr(pg_catalog.format_type($1, $2), strpos(pg_catalog.format_type($1, $2), ' ') + 1)) END"},
 	{"_pg_index_position", 2, 2, false, "(SELECT __p.n FROM (SELECT unnest(__i.indkey) AS a, generate_subscripts(__i.indkey, 1) AS n, __i.indexrelid AS x FROM pg_catalog.pg_index AS __i) AS __p WHERE __p.x = ($1) AND __p.a = ($2))"},
+	{"pg_options_to_table", 1, 1, false, "catalogs.main.__options($1)"},
+	{"aclexplode", 1, 1, false, "catalogs.main.__aclexplode(" + duck.TextsFunction + "(" + SnapshotColumn + ", '__aclexplode', $1))"},
+	{"string_to_array", 2, 2, false, "CASE WHEN ($1) = '' THEN ARRAY[]::text[] ELSE string_split($1, $2) END"},
+	{"nameconcatoid", 2, 2, false, "left(($1)::text, 62 - length(($2)::text)) || '_' || ($2)::text"},
+	{"row_security_active", 1, 1, false, "false"},
+	{"pg_indexam_progress_phasename", 2, 2, false, "NULL::text"},
+	{"pg_get_statisticsobjdef_expressions", 1, 1, false, "NULL::text[]"},
 	{"pg_options_to_table", 1, 1, true, "(SELECT split_part(__o, '=', 1) AS option_name, substr(__o, strpos(__o, '=') + 1) AS option_value FROM (SELECT unnest($1) AS __o) AS __t)"},
 	{"aclexplode", 1, 1, true, "(SELECT split_part(__e, '|', 1)::bigint AS grantor, split_part(__e, '|', 2)::bigint AS grantee, split_part(__e, '|', 3) AS privilege_type, split_part(__e, '|', 4) = 'true' AS is_grantable FROM (SELECT unnest(" +
 		duck.TextsFunction + "(" + SnapshotColumn + ", '__aclexplode', $1)) AS __e) AS __t)"},
@@ -111,6 +122,15 @@ const zeroStatistics = "pg_stat_get_numscans pg_stat_get_tuples_returned pg_stat
 const nullStatistics = "pg_stat_get_last_vacuum_time pg_stat_get_last_autovacuum_time pg_stat_get_last_analyze_time pg_stat_get_last_autoanalyze_time pg_stat_get_db_checksum_failures pg_stat_get_db_checksum_last_failure " +
 	"pg_stat_get_db_stat_reset_time pg_stat_get_bgwriter_stat_reset_time pg_stat_get_function_calls pg_stat_get_function_total_time pg_stat_get_function_self_time pg_stat_get_xact_function_calls " +
 	"pg_stat_get_xact_function_total_time pg_stat_get_xact_function_self_time"
+
+// Init are DuckDB's statements that make what the SQL of functions calls, in a database in memory: functions that give several rows
+// where they stand among a SELECT's outputs.
+var Init = []string{
+	"ATTACH ':memory:' AS catalogs",
+	"CREATE MACRO catalogs.main.__expandarray(a) AS unnest(list_transform(a, lambda e, i: {'x': e, 'n': i::INTEGER}))",
+	"CREATE MACRO catalogs.main.__aclexplode(a) AS unnest(list_transform(a, lambda e: {'grantor': split_part(e, '|', 1)::BIGINT, 'grantee': split_part(e, '|', 2)::BIGINT, 'privilege_type': split_part(e, '|', 3), 'is_grantable': split_part(e, '|', 4) = 'true'}))",
+	"CREATE MACRO catalogs.main.__options(a) AS unnest(list_transform(a, lambda e: {'option_name': split_part(e, '=', 1), 'option_value': substr(e, strpos(e, '=') + 1)}))",
+}
 
 // SQLFunction is a function as an expression over $1, $2, …, or as a subquery that stands in FROM.
 type SQLFunction struct {
@@ -148,6 +168,9 @@ var sqlFunctions = sync.OnceValue(func() map[signature]*SQLFunction {
 			}
 		}
 	}
+	for n := 0; n <= 32; n += 2 {
+		m[signature{"json_build_object", n, false}] = &SQLFunction{false, expression("(" + deparsed(m[signature{"__jsonbuildobject", n, false}].Body) + ")::json")}
+	}
 	for list, body := range map[string]string{zeroStatistics: "0", nullStatistics: "NULL"} {
 		for name := range strings.FieldsSeq(list) {
 			for _, p := range procs()[name] {
@@ -168,6 +191,15 @@ func FunctionNamed(name string, args int, table bool) *SQLFunction {
 	return sqlFunctions()[signature{name, args, table}]
 }
 
+// deparsed is an expression as text.
+func deparsed(n *pg_query.Node) string {
+	text, err := parse.Deparse(n)
+	if err != nil {
+		panic("pgcatalog: " + err.Error())
+	}
+	return text
+}
+
 // expression parses an expression of this package's own.
 func expression(sql string) *pg_query.Node {
 	parsed, err := pg_query.Parse("SELECT " + sql)
@@ -186,7 +218,10 @@ func init() {
 				return nil, err
 			}
 			if t := s.o.table(oid); t != nil {
-				return f(t), nil
+				if n := f(t); n >= 0 {
+					return n, nil
+				}
+				return nil, nil
 			}
 			return 0, nil
 		}}
@@ -202,18 +237,21 @@ func init() {
 		}
 		sum := int64(0)
 		for _, t := range s.o.Tables {
-			sum += t.Bytes
+			sum += max(t.Bytes, 0)
 		}
 		return sum, nil
 	}}
 	callees["pg_tablespace_size"] = callee{1, func(s *Snapshot, a args) (any, error) {
 		_, found, err := s.objectArg(objectKinds["tablespace"], a, 0)
-		if err != nil || !found || a.int(0) != tablespaceDefault && !a.isText(0) {
+		if err != nil || !found {
 			return nil, err
 		}
 		sum := int64(0)
+		if !a.isText(0) && a.int(0) != tablespaceDefault {
+			return sum, nil
+		}
 		for _, t := range s.o.Tables {
-			sum += t.Bytes
+			sum += max(t.Bytes, 0)
 		}
 		return sum, nil
 	}}
@@ -222,7 +260,7 @@ func init() {
 // emptyFunctions are functions in FROM of which PostgreSQL shows rows of things that are not here: prepared transactions, replication,
 // large objects, extensions, progress of maintenance.
 const emptyFunctions = "pg_prepared_xact pg_get_replication_slots pg_stat_get_wal_senders pg_stat_get_wal_receiver pg_stat_get_subscription pg_stat_get_subscription_stats pg_stat_get_replication_slot " +
-	"pg_show_replication_origin_status pg_available_extensions pg_available_extension_versions pg_stat_get_progress_info pg_stat_get_slru pg_stat_get_archiver pg_stat_get_wal " +
+	"pg_show_replication_origin_status pg_available_extensions pg_available_extension_versions pg_stat_get_progress_info pg_stat_get_slru " +
 	"pg_hba_file_rules pg_ident_file_mappings pg_show_all_file_settings pg_get_publication_tables pg_lock_status pg_cursor pg_prepared_statement pg_get_shmem_allocations pg_get_backend_memory_contexts pg_mcv_list_items " +
 	"pg_config pg_event_trigger_ddl_commands pg_partition_tree pg_stat_get_recovery_prefetch pg_listening_channels pg_get_multixact_members pg_stat_get_activity"
 
@@ -238,7 +276,7 @@ func tableFunctionNamed(name string) *tableFunction {
 // tableFunctions are the functions by name, without what fills them.
 var tableFunctions = sync.OnceValue(func() map[string]*tableFunction {
 	out := map[string]*tableFunction{}
-	for name := range strings.FieldsSeq(emptyFunctions + " pg_show_all_settings") {
+	for name := range strings.FieldsSeq(emptyFunctions + " pg_show_all_settings pg_stat_get_archiver pg_stat_get_wal") {
 		for _, p := range procs()[name] {
 			f := &tableFunction{}
 			for i, n := range p.OutNames {
@@ -270,11 +308,22 @@ func (s *Snapshot) fill(name string, columns []Column, add func(values ...any)) 
 			}
 			add(x.Name, x.Value, null(x.Unit), x.Category, x.Description, nil, x.Context, x.Type, x.Source, null(x.Min), null(x.Max), enum, x.Boot, x.Reset, nil, nil, false)
 		}
-	case "pg_stat_get_activity":
-		for _, a := range s.o.Activity {
+	case "pg_stat_get_archiver", "pg_stat_get_wal": // nothing was archived, and none of PostgreSQL's log written
+		values := make([]any, len(columns))
+		for i, c := range columns {
+			if k := TypeOf(c.Type).Kind; k != vector.Text && k != vector.TimestampTZ {
+				values[i] = zero{}
+			}
+		}
+		add(values...)
+	default:
+		if s.o.Rows == nil {
+			return
+		}
+		for _, r := range s.o.Rows(name) {
 			values := make([]any, len(columns))
 			for i, c := range columns {
-				values[i] = a[c.Name]
+				values[i] = r[c.Name]
 			}
 			add(values...)
 		}

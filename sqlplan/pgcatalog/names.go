@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
 // keywords are PostgreSQL's key words that a name has to be quoted for.
@@ -392,4 +394,56 @@ func isNumber(s string) (int64, bool) {
 	}
 	n, err := strconv.ParseUint(s, 10, 32)
 	return int64(n), err == nil
+}
+
+// TypeNamed is the object id of a type of PostgreSQL's own as SQL writes it, 0 where there is none.
+func TypeNamed(text string) uint32 {
+	return uint32(ownOnly().typeNamed(text))
+}
+
+// ownOnly is a snapshot of PostgreSQL's own objects.
+var ownOnly = sync.OnceValue(func() *Snapshot { return New(&Objects{}, nil) })
+
+// Holds reports whether values of a type of ours are written as those of a PostgreSQL type without being changed.
+func Holds(t vector.Type, oid uint32) bool {
+	want := TypeOf(oid)
+	whole := func(t vector.Type) bool {
+		return t.Kind == vector.Int16 || t.Kind == vector.Int32 || t.Kind == vector.Int64
+	}
+	if t.Kind == vector.List && want.Kind == vector.List {
+		return t.Elem[0].Kind == want.Elem[0].Kind || whole(t.Elem[0]) && whole(want.Elem[0])
+	}
+	switch oid {
+	case oidBytea, oidUnknown, oidJSON, oidJSONB, oidRecord:
+		return false
+	}
+	if want.Kind == vector.Text && t.Kind == vector.Text {
+		u := builtinTypes()[oid]
+		return u != nil && (u.Category == "S" || u.Category == "Z" || u.Name == "inet" || u.Category == "A" || u.Category == "P" || u.Category == "U" && u.Name != "uuid" && u.Name != "xml")
+	}
+	return t.Kind == want.Kind || whole(t) && whole(want)
+}
+
+// Names are the texts of object ids that are shown as names, as the one child of their vector: what codec writes of such values.
+// nil where they are shown as numbers.
+func (s *Snapshot) Names(v *vector.Vector) []*vector.Vector {
+	n, ok := registeredTypes[registeredName(v.Type.Shown)]
+	if !ok {
+		return nil
+	}
+	out := vector.New(vector.T(vector.Text), v.N)
+	for i := range v.N {
+		switch text, ok := "", false; {
+		case v.IsNull(i):
+			out.AppendNull()
+		case v.I64[i] == 0:
+			out.AppendString("-")
+		default:
+			if text, ok = n.name(s, v.I64[i]); !ok {
+				text = strconv.FormatInt(v.I64[i], 10)
+			}
+			out.AppendString(text)
+		}
+	}
+	return []*vector.Vector{out}
 }

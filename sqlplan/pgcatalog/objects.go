@@ -33,8 +33,9 @@ type Objects struct {
 	Wrappers    []Wrapper
 	Servers     []Server
 	DefaultACLs []DefaultACL
-	// Activity are rows of pg_stat_get_activity, by the names of its columns; what is left out is NULL.
-	Activity []map[string]any
+	// Rows are those of functions in FROM that the server knows (pg_stat_get_activity, pg_prepared_statement, pg_cursor), by the
+	// names of their columns; what is left out is NULL. They are asked for when a statement reads them.
+	Rows func(function string) []map[string]any
 
 	// Privileged reports whether a role has a privilege on an object; nil: every role has all. kind is "table", "column", "schema",
 	// "database", "function", "sequence", "type", "tablespace", "language", "server" or "foreign data wrapper"; column is a
@@ -96,11 +97,14 @@ type Table struct {
 	Constraints                     []Constraint
 	Indexes                         []Index
 	Definition                      string // of a view: the SELECT, or the statement that made it
+	Select                          bool   // Definition is a SELECT
 	Sequence                        *Sequence
 	Server                          uint32 // of a foreign table
 	ServerOptions                   []string
 	Comment                         string
-	Bytes                           int64    // that its rows take; its indexes are counted with it
+	Unpopulated                     bool     // a materialized view that cannot be read yet
+	ReadsNames                      []string // relations that a view reads, where their ids are not known
+	Bytes                           int64    // that its rows take, −1: not known; its indexes are counted with it
 	DependsOn                       []uint32 // relations that a view reads
 }
 
@@ -127,6 +131,7 @@ type Constraint struct {
 	Index              uint32 // that enforces it
 	Deferrable         bool
 	Deferred           bool
+	NotValid           bool
 	Foreign            uint32 // referenced table
 	ForeignColumns     []int
 	OnUpdate, OnDelete byte   // 'a', 'r', 'c', 'n' or 'd'
@@ -136,13 +141,16 @@ type Constraint struct {
 
 // Index is an index of a table.
 type Index struct {
-	OID             uint32
-	Name            string
-	Unique, Primary bool
-	Columns         []int    // numbers, 0 where it is an expression
-	Expressions     []string // SQL, in the order of the zeros
-	Predicate       string
-	Comment         string
+	OID              uint32
+	Name             string
+	Unique, Primary  bool
+	Columns          []int // numbers, 0 where it is an expression; those that are only included come last
+	Keys             int   // of Columns that are keys; 0: all
+	Options          []int // of the keys: 1 descending, 2 NULLs first; nil: none
+	NullsNotDistinct bool
+	Expressions      []string // SQL, in the order of the zeros
+	Predicate        string
+	Comment          string
 }
 
 // Sequence is what a sequence counts.
@@ -192,4 +200,11 @@ func (o *Objects) table(oid uint32) *Table {
 		}
 	}
 	return nil
+}
+
+// SetBytes says how many bytes a table takes. It is called before anything is asked of a snapshot's functions of sizes.
+func (o *Objects) SetBytes(table uint32, bytes int64) {
+	if t := o.table(table); t != nil {
+		t.Bytes = bytes
+	}
 }

@@ -39,9 +39,13 @@ type Type struct {
 	BaseMod                     int32
 }
 
-// builtinTypes are PostgreSQL's own types by object id, typesByName by name.
-var (
-	builtinTypes = sync.OnceValue(func() map[uint32]*Type {
+// builtinTypes are PostgreSQL's own types by object id.
+func builtinTypes() map[uint32]*Type { return builtinOnce() }
+
+var builtinOnce func() map[uint32]*Type
+
+func init() { // the types of pg_type's own columns are found among them
+	builtinOnce = sync.OnceValue(func() map[uint32]*Type {
 		out := map[uint32]*Type{}
 		r := static()["pg_catalog.pg_type"]
 		for _, c := range r.Rows() {
@@ -55,21 +59,25 @@ var (
 		}
 		return out
 	})
-	typesByName = sync.OnceValue(func() map[string]*Type {
-		out := map[string]*Type{}
-		for _, t := range builtinTypes() {
-			if t.Schema == SchemaCatalog {
-				out[t.Name] = t
-			} else {
-				out["information_schema."+t.Name] = t
-			}
-		}
-		return out
-	})
-)
+}
 
-// isArray reports whether a type is an array as subscripts see it: a fixed-length one such as point or name is not.
-func (t *Type) isArray() bool { return t.Elem != 0 && t.Len == -1 && t.Category == "A" }
+// typesByName are PostgreSQL's own types by name, with the schema of those of information_schema.
+var typesByName = sync.OnceValue(func() map[string]*Type {
+	out := map[string]*Type{}
+	for _, t := range builtinTypes() {
+		if t.Schema == SchemaCatalog {
+			out[t.Name] = t
+		} else {
+			out["information_schema."+t.Name] = t
+		}
+	}
+	return out
+})
+
+// isArray reports whether a type is an array: one of fixed length such as point or name is not, nor int2vector.
+func (t *Type) isArray() bool {
+	return t.Elem != 0 && t.Len == -1 && t.Storage != "p"
+}
 
 // addObjects makes the rows of our objects. s.mu is held.
 func (s *Snapshot) addObjects() {
@@ -175,15 +183,21 @@ func (s *Snapshot) addTable(t *Table) {
 	case KindSequence:
 		class["relfilenode"], class["reltuples"], class["relpages"], class["relreplident"] = t.OID, 1, 1, "n"
 	case KindMaterialized:
-		class["relam"], class["relreplident"] = heapAM, "n"
+		class["relam"], class["relfilenode"], class["relispopulated"] = heapAM, t.OID, !t.Unpopulated
 	default:
 		class["relreplident"] = "n"
 	}
-	for _, c := range t.Constraints {
-		if c.Type == 'f' {
-			class["relhastriggers"] = true
+	if s.referred == nil { // PostgreSQL keeps references by triggers on both tables
+		s.referred = map[uint32]bool{}
+		for _, x := range s.o.Tables {
+			for _, c := range x.Constraints {
+				if c.Type == 'f' {
+					s.referred[x.OID], s.referred[c.Foreign] = true, true
+				}
+			}
 		}
 	}
+	class["relhastriggers"] = s.referred[t.OID]
 	s.add("pg_class", class)
 	s.depend(classClass, t.OID, 0, classNamespace, t.Schema, 0, "n")
 	s.describe(classClass, t.OID, 0, t.Comment)
@@ -281,7 +295,7 @@ func (s *Snapshot) addRowType(t *Table) {
 }
 
 func (s *Snapshot) addConstraint(t *Table, c Constraint) {
-	v := cells{"oid": c.OID, "conname": c.Name, "connamespace": t.Schema, "contype": c.Type, "condeferrable": c.Deferrable, "condeferred": c.Deferred, "conrelid": t.OID, "conindid": c.Index}
+	v := cells{"oid": c.OID, "conname": c.Name, "connamespace": t.Schema, "contype": c.Type, "condeferrable": c.Deferrable, "condeferred": c.Deferred, "convalidated": !c.NotValid, "conrelid": t.OID, "conindid": c.Index}
 	if len(c.Columns) > 0 {
 		v["conkey"] = c.Columns
 	}
@@ -295,7 +309,10 @@ func (s *Snapshot) addConstraint(t *Table, c Constraint) {
 		}
 		v["confrelid"], v["confkey"], v["confupdtype"], v["confdeltype"], v["confmatchtype"] = c.Foreign, c.ForeignColumns, c.OnUpdate, c.OnDelete, "s"
 		v["conpfeqop"], v["conppeqop"], v["conffeqop"] = equal, equal, equal
-		s.depend(classConstraint, c.OID, 0, classClass, c.Foreign, 0, "n")
+		for _, n := range c.ForeignColumns {
+			s.depend(classConstraint, c.OID, 0, classClass, c.Foreign, n, "n")
+		}
+		s.depend(classConstraint, c.OID, 0, classClass, c.Index, 0, "n")
 	}
 	s.add("pg_constraint", v)
 	for _, n := range c.Columns {
@@ -309,6 +326,7 @@ func (s *Snapshot) addConstraint(t *Table, c Constraint) {
 
 func (s *Snapshot) addIndex(t *Table, x Index) {
 	var columns []TableColumn
+	expressions := 0
 	for i, n := range x.Columns {
 		c := TableColumn{Mod: -1, Type: oidText}
 		if n > 0 {
@@ -318,7 +336,10 @@ func (s *Snapshot) addIndex(t *Table, x Index) {
 			if i == 0 {
 				c.Name = "expr"
 			}
-			if name, _, ok := strings.Cut(x.Expressions[0], "("); ok && name != "" && !strings.ContainsAny(name, " ()") {
+			expression := x.Expressions[expressions]
+			expressions++
+			c.Type = ownOnly().expressionType(expression, t)
+			if name, _, ok := strings.Cut(expression, "("); ok && name != "" && !strings.ContainsAny(name, " ()") {
 				c.Name = name
 			}
 		}
@@ -332,7 +353,15 @@ func (s *Snapshot) addIndex(t *Table, x Index) {
 		collations[i], classes[i] = int64(typ.Collation), s.operatorClass(c.Type)
 		s.addColumn(x.OID, i+1, c)
 	}
-	v := cells{"indexrelid": x.OID, "indrelid": t.OID, "indnatts": len(columns), "indnkeyatts": len(columns), "indisunique": x.Unique, "indisprimary": x.Primary,
+	keys := x.Keys
+	if keys == 0 {
+		keys = len(columns)
+	}
+	for i, o := range x.Options {
+		options[i] = int64(o)
+	}
+	collations, classes, options = collations[:keys], classes[:keys], options[:keys]
+	v := cells{"indexrelid": x.OID, "indrelid": t.OID, "indnatts": len(columns), "indnkeyatts": keys, "indisunique": x.Unique, "indisprimary": x.Primary, "indnullsnotdistinct": x.NullsNotDistinct,
 		"indkey": x.Columns, "indcollation": collations, "indclass": classes, "indoption": options}
 	if len(x.Expressions) > 0 {
 		v["indexprs"] = strings.Join(x.Expressions, expressionSeparator)

@@ -18,6 +18,7 @@ type Snapshot struct {
 	built    bool
 	live     map[string]*rows  // rows of our objects by relation of pg_catalog
 	index    map[string]lookup // by relation and column
+	referred map[uint32]bool   // tables that refer to others or are referred to
 	names    map[string]map[string][]row
 	comments map[[3]int64]string // by object, catalog and column
 	columns  map[[2]int64]row    // by relation and number
@@ -276,6 +277,8 @@ func appendValue(v *vector.Vector, x any) {
 			v.AppendFloat(0)
 		case vector.BufNested:
 			v.CloseNested()
+		case vector.BufI128:
+			v.AppendInt128(vector.Int128{})
 		default:
 			v.AppendString("")
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	_ "embed"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"strconv"
@@ -29,7 +30,9 @@ type Column struct {
 type Relation struct {
 	Schema, Name string
 	Columns      []Column
-	View         string // the definition, "" of a table
+	View         string // the SELECT that gives its rows, "" where the relation has its own
+	// Definition is what pg_get_viewdef says, Pretty the same with few parentheses.
+	Definition, Pretty string
 
 	raw   [][]byte // rows in COPY's text format
 	parse sync.Once
@@ -38,6 +41,9 @@ type Relation struct {
 
 // chunkRows is the number of rows of a chunk: DuckDB's vectors hold as many.
 const chunkRows = 2048
+
+// emptyViews are views that have no rows here, because what they are about cannot be made, and whose definitions read rows as values.
+var emptyViews = map[string]bool{"pg_stats_ext": true, "pg_stats_ext_exprs": true}
 
 // static are the relations as they were exported, by schema and name.
 var static = sync.OnceValue(func() map[string]*Relation {
@@ -69,7 +75,13 @@ var static = sync.OnceValue(func() map[string]*Relation {
 				fail(err)
 			}
 			rel.Columns = append(rel.Columns, Column{Name: w[1], Type: uint32(oid), NotNull: w[3] == "t"})
+		case "P":
+			rel.Pretty = strings.ReplaceAll(string(line[2:]), `\n`, "\n")
 		case "V":
+			rel.Definition = strings.ReplaceAll(string(line[2:]), `\n`, "\n")
+			if emptyViews[rel.Name] {
+				continue
+			}
 			rel.View = strings.TrimSuffix(strings.TrimSpace(strings.ReplaceAll(string(line[2:]), `\n`, "\n")), ";")
 		}
 	}
@@ -170,11 +182,15 @@ const (
 	oidRegconfig, oidRegdictionary, oidRegnamespace, oidRegrole          = 3734, 3769, 4089, 4096
 	oidRegcollation, oidXID8, oidRecord, oidBPChar, oidJSON              = 4191, 5069, 2249, 1042, 114
 	oidAnyArray, oidACLItem, oidCString, oidJSONB                        = 2277, 1033, 2275, 3802
+	oidAnyRange, oidAnyMultirange                                        = 3831, 4537
 )
 
 // TypeOf is the type of values of a PostgreSQL type as the catalogs hold them: object ids as bigint, vectors as lists, and what has
 // no type of its own as text.
 func TypeOf(oid uint32) vector.Type {
+	if oid >= firstDomain {
+		oid = baseType(oid)
+	}
 	switch oid {
 	case oidBool:
 		return vector.T(vector.Bool)
@@ -212,9 +228,13 @@ func TypeOf(oid uint32) vector.Type {
 	return vector.T(vector.Text)
 }
 
+// firstDomain is where object ids begin that initdb gives, to information_schema's domains among others.
+const firstDomain = 12000
+
 // arrayElements are the element types of the arrays that the catalogs' columns are of.
 var arrayElements = map[uint32]uint32{1000: oidBool, 1002: oidChar, 1003: oidName, 1005: oidInt2, 1007: oidInt4, 1009: oidText, 1016: oidInt8,
-	1021: oidFloat4, 1022: oidFloat8, 1028: oidOID, 1034: oidACLItem, 1015: oidVarchar, 2211: oidRegtype, 2210: oidRegclass, 1008: oidRegproc}
+	1021: oidFloat4, 1022: oidFloat8, 1028: oidOID, 1034: oidACLItem, 1015: oidVarchar, 2211: oidRegtype, 2210: oidRegclass, 1008: oidRegproc,
+	2207: oidRegprocedure, 3735: oidRegconfig, 3770: oidRegdictionary, 4090: oidRegnamespace, 4097: oidRegrole, 4192: oidRegcollation, 2208: oidRegoper, 2209: oidRegoperator}
 
 // registered reports whether a type is one of those whose values are object ids that are read and written as names.
 func registered(oid uint32) bool {
@@ -243,6 +263,15 @@ func appendText(v *vector.Vector, oid uint32, s string) {
 		x, err := strconv.ParseFloat(s, 64)
 		bad(err)
 		v.AppendFloat(x)
+	case vector.Interval: // of hours
+		negative := strings.HasPrefix(s, "-")
+		t, err := time.Parse("15:04:05", strings.TrimPrefix(s, "-"))
+		bad(err)
+		micros := int64(t.Hour()*3600+t.Minute()*60+t.Second()) * 1_000_000
+		if negative {
+			micros = -micros
+		}
+		v.AppendBytes(binary.LittleEndian.AppendUint64(make([]byte, 8), uint64(micros)))
 	case vector.TimestampTZ:
 		t, err := time.Parse("2006-01-02 15:04:05.999999-07", s)
 		bad(err)

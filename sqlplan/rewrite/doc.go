@@ -13,5 +13,5 @@
 // out of a literal or a name.
 //
 // What it does not do: it does not check that functions exist, does not type expressions beyond casts and the columns that
-// Options.ColumnType knows, and does not emulate PostgreSQL's catalogs.
+// Options.ColumnType knows, and does not know PostgreSQL's catalogs (package pgcatalog).
 package rewrite

@@ -3,7 +3,7 @@ package rewrite
 import (
 	"fmt"
 	"regexp"
-	"strings"
+	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -23,9 +23,9 @@ type Function struct {
 	Table   bool                 // Body is a subquery that takes the place of the call in FROM
 }
 
-// Lookup finds the function that a call means. space is the schema that it is written with, "" where it has none. It gives nil
-// for a function that is DuckDB's own or nobody's.
-type Lookup func(space, name string, args []*pg_query.Node) (*Function, error)
+// Lookup finds the function that a call means. space is the schema that it is written with, "" where it has none; inFrom says that
+// the call stands in FROM. It gives nil for a function that is DuckDB's own or nobody's.
+type Lookup func(space, name string, args []*pg_query.Node, inFrom bool) (*Function, error)
 
 // maxInlined bounds the calls that one statement's are expanded to: functions nest, and each may use an argument twice.
 const maxInlined = 10_000
@@ -33,9 +33,6 @@ const maxInlined = 10_000
 // Inline puts the bodies of functions in place of their calls in n, which is changed. An argument is cast to its type wherever
 // the body has it, and the result to the function's: what the call says of types is what the text says. Nothing is captured, because
 // a body has no names but its arguments', and these are replaced in it alone.
-//
-// Casts to regclass and its kin become calls of PostgreSQL's functions for that: of regclassin where the operand is a text, and
-// of regclassout, which gives the name, where it is an object id.
 func Inline(n *pg_query.Node, lookup Lookup) error {
 	if lookup == nil {
 		return nil
@@ -48,7 +45,6 @@ func Inline(n *pg_query.Node, lookup Lookup) error {
 			return err == nil
 		}
 		inFrom := node.GetRangeFunction()
-		objectCast(node)
 		call := node.GetFuncCall()
 		if inFrom != nil {
 			call = onlyCall(inFrom)
@@ -58,7 +54,7 @@ func Inline(n *pg_query.Node, lookup Lookup) error {
 			return true
 		}
 		var f *Function
-		if f, err = lookup(space, name, call.Args); err != nil {
+		if f, err = lookup(space, name, call.Args, inFrom != nil); err != nil {
 			err = &CallError{err, int(call.Location)}
 			return false
 		}
@@ -92,7 +88,7 @@ func functionName(words []*pg_query.Node) (space, name string) {
 	switch {
 	case len(words) == 1:
 		return "", words[0].GetString_().GetSval()
-	case len(words) == 2 && (words[0].GetString_().GetSval() == publicSchema || words[0].GetString_().GetSval() == "pg_catalog"):
+	case len(words) == 2 && slices.Contains([]string{publicSchema, "pg_catalog", "information_schema"}, words[0].GetString_().GetSval()):
 		return words[0].GetString_().GetSval(), words[1].GetString_().GetSval()
 	}
 	return "", ""
@@ -108,34 +104,6 @@ func onlyCall(f *pg_query.RangeFunction) *pg_query.FuncCall {
 		return nil
 	}
 	return l[0].GetFuncCall()
-}
-
-// objectTypes are PostgreSQL's types of object ids that are read and written as names.
-var objectTypes = map[string]bool{"regclass": true, "regtype": true, "regproc": true, "regprocedure": true, "regnamespace": true, "regrole": true}
-
-// objectCast turns a cast to one of objectTypes into a call.
-func objectCast(n *pg_query.Node) {
-	k := n.GetTypeCast()
-	if k == nil || len(k.TypeName.GetArrayBounds()) > 0 {
-		return
-	}
-	w := words(k.TypeName.GetNames())
-	if len(w) == 0 || len(w) == 2 && w[0] != "pg_catalog" || !objectTypes[w[len(w)-1]] {
-		return
-	}
-	name := w[len(w)-1] + "out"
-	s, literal := stringConst(k.Arg)
-	if literal && s != "" && strings.Trim(s, "0123456789") == "" { // an object id, whether it is anything's or not
-		k.TypeName = typeName("int8")
-		return
-	}
-	if literal || k.Arg.GetParamRef() != nil {
-		name = w[len(w)-1] + "in"
-	}
-	n.Node = call(name, k.Arg).Node
-	f := n.GetFuncCall()
-	f.Funcname = append([]*pg_query.Node{pg_query.MakeStrNode("pg_catalog")}, f.Funcname...)
-	f.Location = k.Location
 }
 
 // CallError is an error of a call of a function.

@@ -1,0 +1,316 @@
+package clients
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+
+	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
+	"github.com/tilehouse/tilehouse/tests/clients/servertest"
+	"github.com/tilehouse/tilehouse/tests/postgres"
+)
+
+// twin is a PostgreSQL 15 whose first role and database are called tilehouse, so that what it says of owners is what Tilehouse says.
+func twin(t *testing.T) string {
+	t.Helper()
+	dsn := postgres.Start(t)
+	conn := connectTo(t, dsn)
+	for _, sql := range []string{"CREATE ROLE other SUPERUSER LOGIN", "CREATE DATABASE tilehouse"} {
+		if _, err := conn.Exec(t.Context(), sql).ReadAll(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conn.Close(t.Context())
+	conn = connectTo(t, strings.Replace(dsn, "postgres@", "other@", 1))
+	if _, err := conn.Exec(t.Context(), "ALTER ROLE postgres RENAME TO tilehouse").ReadAll(); err != nil {
+		t.Fatal(err)
+	}
+	conn.Close(t.Context())
+	return strings.Replace(strings.Replace(dsn, "postgres@", "tilehouse@", 1), "/postgres?", "/tilehouse?", 1)
+}
+
+// both are a PostgreSQL 15 and a Tilehouse with the objects of testdata/catalog/setup.
+func both(t *testing.T) (theirs string, ours *servertest.Server) {
+	t.Helper()
+	theirs, ours = twin(t), servertest.Start(t, t.TempDir(), servertest.Options{})
+	setup, err := os.ReadFile("testdata/catalog/setup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dsn := range []string{theirs, ours.DSN()} {
+		if out := aligned(t, dsn, string(setup)); out != "" {
+			t.Fatal(out)
+		}
+	}
+	alike(t, theirs, ours)
+	// There, the schema of the role's name is searched.
+	return theirs + "&options=-csearch_path%3Dpublic", ours
+}
+
+// alike gives a PostgreSQL what Tilehouse has from the start (a schema of views, a server of foreign tables), and takes from it what
+// Tilehouse has not: PL/pgSQL, and the collations of the operating system and of ICU.
+func alike(t *testing.T, theirs string, ours *servertest.Server) {
+	t.Helper()
+	a, b := connectTo(t, theirs), connectTo(t, ours.DSN())
+	r, err := b.Exec(t.Context(), `SELECT format('CREATE VIEW tilehouse.%I AS SELECT ', c.relname) || string_agg(format('NULL::%s AS %I', format_type(a.atttypid, a.atttypmod), a.attname), ', ' ORDER BY a.attnum)
+		FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE c.relnamespace = 'tilehouse'::regnamespace AND a.attnum > 0 GROUP BY c.relname ORDER BY c.relname;
+		SELECT format('COMMENT ON SCHEMA tilehouse IS %L', obj_description('tilehouse'::regnamespace))`).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	script := []string{"DROP ROLE other", "CREATE SCHEMA tilehouse", "CREATE FOREIGN DATA WRAPPER tilehouse", "CREATE SERVER files FOREIGN DATA WRAPPER tilehouse", "DROP EXTENSION plpgsql", "DELETE FROM pg_collation WHERE oid >= 12000", "SET search_path = public"}
+	for _, x := range r {
+		for _, row := range x.Rows {
+			script = append(script, string(row[0]))
+		}
+	}
+	for _, sql := range script {
+		if _, err := a.Exec(t.Context(), sql).ReadAll(); err != nil {
+			t.Fatalf("%s: %v", sql, err)
+		}
+	}
+}
+
+// unlike are lines about what only PostgreSQL has, tables of long values, and counts of rows that they are part of.
+var unlike = regexp.MustCompile(`pg_toast_#|pg_toast_\d{5}|^SELECT \d+$|^\(\d+ rows?\)$`)
+
+func likeLines(s string) string {
+	return strings.Join(slices.DeleteFunc(strings.Split(s, "\n"), unlike.MatchString), "\n")
+}
+
+// asText is what a client sees of statements, as text.
+func asText(conn *pgconn.PgConn, sql string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), statementTimeout)
+	defer cancel()
+	results, err := conn.Exec(ctx, sql).ReadAll()
+	return describe(results, err, func(v []byte) string { return string(v) }).text
+}
+
+// assigned are object ids that a server gave to objects: those of PostgreSQL's own begin below.
+var assigned = regexp.MustCompile(`\b\d{5,10}\b`)
+
+// catalogAnswer is answer with the object ids that each server gives itself made the same.
+func catalogAnswer(conn *pgconn.PgConn, sql string) string {
+	text := asText(conn, sql)
+	if i := strings.Index(text, "ERROR "); i >= 0 { // PostgreSQL describes the rows before it finds out
+		return text[i:]
+	}
+	return likeLines(assigned.ReplaceAllStringFunc(text, func(s string) string {
+		if n, err := strconv.ParseUint(s, 10, 64); err == nil && n >= pgcatalog.FirstOID && n != 4294967295 {
+			return "#"
+		}
+		return s
+	}))
+}
+
+// What clients ask of the catalogs has PostgreSQL's answer, with its names, types and rows.
+func TestCatalogQueries(t *testing.T) {
+	theirs, ours := both(t)
+	scripts, err := filepath.Glob("testdata/catalog/*.sql")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	for _, path := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(path), ".sql"), func(t *testing.T) {
+			a, b := connectTo(t, theirs), connectTo(t, ours.DSN())
+			equal, noted := 0, 0
+			for _, st := range readScript(t, path).statements {
+				want, got := catalogAnswer(a, st.sql), catalogAnswer(b, st.sql)
+				if !ordered.MatchString(st.sql) || byID.MatchString(st.sql) {
+					want, got = sortedLines(want), sortedLines(got)
+				}
+				switch {
+				case got == want && st.mark != agrees:
+					t.Errorf("%s:%d: no longer differs (%s)", path, st.line, st.why)
+				case got == want:
+					equal++
+				case st.mark != agrees:
+					noted++
+				default:
+					t.Errorf("%s:%d: %s%s", path, st.line, st.sql, difference(got, want))
+				}
+			}
+			t.Logf("%d statements equal, %d differ as noted", equal, noted)
+		})
+	}
+}
+
+// ordered is a statement whose rows have an order that does not follow from the object ids of the server.
+var ordered = regexp.MustCompile(`ORDER BY [^()]*;\s*$`)
+
+// byID is an order by object ids that each server gives itself.
+var byID = regexp.MustCompile(`ORDER BY [^()]*(conrelid|indrelid|attrelid)[^()]*;\s*$`)
+
+func sortedLines(s string) string {
+	lines := strings.Split(s, "\n")
+	slices.Sort(lines)
+	return strings.Join(lines, "\n")
+}
+
+// difference shows the first lines that two texts do not share.
+func difference(got, want string) string {
+	const most = 12
+	var out strings.Builder
+	a, b := strings.Split(got, "\n"), strings.Split(want, "\n")
+	n := 0
+	for i := 0; i < max(len(a), len(b)) && n < most; i++ {
+		x, y := "(nothing)", "(nothing)"
+		if i < len(a) {
+			x = a[i]
+		}
+		if i < len(b) {
+			y = b[i]
+		}
+		if x != y {
+			n++
+			fmt.Fprintf(&out, "-- tilehouse:  %.600s\n-- PostgreSQL: %.600s\n", x, y)
+		}
+	}
+	return out.String()
+}
+
+// Every relation of pg_catalog and information_schema has PostgreSQL's columns and types, and can be read.
+func TestCatalogRelations(t *testing.T) {
+	theirs, ours := both(t)
+	a, b := connectTo(t, theirs), connectTo(t, ours.DSN())
+	describe := func(conn *pgconn.PgConn, sql string) string {
+		d, err := conn.Prepare(context.Background(), "", sql, nil)
+		if err != nil {
+			return err.Error()
+		}
+		var out strings.Builder
+		for _, f := range d.Fields {
+			fmt.Fprintf(&out, "%s:%d:%d:%d\n", f.Name, f.DataTypeOID, f.DataTypeSize, f.TypeModifier)
+		}
+		return out.String()
+	}
+	n := 0
+	for _, schema := range []string{"pg_catalog", "information_schema"} {
+		for _, name := range pgcatalog.Names(schema) {
+			n++
+			sql := fmt.Sprintf("SELECT * FROM %s.%s", schema, name)
+			if got, want := describe(b, sql), describe(a, sql); got != want {
+				t.Errorf("%s: %s", sql, difference(got, want))
+			}
+			if _, err := b.Exec(context.Background(), sql).ReadAll(); err != nil {
+				t.Errorf("%s: %v", sql, err)
+			}
+			if r := b.ExecParams(context.Background(), sql, nil, nil, nil, []int16{1}).Read(); r.Err != nil {
+				t.Errorf("%s, in binary: %v", sql, r.Err)
+			}
+		}
+	}
+	t.Logf("%d relations", n)
+}
+
+// The object ids of everything are the same after a restart.
+func TestCatalogRestart(t *testing.T) {
+	dir := t.TempDir()
+	s := servertest.Start(t, dir, servertest.Options{})
+	setup, err := os.ReadFile("testdata/catalog/setup")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out := aligned(t, s.DSN(), string(setup)+eventsTable+`CREATE ENTITY customer (k bigint);
+CREATE FEATURE spend ON customer AS SELECT k, sum(amount) AS total FROM ev GROUP BY k WINDOW 7 DAYS;
+CREATE VIEW big WITH (event_time = 'ts') AS SELECT k, amount, ts FROM ev WHERE amount > 100;
+CREATE FUNCTION twice(x bigint) RETURNS bigint LANGUAGE sql IMMUTABLE AS $$ SELECT x * 2 $$;
+`); out != "" {
+		t.Fatal(out)
+	}
+	const ids = "SELECT 'class', relname::text, oid FROM pg_class UNION ALL SELECT 'type', typname, oid FROM pg_type UNION ALL SELECT 'constraint', conname, oid FROM pg_constraint " +
+		"UNION ALL SELECT 'proc', proname, oid FROM pg_proc UNION ALL SELECT 'default', adrelid::text || '.' || adnum, oid FROM pg_attrdef UNION ALL SELECT 'rewrite', ev_class::text, oid FROM pg_rewrite " +
+		"UNION ALL SELECT 'namespace', nspname, oid FROM pg_namespace UNION ALL SELECT 'database', datname, oid FROM pg_database ORDER BY 1, 2, 3"
+	before := asText(connectTo(t, s.DSN()), ids)
+	s.Terminate(endBound)
+	s = servertest.Start(t, dir, servertest.Options{})
+	if after := asText(connectTo(t, s.DSN()), ids); after != before {
+		t.Error(difference(after, before))
+	}
+	if n := strings.Count(before, "\n"); n < 4000 {
+		t.Errorf("%d objects", n)
+	}
+	seen := map[string]bool{}
+	for line := range strings.Lines(before) {
+		if f := strings.Split(strings.TrimSpace(line), "|"); len(f) == 3 {
+			oid, err := strconv.ParseUint(f[2], 10, 32)
+			if seen[f[0]+f[2]] || err != nil || oid == 0 {
+				t.Errorf("object id of %q: %v", line, err)
+			}
+			seen[f[0]+f[2]] = true
+		}
+	}
+}
+
+// sizes are psql's texts of sizes in bytes: what a table takes is another number of bytes here.
+var sizes = regexp.MustCompile(`\b\d+ (bytes|kB|MB)`)
+
+// psqlCommand is a command of testdata/catalog/psql.
+type psqlCommand struct{ text, differs string }
+
+func psqlCommands(t *testing.T) []psqlCommand {
+	t.Helper()
+	text, err := os.ReadFile("testdata/catalog/psql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []psqlCommand
+	why := ""
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if w, ok := strings.CutPrefix(line, "-- differs: "); ok {
+			why = w
+		} else if line != "" && !strings.HasPrefix(line, "--") {
+			out = append(out, psqlCommand{line, why})
+			why = ""
+		}
+	}
+	return out
+}
+
+// normalTable is what psql wrote without the width of columns, sizes and ports.
+func normalTable(s string) string {
+	var out []string
+	for line := range strings.Lines(s) {
+		line = strings.TrimSpace(line)
+		if strings.Trim(line, "-+") == "" {
+			continue
+		}
+		out = append(out, strings.Join(strings.Fields(sizes.ReplaceAllString(line, "size")), " "))
+	}
+	return likeLines(strings.Join(out, "\n"))
+}
+
+// Every backslash command of psql shows of the same objects what it shows on PostgreSQL 15.
+func TestPsqlCommands(t *testing.T) {
+	theirs, ours := both(t)
+	commands := psqlCommands(t)
+	texts := make([]string, len(commands))
+	for i, c := range commands {
+		texts[i] = c.text
+	}
+	want, got := each(t, theirs, texts), each(t, ours.DSN(), texts)
+	equal, noted := 0, 0
+	for i, c := range commands {
+		a, b := normalTable(got[i]), normalTable(want[i])
+		switch {
+		case a == b && c.differs != "":
+			t.Errorf("%s: no longer differs (%s)", c.text, c.differs)
+		case a == b:
+			equal++
+		case c.differs != "":
+			noted++
+		default:
+			t.Errorf("%s\n%s", c.text, difference(a, b))
+		}
+	}
+	t.Logf("%d commands equal, %d differ as noted", equal, noted)
+}
