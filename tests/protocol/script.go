@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -172,9 +171,4 @@ func value(v []byte) string {
 		}
 	}
 	return strconv.Quote(string(v))
-}
-
-// frame is a message of a type and body.
-func frame(typ byte, body []byte) []byte {
-	return append(binary.BigEndian.AppendUint32([]byte{typ}, uint32(len(body)+4)), body...)
 }
