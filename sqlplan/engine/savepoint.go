@@ -251,6 +251,7 @@ func (s *Session) restoreDuck(ctx context.Context, sp *savepoint) error {
 	snapshot := len(again) > 0 || tx.level == "repeatable read"
 	finished, position := j.finished, j.position
 	_, _ = s.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK") // one that was aborted has rolled back already
+	s.keepTempDocs()
 	tx.duck, tx.ordinary = false, false
 	s.forgetTables()
 	*j = journal{}
@@ -282,6 +283,14 @@ func (s *Session) writesOrdinary() {
 	}
 	s.tx.ordinary = true
 	s.tx.writes++
+}
+
+// keepTempDocs makes the table of temporary objects again where the transaction that was rolled back had made it.
+func (s *Session) keepTempDocs() {
+	if s.tempDocs {
+		_, err := s.conn.Exec(context.Background(), "CREATE TEMP TABLE IF NOT EXISTS __tilehouse_objects"+documentColumns)
+		s.tempDocs = err == nil
+	}
 }
 
 // drain reads a result to its end.

@@ -122,6 +122,7 @@ func (s *Session) rollback() {
 	s.closeCursors(func(c *cursor) bool { return !c.held })
 	if s.tx.duck {
 		_, _ = s.conn.Exec(context.Background(), "ROLLBACK") // a failed one has rolled back already
+		s.keepTempDocs()
 	}
 	if s.tx.ordinary || s.tx.duck {
 		s.forgetTables()
