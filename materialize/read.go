@@ -53,22 +53,47 @@ func (m *Manager) scanTimes(ctx context.Context, cat *schema.Catalog, g *schema.
 	return err
 }
 
-// CompleteThrough is up to which event time a group's relation is complete, for labels.
+// CompleteThrough is up to which event time, inclusive, a group's relation is complete at a position, for labels: an event table up to
+// its watermark, or the clock where it declares none; files up to the option that says so, or their newest event, less the
+// watermark's delay. An event view is as complete as the relation under it. event.Forever: nothing is.
 func (m *Manager) CompleteThrough(ctx context.Context, cat *schema.Catalog, g *schema.Group, position uint64) (int64, error) {
 	b, err := baseOf(cat, g.Relation)
 	if err != nil {
 		return 0, err
 	}
-	if b.Kind == schema.EventTable {
+	switch {
+	case b.Kind == schema.EventTable && b.Watermark == nil:
 		return m.cfg.Clock().UnixMicro(), nil
-	}
-	if b.File.CompleteThrough != 0 {
+	case b.Kind == schema.EventTable:
+		return m.Watermark(b, position)
+	case b.File.CompleteThrough != 0:
 		return b.File.CompleteThrough, nil
 	}
+	newest := int64(event.Forever)
 	if c, err := m.Group(g); err == nil && c.Manifest != nil && c.Schema == g && position >= c.Manifest.Position {
-		return newestTime(c.Manifest), nil
+		newest = newestTime(c.Manifest)
+	} else if newest, err = m.newestEvent(ctx, cat, g, b, position); err != nil {
+		return 0, err
 	}
-	return m.newestEvent(ctx, cat, g, b, position)
+	return less(newest, b.Watermark), nil
+}
+
+// Watermark is the watermark at a position of an event table that declares one: the newest event time that it had been given, less the
+// delay. Rows that went since count; event.Forever before the first one.
+func (m *Manager) Watermark(table *schema.Relation, position uint64) (int64, error) {
+	newest, ok, err := m.cfg.Log.Newest(reclog.SourceID(table.ID), position)
+	if err != nil || !ok {
+		return event.Forever, err
+	}
+	return less(newest, table.Watermark), nil
+}
+
+// less is a newest event time less a watermark's delay.
+func less(newest int64, w *schema.Watermark) int64 {
+	if w == nil || newest < event.Forever+w.Delay {
+		return newest
+	}
+	return newest - w.Delay
 }
 
 // newestEvent is the newest event time of a group over files, event.Forever where it has no rows.
@@ -151,6 +176,9 @@ func (v *View) steady(group uint32) bool {
 	was, is := v.live[group], (*v.m.live.Load())[group]
 	return was != nil && is != nil && was.Tiles != nil && is.Tiles != nil && was.tilesEra == is.tilesEra
 }
+
+// Position is the position that the source reads.
+func (s *Source) Position() uint64 { return s.position }
 
 // Key is the pieces of a key: from the online store where it serves the read, from runs otherwise.
 func (s *Source) Key(ctx context.Context, key []byte) (event.Pieces, error) {

@@ -6,12 +6,17 @@ var definitions = []Statement{
 		Name:    "CREATE TABLE",
 		Purpose: "Make an event table: rows that are stored here and that features count",
 		Synopsis: `
-CREATE TABLE [IF NOT EXISTS] name (column type [NOT NULL] [PRIMARY KEY], … [, PRIMARY KEY (column, …)])
+CREATE TABLE [IF NOT EXISTS] name (column type [NOT NULL] [PRIMARY KEY], … [, PRIMARY KEY (column, …)]
+    [, WATERMARK FOR column AS column - INTERVAL 'duration'])
   WITH (event_time = 'column' [, option = value …])`,
 		Text: `
 Without ` + "`event_time`" + ` it is an ordinary table, as in PostgreSQL. An event table is written by INSERT, COPY, UPDATE and DELETE; every
 commit is one position of the log of record, and the next read of any session counts it. The event time is a timestamptz and
-never NULL. With a primary key a second row of a key is refused (23505), and ties of event time are ordered by it.`,
+never NULL. With a primary key a second row of a key is refused (23505), and ties of event time are ordered by it.
+
+A watermark says how far behind the newest event others may come: the table is complete through its newest event time less the duration,
+as known at the position that is read, and a row that went since does not take it back. A label (FOLLOWING) is NULL until its window has
+ended there; without a watermark, until the clock has passed its end. Later rows count all the same. tilehouse.watermarks shows it.`,
 		Options: []Option{
 			{"event_time", "a column of timestamptz", "", "when the event happened"},
 			{"future_bound", "a duration", "`1 day`", "rows further ahead of the server's clock than this are refused (22008)"},
@@ -30,9 +35,12 @@ never NULL. With a primary key a second row of a key is refused (23505), and tie
 		Name:    "CREATE SOURCE",
 		Purpose: "Make rows that live elsewhere a relation: Parquet and CSV files",
 		Synopsis: `
-CREATE SOURCE [IF NOT EXISTS] name WITH (connector = 'file', path = 'pattern' [, option = value …])`,
+CREATE SOURCE [IF NOT EXISTS] name
+  [(column type, … [, PRIMARY KEY (column, …)] [, WATERMARK FOR column AS column - INTERVAL 'duration'])]
+  WITH (connector = 'file', path = 'pattern' [, option = value …])`,
 		Text: `
-The columns are read from the files. A path is relative to a directory given by ` + "`--file-root`" + ` and may have the wildcards ` + "`*`, `?` and `**`" + `.
+The columns are read from the files, or declared; a time without a zone is then read as UTC. A watermark names the event time, and labels are
+known up to the newest event less its duration, unless ` + "`complete_through`" + ` says up to when. A path is relative to a directory given by ` + "`--file-root`" + ` and may have the wildcards ` + "`*`, `?` and `**`" + `.
 REFRESH SOURCE takes in added, changed and removed files, all of them as one new position; only the days they touch are built
 again.`,
 		Options: []Option{

@@ -96,12 +96,12 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-	"sources": {slices.Concat(text("name", "kind", "event_time", "path"), numbers("files", "rows"), text("refresh_every"), times("last_refresh", "next_refresh"), text("last_error")), func(s *Session, cat *schema.Catalog) ([][]string, error) {
+	"sources": {slices.Concat(text("name", "kind", "event_time", "path"), numbers("files", "rows"), text("refresh_every"), times("last_refresh", "next_refresh"), text("last_error", "definition")), func(s *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, r := range sorted(cat.Relations, func(r *schema.Relation) string { return r.Name }) {
 			row := literals(r.Name, string(r.Kind), r.EventTime)
 			if r.File == nil {
-				out = append(out, append(row, "NULL", "NULL", "NULL", "NULL", "NULL", "NULL", "NULL"))
+				out = append(out, append(row, "NULL", "NULL", "NULL", "NULL", "NULL", "NULL", "NULL", duck.QuoteLiteral(r.SQL)))
 				continue
 			}
 			files, rows := 0, int64(0)
@@ -112,7 +112,7 @@ var catalogViews = map[string]catalogView{
 				}
 			}
 			row = append(row, duck.QuoteLiteral(r.File.Path), fmt.Sprint(files), fmt.Sprint(rows))
-			out = append(out, append(row, s.refreshes(r)...))
+			out = append(out, append(append(row, s.refreshes(r)...), duck.QuoteLiteral(r.SQL)))
 		}
 		return out, nil
 	}},

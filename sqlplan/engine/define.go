@@ -9,6 +9,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -45,6 +46,10 @@ func (s *Session) createEventTable(ctx context.Context, st *parse.CreateTable) (
 	r.FutureBound = o.duration("future_bound", defaultFutureBound, 0)
 	r.Lateness = o.duration("lateness", 0, 0)
 	if err := o.done(); err != nil {
+		return "", err
+	}
+	var err error
+	if r.Watermark, err = watermarkOf(st.Text, r, st.Watermark); err != nil {
 		return "", err
 	}
 	for _, c := range st.Columns {
@@ -84,6 +89,21 @@ func (s *Session) checkColumns(ctx context.Context, sql string, r *schema.Relati
 		return at(hint(fail(codeTypeMismatch, "event time %q of relation %q must be timestamptz, not %s", r.EventTime, r.Name, r.Columns[i].Type), "%s", asEventTime(r, i)), sql, eventTime.ValuePosition)
 	}
 	return nil
+}
+
+// watermarkOf is the watermark that a definition declares of a relation, nil for none.
+func watermarkOf(sql string, r *schema.Relation, w *parse.Watermark) (*schema.Watermark, error) {
+	switch {
+	case w == nil:
+		return nil, nil
+	case w.Column != r.EventTime:
+		return nil, at(hint(fail(codeDefinition, "the watermark of %q is for column %q, and its event time is %q", r.Name, w.Column, r.EventTime),
+			"WATERMARK FOR %s AS %[1]s - INTERVAL '10 minutes'", r.EventTime), sql, w.Position)
+	case !w.HasDelay:
+		return nil, at(hint(fail(codeUnsupported, "a watermark of the form %s is not supported", w.Text),
+			"WATERMARK FOR %s AS %[1]s - INTERVAL '10 minutes'; days and shorter units, not negative.", w.Column), sql, w.Position)
+	}
+	return &schema.Watermark{Delay: w.Delay}, nil
 }
 
 // checkPrimaryKey checks that the columns of a relation's key are there, and of types that can be keys.
@@ -166,17 +186,16 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 		return "", at(hint(fail(codeUnsupported, "connector %q is not supported", c), "WITH (connector = 'file', path = '…', event_time = '…')"), st.Text, st.Options["connector"].ValuePosition)
 	}
 	r := &schema.Relation{Name: st.Name.Name, Kind: schema.FileSource, SQL: st.Text, PrimaryKey: st.PrimaryKey, EventTime: o.text("event_time", "")}
+	if r.EventTime == "" && st.Watermark != nil {
+		r.EventTime = st.Watermark.Column
+	}
 	r.File = &schema.File{Path: o.text("path", "")}
 	r.File.RefreshEvery = o.duration("refresh_every", 0, leastRefresh)
 	r.Lateness = o.duration("lateness", 0, 0)
 	if r.File.Path == "" {
 		return "", at(hint(fail(codeInvalidParameter, "a file source needs a path"), "WITH (connector = 'file', path = 'lake/**/*.parquet', event_time = 'ts')"), st.Text, st.Name.Position)
 	}
-	format := "parquet"
-	if strings.HasSuffix(r.File.Path, ".csv") || strings.HasSuffix(r.File.Path, ".csv.gz") {
-		format = "csv"
-	}
-	r.File.Format = o.oneOf("format", format, "parquet", "csv")
+	r.File.Format = o.oneOf("format", materialize.FormatOf(r.File.Path), "parquet", "csv")
 	if v, ok := st.Options["complete_through"]; o.has("complete_through") && ok {
 		t, err := parseTime(v.Value, s.location)
 		if err != nil {
@@ -190,6 +209,10 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 		}
 	}
 	if err := o.done(); err != nil {
+		return "", err
+	}
+	var err error
+	if r.Watermark, err = watermarkOf(st.Text, r, st.Watermark); err != nil {
 		return "", err
 	}
 	for _, c := range st.Columns {
@@ -217,7 +240,11 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 	if err := s.putRelation(r); err != nil {
 		return "", err
 	}
-	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %s, %s", r.Name, counted(rep.Files, "file"), counted(rep.Rows, "row"))})
+	n := session.Notice{Message: fmt.Sprintf("source %q: %s, %s", r.Name, counted(rep.Files, "file"), counted(rep.Rows, "row"))}
+	if rep.Files == 0 {
+		n.Hint = fmt.Sprintf("No file matches path = '%s' yet; REFRESH SOURCE %s; takes in those that come.", r.File.Path, r.Name)
+	}
+	s.notice(n)
 	return tag, nil
 }
 

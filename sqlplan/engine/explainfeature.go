@@ -53,6 +53,7 @@ type explainedValue struct {
 	From      string           `json:"from"` // inclusive
 	To        string           `json:"to"`   // exclusive
 	Pieces    []explainedPiece `json:"pieces"`
+	Complete  *string          `json:"complete_through,omitempty"` // of a label: the events are complete up to here, inclusive
 	Value     *string          `json:"value"`
 }
 
@@ -127,6 +128,9 @@ func (v *explainedValue) text() []string {
 	}
 	for i, p := range v.Pieces {
 		lines = append(lines, fmt.Sprintf("  %-*s  %-*s  %*s  so far %s", kind, p.Kind, span, spans[i], size, sizes[i], textOrNull(p.SoFar)))
+	}
+	if v.Complete != nil {
+		lines = append(lines, "  complete through "+*v.Complete)
 	}
 	return append(lines, "  value: "+textOrNull(v.Value))
 }
@@ -271,8 +275,18 @@ func (s *Session) explainValues(ctx context.Context, cat *schema.Catalog, view *
 			if err != nil {
 				return nil, err
 			}
-			values = append(values, explainedValue{Name: as.names[i], Aggregate: partialText(g.group, &g.group.Partials[o.partial]),
-				From: endText(iv.Lo), To: endText(iv.Hi), Pieces: tr.pieces, Value: value})
+			told := explainedValue{Name: as.names[i], Aggregate: partialText(g.group, &g.group.Partials[o.partial]),
+				From: endText(iv.Lo), To: endText(iv.Hi), Pieces: tr.pieces, Value: value}
+			if o.window.Following {
+				through, err := s.e.mat.CompleteThrough(ctx, cat, g.group, src.Position())
+				if err != nil {
+					return nil, err
+				}
+				if told.Complete = new(endText(through)); !o.window.Known(when, through) {
+					told.Value = nil
+				}
+			}
+			values = append(values, told)
 		}
 	}
 	return values, nil

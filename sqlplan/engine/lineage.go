@@ -8,6 +8,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions"
 	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -106,7 +107,15 @@ func partialText(g *schema.Group, p *schema.Partial) string {
 }
 
 // watermarkColumns are the columns of tilehouse.watermarks: how far in event time a relation is known to be complete, and by what rule.
-var watermarkColumns = slices.Concat(text("relation", "kind", "event_time"), times("complete_through"), text("rule", "lateness"))
+var watermarkColumns = slices.Concat(text("relation", "kind", "event_time"), times("complete_through"), text("rule", "lateness"), intervals("delay"))
+
+// knownTime is a time as a literal, NULL for the one before all events.
+func knownTime(t int64) string {
+	if t == event.Forever {
+		return "NULL"
+	}
+	return timeLiteral(t)
+}
 
 func watermarkRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 	var out [][]string
@@ -119,10 +128,25 @@ func watermarkRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 		if r.View != nil {
 			base = cat.Relations[r.View.Base]
 		}
-		rule, through := "the clock", timeLiteral(s.e.now())
-		if base.File != nil {
-			rule, through = "option complete_through", "NULL"
-			if base.File.CompleteThrough == 0 {
+		rule, through, delay := "the clock", timeLiteral(s.e.now()), "NULL"
+		if w := base.Watermark; w != nil {
+			rule, delay = "the newest event time less the delay", fmt.Sprintf("to_microseconds(%d)", w.Delay)
+		}
+		switch {
+		case base.File == nil && base.Watermark != nil:
+			t, err := s.e.mat.Watermark(base, position)
+			if err != nil {
+				return nil, err
+			}
+			through = knownTime(t)
+		case base.File != nil:
+			through = "NULL"
+			switch {
+			case base.File.CompleteThrough != 0:
+				rule = "option complete_through"
+			case base.Watermark != nil:
+				rule += ", where a feature reads it"
+			default:
 				rule = "the newest event time, where a feature reads it"
 			}
 			for _, g := range cat.Groups {
@@ -137,17 +161,17 @@ func watermarkRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 				if err != nil {
 					return nil, err
 				}
-				through = timeLiteral(t)
+				through = knownTime(t)
 			}
 			if t := base.File.CompleteThrough; t != 0 {
-				through = timeLiteral(t)
+				through = knownTime(t)
 			}
 		}
 		lateness := "'0 seconds'"
 		if r.Lateness != 0 {
 			lateness = duck.QuoteLiteral(durationText(r.Lateness))
 		}
-		out = append(out, append(literals(r.Name, string(r.Kind), r.EventTime), through, duck.QuoteLiteral(rule), lateness))
+		out = append(out, append(literals(r.Name, string(r.Kind), r.EventTime), through, duck.QuoteLiteral(rule), lateness, delay))
 	}
 	return out, nil
 }

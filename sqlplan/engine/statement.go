@@ -54,7 +54,7 @@ type bound struct {
 func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (session.Statement, error) {
 	p := &prepared{s: s, sql: sql, oids: slices.Clone(paramOIDs)}
 	if err := p.bind(ctx); err != nil {
-		return nil, s.failed(locate(asError(err), sql))
+		return nil, s.failed(s.advise(ctx, locate(asError(err), sql), sql))
 	}
 	return p, nil
 }
@@ -166,7 +166,7 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 	if p.plain || p.ends {
 		r, err := p.run(ctx, args)
 		if err != nil {
-			return nil, s.failed(locate(asError(err), p.sql))
+			return nil, s.failed(s.advise(ctx, locate(asError(err), p.sql), p.sql))
 		}
 		return r, nil
 	}
@@ -199,7 +199,7 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 			continue
 		}
 		if err != nil {
-			return nil, s.failed(locate(asError(err), p.sql))
+			return nil, s.failed(s.advise(ctx, locate(asError(err), p.sql), p.sql))
 		}
 		return r, nil
 	}

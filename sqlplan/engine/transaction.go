@@ -194,7 +194,7 @@ func (s *Session) commit(ctx context.Context) error {
 
 // change is p as the log takes it.
 func (p *pendingRows) change() reclog.Change {
-	c := reclog.Change{Source: reclog.SourceID(p.rel.ID), Deletes: p.deletes, Inserts: p.inserts, Key: keyColumns(p.rel)}
+	c := reclog.Change{Source: reclog.SourceID(p.rel.ID), Deletes: p.deletes, Inserts: p.inserts, Key: keyColumns(p.rel), Time: newestColumn(p.rel)}
 	if len(p.gone) > 0 {
 		c.Inserts = vector.NewChunk(relationTypes(p.rel), p.inserts.N)
 		for i := range p.inserts.N {
@@ -223,6 +223,14 @@ func keyColumns(r *schema.Relation) []int {
 		out = append(out, r.ColumnIndex(k))
 	}
 	return out
+}
+
+// newestColumn is reclog.Change.Time: relations of which something asks how new their events are.
+func newestColumn(r *schema.Relation) int {
+	if r.Watermark == nil && r.Retention == 0 {
+		return 0
+	}
+	return 1 + r.ColumnIndex(r.EventTime)
 }
 
 // pendingOf is what the open block changed of r, or nil.
@@ -268,7 +276,7 @@ func (s *Session) write(ctx context.Context, rel *schema.Relation, deletes []int
 		return err
 	}
 	if s.tx == nil {
-		c := reclog.Change{Source: reclog.SourceID(rel.ID), Inserts: inserts, Key: keyColumns(rel)}
+		c := reclog.Change{Source: reclog.SourceID(rel.ID), Inserts: inserts, Key: keyColumns(rel), Time: newestColumn(rel)}
 		for _, id := range deletes {
 			c.Deletes = append(c.Deletes, uint64(id))
 		}

@@ -110,7 +110,7 @@ var ourWords = map[string]bool{
 	"asof": true, "window": true, "system_time": true, "tablesample": true, "event_time": true,
 	"feature": true, "features": true, "source": true, "sources": true, "entity": true, "entities": true,
 	"jobs": true, "watermarks": true, "lineage": true, "dead_letters": true, "feature_log": true, "feature_columns": true, "feature_views": true,
-	"materializations": true, "partials": true, "connection": true, "secret": true, "explain": true,
+	"materializations": true, "partials": true, "connection": true, "secret": true, "explain": true, "watermark": true,
 }
 
 const longestWord = len("materializations")

@@ -181,8 +181,9 @@ type CreateTable struct {
 	Name        Name
 	IfNotExists bool
 	Columns     []Column
-	PrimaryKey  []string // in the order of the key; nil: none
-	Options     Options  // all of them, event_time included
+	PrimaryKey  []string   // in the order of the key; nil: none
+	Watermark   *Watermark // nil: none
+	Options     Options    // all of them, event_time included
 }
 
 // CreateEntity is CREATE ENTITY.

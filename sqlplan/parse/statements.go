@@ -1,6 +1,7 @@
 package parse
 
 import (
+	"fmt"
 	"math"
 	"strconv"
 
@@ -26,6 +27,10 @@ func ours(r *reader) readFunc {
 			return func(r *reader, _ int) (Statement, error) { return createConnection(r, replace), nil }
 		case r.accept("secret"):
 			return func(r *reader, _ int) (Statement, error) { return createSecret(r, replace), nil }
+		case r.peek(0).is("table"):
+			if marked(r) {
+				return createMarkedTable
+			}
 		case r.peek(0).is("entity"):
 			if replace {
 				r.unexpected("an entity cannot be replaced")
@@ -214,84 +219,20 @@ func (c *CreateSource) readColumns(r *reader) error {
 	if end < 0 {
 		return syntaxAt(r.src, r.toks, len(r.toks), "")
 	}
-	blanked, err := c.readWatermark(r, open, end)
+	w, blanked, err := readWatermark(r, open, end)
 	if err != nil {
 		return err
 	}
+	c.Watermark = w
 	elts, err := columnList(r.src, r.toks, open, end, blanked)
 	if err != nil {
 		return err
 	}
 	r.i, c.HasColumns = end, true
-	c.Columns, c.PrimaryKey, err = columnsOf("a source", elts)
-	if err != nil || c.Watermark == nil {
+	if c.Columns, c.PrimaryKey, err = columnsOf("a source", elts); err != nil {
 		return err
 	}
-	for _, col := range c.Columns {
-		if col.Name == c.Watermark.Column {
-			return nil
-		}
-	}
-	return faultAt(c.Watermark.Position, "42703", "", `column "%s" of the watermark does not exist`, c.Watermark.Column)
-}
-
-// readWatermark finds the item WATERMARK FOR col AS expr between the parentheses and returns what to blank: the item with
-// one of the commas beside it.
-func (c *CreateSource) readWatermark(r *reader, open, end int) ([][2]int, error) {
-	var blanked [][2]int
-	depth := 0
-	for i := open; i < end; i++ {
-		t := &r.toks[i]
-		switch {
-		case t.is("(", "["):
-			depth++
-		case t.is(")", "]"):
-			depth--
-		case depth == 1 && t.is("watermark") && r.toks[i-1].is("(", ",") && i+1 < end && r.toks[i+1].is("for"):
-			if c.Watermark != nil {
-				return nil, faultAt(t.start, codeSyntax, "", "WATERMARK is given twice")
-			}
-			sub := &reader{src: r.src, toks: r.toks[:end-1], i: i + 2}
-			w := &Watermark{Position: t.start, Column: sub.ident()}
-			sub.expect("as")
-			if w.Expr, w.Text = sub.expr(","); sub.err != nil {
-				return nil, sub.err
-			}
-			w.Delay, w.HasDelay = watermarkDelay(w)
-			c.Watermark = w
-			from, to := t.start, r.toks[sub.i-1].end
-			if r.toks[i-1].is(",") {
-				from = r.toks[i-1].start
-			} else if r.toks[sub.i].is(",") {
-				to = r.toks[sub.i].end
-			}
-			blanked = append(blanked, [2]int{from, to})
-			i = sub.i - 1
-		}
-	}
-	return blanked, nil
-}
-
-// watermarkDelay is the delay of col - INTERVAL '…', and 0 of col alone.
-func watermarkDelay(w *Watermark) (int64, bool) {
-	isColumn := func(n *pg_query.Node) bool {
-		f := n.GetColumnRef().GetFields()
-		return len(f) == 1 && f[0].GetString_().GetSval() == w.Column
-	}
-	if isColumn(w.Expr) {
-		return 0, true
-	}
-	e := w.Expr.GetAExpr()
-	if e == nil || len(e.Name) != 1 || e.Name[0].GetString_().GetSval() != "-" || !isColumn(e.Lexpr) {
-		return 0, false
-	}
-	c := e.Rexpr.GetTypeCast()
-	if names := c.GetTypeName().GetNames(); len(names) == 0 || names[len(names)-1].GetString_().GetSval() != "interval" ||
-		len(c.TypeName.Typmods) > 0 || !isStringConst(c.Arg.GetAConst()) {
-		return 0, false
-	}
-	d, err := ParseDuration(c.Arg.GetAConst().GetSval().GetSval())
-	return d, err == nil && d >= 0
+	return c.Watermark.among(c.Columns)
 }
 
 func drop(r *reader, o Object) Statement {
@@ -364,6 +305,9 @@ func show(r *reader, _ int) (Statement, error) {
 
 func explainFeature(r *reader, _ int) (Statement, error) {
 	s := &ExplainFeature{Name: r.name(), Text: r.src, ForPosition: r.at()}
+	if r.err == nil && !(r.peek(0).is("for") && r.peek(1).is("(")) {
+		r.unexpected(fmt.Sprintf("say of which key, and when: EXPLAIN FEATURE %s FOR (key, …) AT '2024-06-01 12:00Z'", s.Name.Name))
+	}
 	r.expect("for", "(")
 	for r.err == nil {
 		n, text := r.expr(",", ")")

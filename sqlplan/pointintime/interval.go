@@ -39,6 +39,12 @@ func (w Window) Interval(t int64, inclusive bool) event.Interval {
 	return w.clip(iv)
 }
 
+// Known reports whether a value at the cut t is known where the events are complete through a time, inclusive: a label is not
+// before its window has ended there.
+func (w Window) Known(t, through int64) bool {
+	return !w.Following || add(t, w.Length) <= through
+}
+
 func (w Window) clip(iv event.Interval) event.Interval {
 	if w.Start != event.Forever && iv.Lo < w.Start {
 		iv.Lo = w.Start

@@ -61,7 +61,7 @@ func (w *worker) flush() error {
 func (w *worker) finalize(r int, s functions.State, t int64, ok bool) error {
 	for _, o := range w.join.plan.runnings[r].outputs {
 		out, win := w.out.Cols[o+1], &w.join.plan.outputs[o].Window
-		if win.Following && (!ok || add(t, win.Length) > w.join.spec.CompleteThrough) {
+		if win.Following && !(ok && win.Known(t, w.join.spec.CompleteThrough)) {
 			out.AppendNull()
 			continue
 		}

@@ -80,6 +80,9 @@ func (l *Log) prepare(ctx context.Context, p *pending) (err error) {
 			}
 		}
 		rows += r.n
+		if c.Time < 0 || c.Time > len(c.Inserts.Cols) || c.Time > 0 && c.Inserts.Cols[c.Time-1].Type.Kind != vector.TimestampTZ {
+			return fmt.Errorf("reclog: column %d of %d is no event time", c.Time-1, len(c.Inserts.Cols))
+		}
 		for _, k := range c.Key {
 			if k < 0 || k >= len(c.Inserts.Cols) {
 				return fmt.Errorf("reclog: primary-key column %d of %d", k, len(c.Inserts.Cols))

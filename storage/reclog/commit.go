@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync/atomic"
 	"time"
 
@@ -28,7 +29,9 @@ type Change struct {
 	Source  SourceID
 	Deletes []uint64      // row ids that must be live, else ErrConflict
 	Inserts *vector.Chunk // rows with all columns of the source, any number of them; nil: none
-	Key     []int         // primary-key columns of Inserts; nil: none. Deletes find the key of a row with the row
+	// Time is 1 + the column of Inserts, a timestamptz, of which Newest keeps the newest value; 0: none.
+	Time int
+	Key  []int // primary-key columns of Inserts; nil: none. Deletes find the key of a row with the row
 }
 
 // Txn is a transaction. Its changes apply in order. The ids of rows that it inserts are known after Commit only, so that a
@@ -287,6 +290,7 @@ func (l *Log) commitGroup(ps []*pending) error {
 	for s, n := range g.next {
 		l.next[s] = n
 	}
+	maps.Copy(l.newest, g.newest)
 	l.noteTouched(g, ps)
 	l.lastTime = g.time
 	l.pos.Store(g.pos)

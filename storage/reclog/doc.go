@@ -28,6 +28,7 @@
 //	'm' 'r' source                         uv least next row id of a dropped source
 //	'm' 's' source bulk                    empty: the bulk's chunks are staged and not committed; Open removes them
 //	'p' position                           commit time, 8 bytes big-endian, microseconds UTC
+//	'w' source position                    newest event time up to there, 8 bytes big-endian, microseconds UTC, where it rises
 //	'l' source 00 position [change]        a change; change (4 bytes) is its index in the transaction, absent if 0
 //	'l' source 01 bulk chunk               uv columns of the primary key, uv each; then an encoded chunk. chunk: 4 bytes
 //	'v' source row id                      a live-row entry of the rows that came by one chunk; row id is its first row's

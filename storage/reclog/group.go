@@ -30,7 +30,8 @@ type group struct {
 	fresh   map[SourceID][]uint64 // entries made by this group, ascending
 	local   map[liveRef]localRows
 	next    map[SourceID]uint64
-	prep    *preparation // of the transaction being added
+	newest  map[SourceID]int64 // newest event times that rose
+	prep    *preparation       // of the transaction being added
 	undo    []func()
 	applied []Applied
 }
@@ -46,7 +47,7 @@ func (l *Log) newGroup() *group {
 	return &group{
 		l: l, b: l.db.NewBatch(), pos: l.pos.Load(), time: l.lastTime,
 		keys: map[string]uint64{}, entries: map[liveRef]*live{}, fresh: map[SourceID][]uint64{},
-		local: map[liveRef]localRows{}, next: map[SourceID]uint64{},
+		local: map[liveRef]localRows{}, next: map[SourceID]uint64{}, newest: map[SourceID]int64{},
 	}
 }
 
@@ -90,6 +91,10 @@ func (g *group) addTxn(p *pending) error {
 		}
 		records[i], res.FirstRowID[i] = rec, rec.first
 	}
+	rises, err := g.rises(p.txn)
+	if err != nil {
+		return err
+	}
 	if p.txn.Extra != nil {
 		// A batch of its own, so that what a failing Extra wrote can be thrown away.
 		extra := g.l.db.NewBatch()
@@ -119,6 +124,10 @@ func (g *group) addTxn(p *pending) error {
 		if rows.sorted != nil {
 			rows.writeKeys(g.b, rec.first)
 		}
+	}
+	for s, t := range rises {
+		g.newest[s] = t
+		_ = g.b.Set(newestKey(s, pos), binary.BigEndian.AppendUint64(nil, uint64(t)), nil)
 	}
 	_ = g.b.Set(positionKey(pos), binary.BigEndian.AppendUint64(nil, uint64(at)), nil)
 	g.pos, g.time, p.res = pos, at, res
@@ -367,12 +376,13 @@ func (g *group) drop(s SourceID) error {
 	if err != nil {
 		return err
 	}
-	for _, space := range []byte{KeyLog, KeyLive, KeyPrimary} {
+	for _, space := range []byte{KeyLog, KeyLive, KeyPrimary, KeyNewest} {
 		if err := g.b.DeleteRange(sourceKey(space, s), sourceEnd(space, s), nil); err != nil {
 			return err
 		}
 	}
 	g.l.cache.forget()
+	delete(g.l.newest, s)
 	return g.b.Set(floorKey(s), binary.AppendUvarint(nil, next), nil)
 }
 

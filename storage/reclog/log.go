@@ -114,8 +114,9 @@ type Log struct {
 	shut  bool          // no further users
 	idle  chan struct{} // closed when shut and without users
 
-	next  map[SourceID]uint64 // next row ids; committer only
-	cache *chunkCache         // committer only
+	next   map[SourceID]uint64 // next row ids; committer only
+	newest map[SourceID]int64  // newest event times, of sources that have had one since Open; committer only
+	cache  *chunkCache         // committer only
 
 	prepMu sync.Mutex
 	preps  map[*preparation]struct{}
@@ -140,7 +141,7 @@ func Open(dir string, o Options) (_ *Log, err error) {
 	l := &Log{
 		o: o, lock: lock, fs: newSpaceFS(o.FS, dir, o.ReserveBytes),
 		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), ended: make(chan struct{}),
-		next: map[SourceID]uint64{}, cache: newChunkCache(),
+		next: map[SourceID]uint64{}, newest: map[SourceID]int64{}, cache: newChunkCache(),
 		preps: map[*preparation]struct{}{}, seqs: map[string]*sequence{}, idle: make(chan struct{}),
 	}
 	defer func() {

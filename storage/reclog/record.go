@@ -14,6 +14,7 @@ const (
 	KeyLive      = 'v' // this package: live rows, by source and row id
 	KeyPrimary   = 'k' // this package: primary keys, by source and key encoding
 	KeyPosition  = 'p' // this package: commit times, by position
+	KeyNewest    = 'w' // this package: newest event times, by source and position
 	KeyTiles     = 't' // storage/tiles
 	KeyFeatures  = 'f' // storage/featurelog
 	KeyOvertaken = 's' // materialize: groups of which attributes changed events

@@ -46,8 +46,18 @@ type Relation struct {
 	// Lateness is how long after its end a day is settled at the earliest, in microseconds.
 	Lateness int64 `json:"lateness,omitempty"`
 
+	// Watermark, where it is declared, says by what the newest event time is ahead of what is complete.
+	Watermark *Watermark `json:"watermark,omitempty"`
+	// Retention is how long before the newest event time events are kept, in microseconds; 0: for good. Event tables only.
+	Retention int64 `json:"retention,omitempty"`
+
 	File *File `json:"file,omitempty"`
 	View *View `json:"view,omitempty"`
+}
+
+// Watermark is WATERMARK FOR event time AS event time - INTERVAL delay: an event is complete when one came that is newer by the delay.
+type Watermark struct {
+	Delay int64 `json:"delay"` // microseconds, at least 0
 }
 
 // File is what a file source reads.

@@ -1,0 +1,115 @@
+package materialize
+
+import (
+	"context"
+	"io/fs"
+	"path/filepath"
+	"strings"
+
+	"github.com/bmatcuk/doublestar/v4"
+
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// NoFilesError is the error of a source whose path matches no file.
+type NoFilesError struct {
+	Path  string // as it was given
+	Roots Roots  // where it was looked for
+	Near  []string
+}
+
+func (e *NoFilesError) Error() string { return "no file matches: " + e.Path }
+
+// What a search for files of a name costs at most.
+const (
+	maxNear       = 3
+	maxNearLooked = 20_000 // entries of directories
+)
+
+// walk gives the entries below the roots, by their path relative to their root, until fn returns false.
+func (r Roots) walk(ctx context.Context, fn func(rel string, d fs.DirEntry) bool) {
+	looked := 0
+	for _, root := range r {
+		_ = filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+			if looked++; looked > maxNearLooked || ctx.Err() != nil {
+				return fs.SkipAll
+			}
+			if err != nil {
+				return nil // what cannot be read is not proposed
+			}
+			if rel, err := filepath.Rel(root, path); err == nil && !fn(rel, d) {
+				looked = maxNearLooked
+				return fs.SkipAll
+			}
+			return nil
+		})
+	}
+}
+
+// noFiles is the error of a path that matches nothing. Near are paths of files under the roots, relative to them, whose names are
+// the path's last part, or match it.
+func (r Roots) noFiles(ctx context.Context, glob string) error {
+	e := &NoFilesError{Path: glob, Roots: r}
+	name := filepath.Base(glob)
+	r.walk(ctx, func(rel string, d fs.DirEntry) bool {
+		if ok, err := doublestar.Match(name, d.Name()); err == nil && ok && d.Type().IsRegular() {
+			e.Near = append(e.Near, rel)
+		}
+		return len(e.Near) < maxNear
+	})
+	return e
+}
+
+// fileEndings are those of files that sources read.
+var fileEndings = []string{".parquet", ".csv", ".csv.gz"}
+
+// FileNamed is the path of a source over the file, or the folder of files, of a name below the file roots, without regard to case;
+// "" where there is none.
+func (m *Manager) FileNamed(ctx context.Context, name string) string {
+	var file, folder, inside string // the folder, as long as no file in it was seen
+	m.cfg.Roots.walk(ctx, func(rel string, d fs.DirEntry) bool {
+		base := strings.ToLower(d.Name())
+		if d.IsDir() {
+			if base == strings.ToLower(name) && folder == "" {
+				folder = rel
+			}
+			return true
+		}
+		for _, end := range fileEndings {
+			switch {
+			case !d.Type().IsRegular():
+			case base == strings.ToLower(name)+end:
+				file = rel
+			case folder != "" && inside == "" && strings.HasSuffix(base, end) && strings.HasPrefix(rel, folder+string(filepath.Separator)):
+				inside = filepath.Join(folder, "**", "*"+end)
+			}
+		}
+		return file == ""
+	})
+	if file != "" {
+		return file
+	}
+	return inside
+}
+
+// FirstColumns are the columns of the first file that a path matches, none where they cannot be read.
+func (m *Manager) FirstColumns(ctx context.Context, conn *duck.Conn, path string) []schema.Column {
+	files, err := m.cfg.Roots.List(ctx, path)
+	if err != nil || len(files) == 0 {
+		return nil
+	}
+	cols, err := Columns(ctx, conn, files[0].Path, FormatOf(path))
+	if err != nil {
+		return nil
+	}
+	return cols
+}
+
+// FormatOf is the format of files that a path's ending says: Parquet unless it is that of CSV.
+func FormatOf(path string) string {
+	if strings.HasSuffix(path, ".csv") || strings.HasSuffix(path, ".csv.gz") {
+		return "csv"
+	}
+	return "parquet"
+}
