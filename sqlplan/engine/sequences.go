@@ -455,6 +455,9 @@ func (b *binder) sequenceCall(call int, args []*pg_query.Node) (string, error) {
 		return form("0"), nil
 	}
 	arg := uncast(args[0])
+	for f := arg.GetFuncCall(); f != nil && len(f.Args) == 1 && f.Funcname[len(f.Funcname)-1].GetString_().GetSval() == "regclassin"; f = arg.GetFuncCall() {
+		arg = uncast(f.Args[0]) // 's'::regclass, as the catalog's analysis writes it
+	}
 	if f := arg.GetFuncCall(); f != nil && f.Funcname[len(f.Funcname)-1].GetString_().GetSval() == "pg_get_serial_sequence" && len(f.Args) == 2 {
 		table, _, ok1 := constantText(f.Args[0])
 		column, _, ok2 := constantText(f.Args[1])
