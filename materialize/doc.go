@@ -6,7 +6,7 @@
 //	CREATE, REFRESH FEATURE ─► Batch.Build ─► buildGroup: scan ─► runs, days ─► tiles ──► Batch.Publish at COMMIT
 //	INSERT, UPDATE, DELETE ──► reclog ──────► Apply: tiles, in the batch of the commit
 //	read at a position ──────► Snapshot: runs + tail of the log, or View: tiles at the newest position
-//	days end, tails grow ────► Settle: tiles.Settle, Prune; flushTail ─► overlay ─► publishRuns
+//	days end, tails grow ────► Settle: expire; tiles.Settle, Prune; flushTail ─► overlay ─► publishRuns
 //	REFRESH SOURCE, schedule ► files added: overlay and tiles.Apply; removed or changed: buildGroup ─► one catalog version
 //	start ───────────────────► recover: remove garbage, check, catch up; repair what is missing in the background
 //

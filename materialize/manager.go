@@ -63,6 +63,9 @@ type Manager struct {
 	overtaken   overtaken
 	rejoinAfter time.Time // guarded by build
 
+	expiredMu sync.Mutex
+	expired   map[uint32]int64 // event time, by table, before which retention has deleted all rows since the start
+
 	tailMu sync.Mutex
 	tails  map[uint32]*tail
 
@@ -88,7 +91,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, wake: make(chan struct{}, 1),
+	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]int64{}, wake: make(chan struct{}, 1),
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, tables: map[uint32]*projection{}},
 		eval:   &evaluator{conn: conn, tables: map[uint32]bool{}, attributes: newAttributes(conn, cfg.Log)}}
@@ -110,6 +113,11 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		m.keepSettling(background)
 	})
 	m.done.Go(func() { m.keepRefreshing(background) })
+	for _, r := range cfg.Catalog.Current().Relations {
+		if r.Retention != 0 { // a crash may have left rows
+			m.poke()
+		}
+	}
 	return m, nil
 }
 

@@ -71,13 +71,13 @@ func (m *Manager) keepSettling(ctx context.Context) {
 	}
 }
 
-// Settle publishes the days that ended: those before the newest event time less the lateness. Their states enter the online
-// store; and the tail enters the runs, with an entry for each of its days, of a group whose day ended or whose tail has grown
+// Settle deletes rows that tables do not retain, and publishes the days that ended: those before the newest event time less the
+// lateness. Their states enter the online store; and the tail enters the runs, with an entry for each of its days, of a group whose day ended or whose tail has grown
 // past maxTailRows. Then broken lifetime states are made anew. It may be interrupted and run again.
 func (m *Manager) Settle(ctx context.Context) error {
 	m.build.Lock()
 	defer m.build.Unlock()
-	var errs []error
+	errs := []error{m.expire(ctx)}
 	for _, g := range *m.live.Load() {
 		if err := m.settle(ctx, g); err != nil && !errors.Is(err, errGroupGone) {
 			errs = append(errs, err)

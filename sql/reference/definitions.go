@@ -16,11 +16,17 @@ never NULL. With a primary key a second row of a key is refused (23505), and tie
 
 A watermark says how far behind the newest event others may come: the table is complete through its newest event time less the duration,
 as known at the position that is read, and a row that went since does not take it back. A label (FOLLOWING) is NULL until its window has
-ended there; without a watermark, until the clock has passed its end. Later rows count all the same. tilehouse.watermarks shows it.`,
+ended there; without a watermark, until the clock has passed its end. Later rows count all the same. tilehouse.watermarks shows it.
+
+A table with a retention has no features of a LIFETIME or of windows that reach, with delay and hop, further back than it; a training join, a
+lookup or EXPLAIN FEATURE at a time whose window begins before what is kept is refused, never short. The bound moves with the newest event,
+and holds for positions of the past, too. Rows are deleted by whole days, in commits of the log, which itself does not shrink;
+tilehouse.materializations has a line ` + "`retention`" + `.`,
 		Options: []Option{
 			{"event_time", "a column of timestamptz", "", "when the event happened"},
 			{"future_bound", "a duration", "`1 day`", "rows further ahead of the server's clock than this are refused (22008)"},
 			{"lateness", "a duration", "`0`", "how long after its end a day is first settled; later rows count all the same"},
+			{"retention", "a duration, at least a day", "for good", "rows before the UTC day of the newest event less this are deleted; a read that needs them is refused (22023)"},
 		},
 		Examples: []Example{{"A table of logins, a feature that counts its devices, and a row:", []string{
 			`CREATE TABLE logins (customer_id bigint, device text, ts timestamptz NOT NULL) WITH (event_time = 'ts', lateness = '2 hours')`,
@@ -122,7 +128,9 @@ event view, in which each change is a row of its own. A version that is newer th
 which are there changes their values from its commit on; reads then join the rows themselves until the background has built the feature's states
 anew. Earlier positions stay as they were.
 
-A body without an aggregate is a latest-value feature: the newest row before the instant. A window FOLLOWING is a label: it counts
+A body without an aggregate is a latest-value feature: the newest row before the instant. A version holds since its event time, and until the
+next one of its key; options ` + "`valid_from`" + `, which names the event time, and ` + "`initial_valid_from = 'column'`" + ` say just that. Rows without
+a time become versions by an event view that gives them one. A window FOLLOWING is a label: it counts
 what happens after the instant, is NULL until its source is complete, and is read by ASOF JOIN only.`,
 		Options: []Option{
 			{"delay", "a duration", "`0`", "the cut lies this much before the instant: what it takes until a row is known"},

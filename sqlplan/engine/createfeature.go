@@ -92,7 +92,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	w := schema.Window{Delay: o.duration("delay", 0, 0), Start: event.Forever}
 	if latest {
 		o.text("valid_from", "")
-		initialValidFrom(o)
+		initialValidFrom(o, st.Body.Source.GetRelname())
 	} else if o.has("hop") {
 		w.Hop = o.duration("hop", 0, 1)
 	}
@@ -146,6 +146,9 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 					return nil, nil, at(fail(codeDefinition, "a label (WINDOW … FOLLOWING) takes neither delay nor hop"), sql, win.Position)
 				}
 				f.Online = false
+			}
+			if err := s.retainedWindow(cat, bound.relation, ow); err != nil {
+				return nil, nil, at(err, sql, win.Position)
 			}
 			name := f.Name
 			if len(bound.outputs) > 1 {

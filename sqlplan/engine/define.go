@@ -45,6 +45,7 @@ func (s *Session) createEventTable(ctx context.Context, st *parse.CreateTable) (
 	r := &schema.Relation{Name: st.Name.Name, Kind: schema.EventTable, SQL: st.Text, PrimaryKey: st.PrimaryKey, EventTime: o.text("event_time", "")}
 	r.FutureBound = o.duration("future_bound", defaultFutureBound, 0)
 	r.Lateness = o.duration("lateness", 0, 0)
+	r.Retention = o.duration("retention", 0, leastRetention)
 	if err := o.done(); err != nil {
 		return "", err
 	}
@@ -335,6 +336,9 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 	}
 	if err := s.checkColumns(ctx, st.Text, r, nil, st.Options["event_time"]); err != nil {
 		return "", err
+	}
+	if err := retainedTime(rv, r, x.of(parts[r.ColumnIndex(r.EventTime)].Text)); err != nil {
+		return "", at(err, st.Text, st.Options["event_time"].ValuePosition)
 	}
 	return tag, s.putRelation(r)
 }

@@ -252,6 +252,9 @@ func (s *Session) explainValues(ctx context.Context, cat *schema.Catalog, view *
 		if err != nil {
 			return nil, err
 		}
+		if err := g.kept(s.e, cat, when); err != nil {
+			return nil, err
+		}
 		src := view.Source(live, asOf, s.readFlags(), &event.ReadStats{})
 		as := plan.assembler(g, live)
 		for i, o := range g.outputs {

@@ -38,9 +38,13 @@ func (e *Engine) join(ctx context.Context, cat *schema.Catalog, req joinRequest)
 			return err
 		}
 	}
+	labels, err := e.keptLabels(cat, &req)
+	if err != nil {
+		return err
+	}
 	spec := pointintime.JoinSpec{
 		Layout: g.Schema.Layout, Partials: g.Partials, Outputs: req.Outputs, Inclusive: req.Inclusive, CompleteThrough: through,
-		Labels: []pointintime.LabelSource{req.Labels}, Sink: req.Sink, Progress: req.Progress, Stats: req.Stats,
+		Labels: []pointintime.LabelSource{labels}, Sink: req.Sink, Progress: req.Progress, Stats: req.Stats,
 		Options: pointintime.Options{Threads: e.cfg.Threads, Memory: e.memory.join, FS: e.cfg.FS, SpillPath: e.mat.SpillPath()},
 	}
 	if req.AdHoc || req.Flags.NoRuns || !e.mat.RunsServe(cat, g, req.Position) {

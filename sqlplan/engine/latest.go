@@ -118,12 +118,16 @@ func hasOutput(st *parse.CreateFeature, name string) bool {
 	return slices.ContainsFunc(st.Body.Targets, func(t parse.Target) bool { return t.Name == name })
 }
 
+// sinceEver is an event time before all others, which must be finite.
+const sinceEver = "TIMESTAMPTZ '0001-01-01 00:00:00Z'"
+
 // initialValidFrom reads the option that says since when the rows of a first snapshot hold. Rows that say it in a column have
 // one answer: since then.
-func initialValidFrom(o *optionReader) {
+func initialValidFrom(o *optionReader, relation string) {
 	switch v := o.oneOf("initial_valid_from", "column", "column", "snapshot", "-infinity"); v {
 	case "snapshot", "-infinity":
 		o.refuse(o.opts["initial_valid_from"], codeUnsupported, "initial_valid_from = '%s' is for sources of snapshots, whose rows do not say since when they hold; here the event time says it", v)
+		o.err = hint(asError(o.err), "Rows that hold since ever say so in an event view: CREATE VIEW v WITH (event_time = 'since') AS SELECT *, %s AS since FROM %s;", sinceEver, relation)
 	}
 }
 

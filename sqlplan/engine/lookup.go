@@ -165,6 +165,9 @@ func (l *lookup) read(ctx context.Context, view *materialize.View, asOf *uint64,
 		stats = l.s.reads
 	}
 	for _, g := range l.groups {
+		if err := g.read.kept(l.s.e, l.cat, when); err != nil {
+			return err
+		}
 		src := view.Source(g.live, asOf, l.s.readFlags(), stats)
 		for i := range l.keys.N {
 			if i&1023 == 1023 && ctx.Err() != nil {

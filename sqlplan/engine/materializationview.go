@@ -69,7 +69,11 @@ func materializationRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 			out = append(out, lines[i].values())
 		}
 	}
-	return append(out, s.buildRows(cat)...), nil
+	kept, err := s.retentionLines(cat)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Concat(out, kept, s.buildRows(cat)), nil
 }
 
 func (s *Session) groupLines(cat *schema.Catalog, live *materialize.Group) ([]materialization, error) {
