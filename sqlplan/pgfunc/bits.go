@@ -41,7 +41,19 @@ func inetIn(s string, cidr bool) (string, error) {
 	fail := bad("22P02", `invalid input syntax for type %s: "%s"`, typ, s)
 	text, width, hasWidth := strings.Cut(strings.TrimSpace(s), "/")
 	addr, err := netip.ParseAddr(text)
+	short := 0
 	if err != nil && cidr && strings.Trim(text, "0123456789.") == "" && text != "" {
+		// The octets that are written count, and at least those of the network's class.
+		first, _ := strconv.Atoi(strings.SplitN(text, ".", 2)[0])
+		short = 8 * (strings.Count(text, ".") + 1)
+		switch {
+		case first >= 240:
+			short = 32
+		case first >= 192 && first < 224:
+			short = max(short, 24)
+		case first >= 128 && first < 192:
+			short = max(short, 16)
+		}
 		for strings.Count(text, ".") < 3 {
 			text += ".0"
 		}
@@ -51,6 +63,9 @@ func inetIn(s string, cidr bool) (string, error) {
 		return "", fail
 	}
 	n := addr.BitLen()
+	if short > 0 {
+		n = short
+	}
 	if hasWidth {
 		if n, err = strconv.Atoi(width); err != nil || n < 0 || n > addr.BitLen() {
 			return "", fail
@@ -238,6 +253,15 @@ func init() {
 			return nil
 		})
 	}
+	ours("__int_bit(int8,int4,int4)", "bit", func(a args, out *vector.Vector) error {
+		width, n := int(a.n(1)), int(a.n(2))
+		s := fmt.Sprintf("%064b", uint64(a.n(0)))[64-width:]
+		for len(s) < n {
+			s = s[:1] + s
+		}
+		out.AppendString(s[len(s)-n:])
+		return nil
+	})
 	// Addresses.
 	ours("__inet_key(inet)", "bytea", func(a args, out *vector.Vector) error {
 		p := prefixOf(a.s(0))

@@ -218,10 +218,11 @@ func daysIn(y int64, m int) int {
 	return [...]int{31, 0, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31}[m-1]
 }
 
-// Bounds of timestamps: 4713-11-24 BC to 294276-12-31.
+// Bounds of timestamps: 4713-11-24 BC to 294247-01-10, the last that 64 bits of microseconds since 1970 hold. PostgreSQL counts
+// from 2000, and so has 30 years more.
 var (
 	minTimestamp = dayOf(-4713, 11, 24) * usDay
-	maxTimestamp = dayOf(294277, 1, 1) * usDay
+	maxTimestamp = int64(math.MaxInt64 - 1)
 	minDate      = dayOf(-4713, 11, 24)
 	maxDate      = dayOf(5874898, 1, 1)
 )
@@ -744,7 +745,7 @@ func dateToTimestamp(d int64) (int64, error) {
 	if !finite(d) {
 		return d, nil
 	}
-	if d < minDate || d*usDay >= maxTimestamp || d > 1<<40 {
+	if d < minDate || d > floorDiv(maxTimestamp, usDay) {
 		return d, bad("22008", "date out of range for timestamp")
 	}
 	return d * usDay, nil
@@ -1049,7 +1050,7 @@ func init() {
 	}, settings)
 	sql(`
 		age(timestamp)	__age_timestamp_timestamp(CAST(CAST(now() AS date) AS timestamp), $1)
-		now() | transaction_timestamp() | statement_timestamp() | clock_timestamp()	now()
+		now() ;; transaction_timestamp() ;; statement_timestamp() ;; clock_timestamp()	now()
 		isfinite(date)	isfinite($1)
 		isfinite(timestamp)	isfinite($1)
 		isfinite(interval)	($1 IS NOT NULL OR NULL)

@@ -16,12 +16,11 @@ import (
 
 // jsonValue is a value of json: kind is n(ull), b(oolean), # (number), s(tring), a(rray) or o(bject).
 type jsonValue struct {
-	kind  byte
-	text  string // of a string, number or boolean
-	list  []*jsonValue
-	keys  []string
-	raw   string // as it was written
-	plain bool
+	kind byte
+	text string // of a string, number or boolean
+	list []*jsonValue
+	keys []string
+	raw  string // as it was written
 }
 
 // maxJSONDepth bounds how deep values nest.
@@ -937,6 +936,12 @@ func init() {
 		build := func(object bool) run {
 			return func(a args, out *vector.Vector) error {
 				l := a.texts(0)
+				for i, s := range l {
+					if s == nil {
+						none := "null"
+						l[i] = &none
+					}
+				}
 				var w strings.Builder
 				if object {
 					if len(l)%2 == 1 {
@@ -1023,6 +1028,23 @@ func init() {
 		for i, s := range a.texts(0) {
 			if i > 0 {
 				w.WriteString(", ")
+			}
+			if s == nil {
+				w.WriteString("null")
+			} else {
+				w.WriteString(*s)
+			}
+		}
+		w.WriteByte(']')
+		out.AppendString(w.String())
+		return nil
+	})
+	ours("__json_agg_lines(_text)", "text", func(a args, out *vector.Vector) error {
+		var w strings.Builder
+		w.WriteByte('[')
+		for i, s := range a.texts(0) {
+			if i > 0 {
+				w.WriteString(", \n ")
 			}
 			if s == nil {
 				w.WriteString("null")

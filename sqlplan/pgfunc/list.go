@@ -55,6 +55,23 @@ func List() []*Function { return list }
 // Find is the function of a call, nil where there is none.
 func Find(call string) *Function { return byCall[call] }
 
+// Named reports whether the list has functions of a name.
+func Named(name string) bool {
+	namesOnce.Do(func() {
+		for _, f := range list {
+			if n, _, ok := strings.Cut(f.Call, "("); ok {
+				names[n] = true
+			}
+		}
+	})
+	return names[name]
+}
+
+var (
+	names     = map[string]bool{"pg_typeof": true, "to_json": true, "to_jsonb": true, "array_to_json": true, "row_to_json": true}
+	namesOnce sync.Once
+)
+
 // Scalars are the functions of ours, to be registered with an engine.
 func Scalars() []duck.Scalar {
 	var out []duck.Scalar
@@ -86,7 +103,7 @@ func sql(lines string) {
 		if !ok {
 			panic("pgfunc: no expression in " + line)
 		}
-		for _, c := range strings.Split(call, " | ") {
+		for _, c := range strings.Split(call, " ;; ") {
 			add(&Function{Call: strings.TrimSpace(c), SQL: strings.TrimSpace(expr)})
 		}
 	}
@@ -178,7 +195,9 @@ func ours(call, result string, fn run, opts ...option) *Function {
 
 // paramsOf are the types that a call names.
 func paramsOf(call string) []vector.Type {
-	call, _, _ = strings.Cut(call, "#")
+	if before, _, ok := strings.Cut(call, ")#"); ok { // a column of a function in FROM
+		call = before + ")"
+	}
 	var names []string
 	switch {
 	case strings.HasPrefix(call, "cast("):

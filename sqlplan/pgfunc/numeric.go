@@ -26,9 +26,8 @@ const (
 )
 
 var (
-	numNaN  = num{special: 'N'}
-	bigTen  = big.NewInt(10)
-	bigZero = new(big.Int)
+	numNaN = num{special: 'N'}
+	bigTen = big.NewInt(10)
 )
 
 func pow10(n int) *big.Int { return new(big.Int).Exp(bigTen, big.NewInt(int64(n)), nil) }
@@ -459,7 +458,6 @@ func logNum(base, a num) (num, error) {
 	fb, _ := lb.Float64()
 	w := 0
 	if fa != 0 {
-		w = int(math.Log10(math.Abs(fa))) - int(math.Log10(math.Abs(fb)))
 		// PostgreSQL takes the weights of both logarithms.
 		w = lnWeight(a, fa) - lnWeight(base, fb)
 	}
@@ -542,15 +540,12 @@ func powNum(a, b num) (num, error) {
 }
 
 func powInt(a num, e int64, expScale int) (num, error) {
-	switch {
-	case e == 0:
-		return num{v: pow10(minSignificant), scale: minSignificant}, nil
-	case e == 1:
-		s := max(minSignificant-0, 0)
-		_ = s
+	s := min(max(minSignificant, a.scale), maxDisplayScale)
+	if e == 0 {
+		return intNum(1).at(s), nil
 	}
 	if a.v.Sign() == 0 {
-		return num{v: new(big.Int), scale: minSignificant}, nil
+		return num{v: new(big.Int), scale: s}, nil
 	}
 	f, _ := new(big.Float).Abs(a.real(256)).Float64()
 	ln := math.Log10(f)
@@ -562,7 +557,6 @@ func powInt(a num, e int64, expScale int) (num, error) {
 	if val > 3*maxNumericWhole {
 		return a, errOverflow()
 	}
-	s := min(max(minSignificant-int(val), a.scale, 0), maxDisplayScale)
 	abs := e
 	if abs < 0 {
 		abs = -abs
@@ -935,6 +929,23 @@ func init() {
 	ours("cast(float4 as numeric)", "numeric", func(a args, out *vector.Vector) error {
 		n, _ := floatNum(a.f(0), 6)
 		return putNum(out, n, nil)
+	})
+	ours("__numeric_extreme(text,_numeric)", "numeric", func(a args, out *vector.Vector) error {
+		var best *num
+		for _, s := range a.texts(1) {
+			if s == nil {
+				continue
+			}
+			n := mustNum(*s)
+			if best == nil || a.s(0) == "GREATEST" && cmpNum(n, *best) > 0 || a.s(0) == "LEAST" && cmpNum(n, *best) < 0 {
+				best = &n
+			}
+		}
+		if best == nil {
+			out.AppendNull()
+			return nil
+		}
+		return putNum(out, *best, nil)
 	})
 	ours("generate_series(numeric,numeric)", "_numeric", func(a args, out *vector.Vector) error {
 		return numericSeries(out, numArg(a, 0), numArg(a, 1), intNum(1))

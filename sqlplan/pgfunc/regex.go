@@ -15,7 +15,7 @@ import (
 // and non-greedy quantifiers has rules of its own, and is refused.
 
 // regexFlags are the letters that change how an expression is read.
-type regexFlags struct{ global, insensitive, newline, expanded, literal, partial bool }
+type regexFlags struct{ global, insensitive, newline, expanded, literal bool }
 
 func parseFlags(s string, allowGlobal bool, fn string) (f regexFlags, err error) {
 	for _, c := range s {
@@ -165,8 +165,16 @@ func translateRegex(p string, f regexFlags) (out string, lazy bool, err error) {
 					b.WriteString(`\b`)
 				case 'Y':
 					b.WriteString(`\B`)
-				case 'm', 'M':
-					return "", false, unsupported(`\` + string(e))
+				case 'm': // a boundary before a character of words
+					if i+1 >= len(r) || !(r[i+1] >= 'a' && r[i+1] <= 'z' || r[i+1] >= 'A' && r[i+1] <= 'Z' || r[i+1] >= '0' && r[i+1] <= '9') {
+						return "", false, unsupported(`\m`)
+					}
+					b.WriteString(`\b`)
+				case 'M':
+					if i < 2 || !(r[i-2] >= 'a' && r[i-2] <= 'z' || r[i-2] >= 'A' && r[i-2] <= 'Z' || r[i-2] >= '0' && r[i-2] <= '9') {
+						return "", false, unsupported(`\M`)
+					}
+					b.WriteString(`\b`)
 				default:
 					b.WriteString(regexp.QuoteMeta(string(e)))
 				}

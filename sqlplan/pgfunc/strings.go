@@ -386,16 +386,16 @@ func init() {
 	sql(`
 		lower(text)	lower($1)
 		upper(text)	upper($1)
-		length(text) | char_length(text) | character_length(text)	CAST(length($1) AS int4)
-		length(bpchar) | char_length(bpchar) | character_length(bpchar)	CAST(length(rtrim($1, ' ')) AS int4)
-		octet_length(text) | octet_length(bpchar)	CAST(strlen($1) AS int4)
-		octet_length(bytea) | length(bytea)	CAST(octet_length($1) AS int4)
+		length(text) ;; char_length(text) ;; character_length(text)	CAST(length($1) AS int4)
+		length(bpchar) ;; char_length(bpchar) ;; character_length(bpchar)	CAST(length(rtrim($1, ' ')) AS int4)
+		octet_length(text) ;; octet_length(bpchar)	CAST(strlen($1) AS int4)
+		octet_length(bytea) ;; length(bytea)	CAST(octet_length($1) AS int4)
 		bit_length(text)	CAST(strlen($1) * 8 AS int4)
 		bit_length(bytea)	CAST(octet_length($1) * 8 AS int4)
 		reverse(text)	reverse($1)
 		replace(text,text,text)	CASE WHEN $2 = '' THEN $1 ELSE replace($1, $2, $3) END
-		strpos(text,text) | position(text,text)	CAST(strpos($1, $2) AS int4)
-		starts_with(text,text) | text ^@ text	starts_with($1, $2)
+		strpos(text,text) ;; position(text,text)	CAST(strpos($1, $2) AS int4)
+		starts_with(text,text) ;; text ^@ text	starts_with($1, $2)
 		btrim(text)	trim($1, ' ')
 		ltrim(text)	ltrim($1, ' ')
 		rtrim(text)	rtrim($1, ' ')
@@ -413,7 +413,11 @@ func init() {
 		like(text,text)	__like($1, $2, '\')
 		like(bpchar,text)	__like($1, $2, '\')
 		notlike(text,text)	NOT __like($1, $2, '\')
-		version()	version()
+		text ~~ text ;; name ~~ text ;; bpchar ~~ text	__like($1, $2, '\')
+		text !~~ text ;; name !~~ text ;; bpchar !~~ text	NOT __like($1, $2, '\')
+		text ~~* text ;; name ~~* text ;; bpchar ~~* text	__ilike($1, $2, '\')
+		text !~~* text ;; name !~~* text ;; bpchar !~~* text	NOT __ilike($1, $2, '\')
+		gen_random_uuid()	uuid()
 		pg_client_encoding()	CAST('UTF8' AS text)
 	`)
 	text1("initcap(text)", initcap)
@@ -428,8 +432,8 @@ func init() {
 		return nil
 	}, nulls)
 	sql(`
-		quote_literal(anyelement)	__quote_literal_text($1)
-		quote_nullable(anyelement)	__quote_nullable_text($1)
+		quote_literal(anyelement)	__quote_literal_any($1)
+		quote_nullable(anyelement)	__quote_nullable_any($1)
 	`)
 	for _, c := range []string{"substr(text,int4)", "substring(text,int4)"} {
 		ours(c, "text", func(a args, out *vector.Vector) error {
@@ -584,7 +588,7 @@ func init() {
 		n := a.n(0)
 		switch {
 		case n < 0:
-			return bad("54000", "character number must be positive")
+			return bad("22023", "character number must be positive")
 		case n == 0:
 			return bad("54000", "null character not permitted")
 		case n > 0x10ffff || n >= 0xd800 && n <= 0xdfff:
@@ -810,11 +814,11 @@ func init() {
 			})
 		}
 	}
-	ours("__quote_literal_text(any)", "text", func(a args, out *vector.Vector) error {
+	ours("__quote_literal_any(any)", "text", func(a args, out *vector.Vector) error {
 		out.AppendString(quoteLiteral(Out("", a.v[0], a.i, a.set)))
 		return nil
 	})
-	ours("__quote_nullable_text(any)", "text", func(a args, out *vector.Vector) error {
+	ours("__quote_nullable_any(any)", "text", func(a args, out *vector.Vector) error {
 		if a.null(0) {
 			out.AppendString("NULL")
 		} else {

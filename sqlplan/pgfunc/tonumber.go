@@ -109,7 +109,7 @@ func parseNumberFormat(f string) (numberFormat, error) {
 			if up == "PL" {
 				out.hasPL = true
 			}
-			if out.sign == "" || out.sign == "PL" {
+			if up != "PL" {
 				out.sign = up
 			}
 		case "PR":

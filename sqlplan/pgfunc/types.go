@@ -140,6 +140,9 @@ func In(oid uint32, mod int32, s string, set *codec.Settings) (*vector.Vector, e
 	if t.kind == vector.Text {
 		return text(TextIn(s, oid, mod))
 	}
+	if oid == 1186 && mod >= 0 {
+		s = intervalFields(s, mod)
+	}
 	v, err := codec.ParseText(vector.T(t.kind), s, set)
 	if err == nil && oid == 1186 && mod >= 0 {
 		x := intervalOf(v, 0)
@@ -149,6 +152,31 @@ func In(oid uint32, mod int32, s string, set *codec.Settings) (*vector.Vector, e
 		}
 	}
 	return v, err
+}
+
+// intervalFields writes out the unit that INTERVAL '1' DAY and its kin give a number.
+func intervalFields(s string, mod int32) string {
+	t := strings.TrimSpace(s)
+	fields := mod >> 16 & 0x7fff
+	if fields == 0x7fff || t == "" {
+		return s
+	}
+	digits := strings.TrimLeft(t, "+-")
+	if fields == 1<<11|1<<12 && strings.Count(digits, ":") == 1 && strings.Trim(digits, "0123456789:.") == "" {
+		return t[:len(t)-len(digits)] + "0:" + digits
+	}
+	if strings.Trim(digits, "0123456789.") != "" {
+		return s
+	}
+	for _, u := range []struct {
+		bit  int32
+		name string
+	}{{12, "second"}, {11, "minute"}, {10, "hour"}, {3, "day"}, {1, "month"}, {2, "year"}} {
+		if fields&(1<<u.bit) != 0 {
+			return t + " " + u.name
+		}
+	}
+	return s
 }
 
 // TextIn is what a text of a type of characters means.
@@ -194,7 +222,7 @@ func SettingsText(s *codec.Settings) string {
 	if s.ByteaEscape {
 		escape = 1
 	}
-	return fmt.Sprintf("%d %d %d %d %s", s.Order, s.Intervals, escape, s.FloatDigits, zone)
+	return fmt.Sprintf("%d %d %d %d %d %s", s.Order, s.Intervals, escape, s.FloatDigits, s.Dates, zone)
 }
 
 var parsedSettings sync.Map
@@ -205,16 +233,19 @@ func settingsOf(b []byte) *codec.Settings {
 	}
 	s := &codec.Settings{}
 	var order, intervals, escape int
-	f := strings.SplitN(string(b), " ", 5)
-	if len(f) == 5 {
+	dates := 0
+	f := strings.SplitN(string(b), " ", 6)
+	if len(f) == 6 {
+		dates, _ = strconv.Atoi(f[4])
 		order, _ = strconv.Atoi(f[0])
 		intervals, _ = strconv.Atoi(f[1])
 		escape, _ = strconv.Atoi(f[2])
 		s.FloatDigits, _ = strconv.Atoi(f[3])
-		if zone, err := codec.LoadZone(f[4]); err == nil {
+		if zone, err := codec.LoadZone(f[5]); err == nil {
 			s.Zone = zone
 		}
 	}
+	s.Dates = codec.DateOutput(dates)
 	s.Order, s.Intervals, s.ByteaEscape = codec.DateOrder(order), codec.IntervalStyle(intervals), escape == 1
 	parsedSettings.Store(string(b), s)
 	return s
@@ -283,7 +314,14 @@ func init() {
 				return nil
 			}, settings)
 			ours("cast("+name+" as text)", "text", func(a args, out *vector.Vector) error {
-				out.AppendString(Out(name, a.v[0], a.i, a.set))
+				switch s := Out(name, a.v[0], a.i, a.set); {
+				case name == "bool":
+					out.AppendString(map[string]string{"t": "true", "f": "false"}[s])
+				case name == "inet":
+					out.AppendString(prefixOf(s).String())
+				default:
+					out.AppendString(s)
+				}
 				return nil
 			}, settings)
 		}
