@@ -47,6 +47,10 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 	if len(vs) > 0 {
 		x = vs[0]
 	}
+	if f.AggDistinct && len(f.AggOrder) == 0 && p.name != "count" { // PostgreSQL sorts to find equal values
+		f.AggOrder = []*pg_query.Node{{Node: &pg_query.Node_SortBy{SortBy: &pg_query.SortBy{Node: key(value{n: copyOf(x.n), t: x.t, dec: x.dec}),
+			SortbyDir: pg_query.SortByDir_SORTBY_DEFAULT, SortbyNulls: pg_query.SortByNulls_SORTBY_NULLS_DEFAULT}}}}
+	}
 	list := func(n *pg_query.Node) *pg_query.Node { return over(f, "list", n) }
 	switch p.name {
 	case "count":
@@ -99,7 +103,7 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 	case "min", "max":
 		switch {
 		case x.t == oidNumeric && x.dec:
-			x.n, x.at = over(f, p.name, x.n), at
+			x.n, x.at, x.mod = over(f, p.name, x.n), at, -1
 			return x, nil
 		case x.t == oidNumeric || x.t == oidBPChar || x.t == oidTimeTZ:
 			out.n = over(f, "arg_"+p.name, x.n, key(value{n: copyOf(x.n), t: x.t}))
@@ -151,7 +155,11 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 			}
 			out.n = call("__json_agg_of", castTo(str(a.env.settings()), "text"), castTo(str(shortName(x.t)), "text"), list(x.n))
 		} else {
-			out.n = call("__json_agg", list(castTo(j.n, "text")))
+			name := "__json_agg"
+			if x.t == oidRecord || isArray(x.t) || a.structured {
+				name = "__json_agg_lines"
+			}
+			out.n = call(name, list(castTo(j.n, "text")))
 		}
 		if p.name == "jsonb_agg" {
 			return a.convert(typed(castTo(out.n, "json"), oidJSON, at), oidJSONB, explicit)

@@ -26,10 +26,13 @@ type Env struct {
 	// Expands reports whether a call is of a function that package rewrite expands, and Foreign whether a function that PostgreSQL
 	// does not have may be called. They may be nil.
 	Expands func(name string, args []*pg_query.Node) bool
+	Own     func(name string) bool // whether a function is the user's own; it may be nil
 	Foreign func(name string) bool
 	// Params are the types that the client gave of $1, $2, …; 0: none.
 	Params         []OID
 	Settings       *codec.Settings
+	Collation      func(name string) bool // whether PostgreSQL has a collation; it may be nil
+	SQL            string                 // the statement, into which locations point
 	Role, Database string
 }
 
@@ -55,6 +58,7 @@ type analyzer struct {
 	inAggregate bool
 	inWindow    bool
 	setsAllowed int
+	structured  bool // what json_agg collects are rows
 	aggregates  map[*pg_query.Node]bool
 	rowNames    map[*pg_query.Node][]column
 }

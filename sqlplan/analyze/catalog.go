@@ -103,7 +103,7 @@ func init() {
 	}
 	each(typesTSV, func(f []string) {
 		t := &pgType{oid: number(f[0]), name: f[1], category: f[2][0], preferred: f[3] == "1", elem: number(f[4]), array: number(f[5]), kind: f[7][0], sql: f[8]}
-		if t.category != 'A' {
+		if t.category != 'A' || t.name == "oidvector" || t.name == "int2vector" {
 			t.elem = 0
 		}
 		types[t.oid], typeByName[t.name] = t, t

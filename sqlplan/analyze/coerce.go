@@ -26,6 +26,9 @@ func (a *analyzer) coerce(v value, to OID, mod int32, ctx context) (value, error
 	if v.t == oidRecord {
 		return v, nil
 	}
+	if isInt(v.t) && to == oidBit && mod > 0 {
+		return value{n: call("__int_bit", castTo(v.n, "int8"), integer(int64(intBits(v.t))), integer(int64(mod))), t: to, mod: mod, at: v.at}, nil
+	}
 	out, err := a.convert(v, to, ctx)
 	if err != nil || mod < 0 && !(to == oidBPChar && v.t != oidBPChar) || out.t == 0 {
 		return out, err
@@ -67,6 +70,8 @@ func isFloat(t OID) bool { return t == oidFloat4 || t == oidFloat8 }
 func isString(t OID) bool {
 	return t == oidText || t == oidVarchar || t == oidBPChar || t == oidName || t == oidChar
 }
+
+func intBits(t OID) int { return map[OID]int{oidInt2: 16, oidInt4: 32, oidInt8: 64}[t] }
 
 func intDigits(t OID) int {
 	switch t {
@@ -115,6 +120,8 @@ func (a *analyzer) convert(v value, to OID, ctx context) (value, error) {
 	case isString(from) && to == oidName:
 		out.n = call("left", v.n, integer(63))
 		return out, nil
+	case to == oidChar && !isString(from):
+		return v, fail("0A000", v.at, "a cast from %s to %s is not supported", typeName(from), typeName(to))
 	case to == oidChar && isString(from):
 		out.n = call("left", v.n, integer(1))
 		return out, nil
@@ -125,7 +132,7 @@ func (a *analyzer) convert(v value, to OID, ctx context) (value, error) {
 		return out, nil
 	case from == oidJSONB && isString(to), from == oidBit && to == oidVarbit, from == oidVarbit && to == oidBit, from == oidCidr && to == oidInet:
 		return out, nil
-	case slices.Contains(nativeCasts, shortName(from)+" "+name):
+	case slices.Contains(nativeCasts, shortName(from)+" "+name), isString(to) && slices.Contains(nativeCasts, shortName(from)+" text"):
 		out.n = castNode(v.n, physical(to))
 		return out, nil
 	case isArray(from) && isArray(to):
@@ -314,7 +321,7 @@ func key(v value) *pg_query.Node {
 
 // keyed reports whether a value's equals can differ in their text, so that grouping by the text would be wrong.
 func keyed(v value) bool {
-	return v.t == oidNumeric && !v.dec || v.t == oidBPChar || v.t == oidTimeTZ
+	return v.t == oidNumeric && !v.dec || v.t == oidBPChar || v.t == oidTimeTZ || v.t == oidInet
 }
 
 // columnValue is what a column of a type of the engine's is.

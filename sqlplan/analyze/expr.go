@@ -3,6 +3,7 @@ package analyze
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -106,7 +107,10 @@ func (a *analyzer) expr(n *pg_query.Node, sc *scope) (value, error) {
 		}
 		name := x.CollateClause.Collname[len(x.CollateClause.Collname)-1].GetString_().GetSval()
 		if !slices.Contains([]string{"default", "C", "POSIX", "ucs_basic"}, name) {
-			return v, fail("0A000", x.CollateClause.Location, "collation %q is not supported", name)
+			if a.env.Collation != nil && a.env.Collation(name) {
+				return v, fail("0A000", x.CollateClause.Location, "collation %q is not supported", name)
+			}
+			return v, fail("42704", x.CollateClause.Location, "collation %q for encoding \"UTF8\" does not exist", name)
 		}
 		if v, err = a.settled(v); err != nil {
 			return v, err
@@ -227,13 +231,20 @@ func (a *analyzer) constant(c *pg_query.A_Const, at int32) (value, error) {
 	}
 	switch v := c.Val.(type) {
 	case *pg_query.A_Const_Ival:
+		if err := a.junk(at); err != nil {
+			return value{}, err
+		}
 		return typed(castTo(pg_query.MakeAConstIntNode(int64(v.Ival.GetIval()), 0), "int4"), oidInt4, at), nil
 	case *pg_query.A_Const_Fval:
 		s := v.Fval.GetFval()
-		if strings.Trim(s, "0123456789") == "" {
-			if len(strings.TrimLeft(s, "0")) <= 18 || len(strings.TrimLeft(s, "0")) == 19 && strings.TrimLeft(s, "0") <= "9223372036854775807" {
-				return typed(castTo(str(s), "int8"), oidInt8, at), nil
+		if err := a.junk(at); err != nil {
+			return value{}, err
+		}
+		if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+			if n == int64(int32(n)) {
+				return typed(castTo(str(s), "int4"), oidInt4, at), nil
 			}
+			return typed(castTo(str(s), "int8"), oidInt8, at), nil
 		}
 		return a.literal(s, oidNumeric, -1, at)
 	case *pg_query.A_Const_Boolval:
@@ -261,6 +272,22 @@ func (a *analyzer) constant(c *pg_query.A_Const, at int32) (value, error) {
 	}
 	a.untyped = true
 	return untypedValue(&pg_query.Node{Node: &pg_query.Node_AConst{AConst: c}}), nil
+}
+
+// junk refuses the numbers that PostgreSQL has since version 16: 0x10, 0b1, 1_000.
+func (a *analyzer) junk(at int32) error {
+	if at < 0 || int(at) >= len(a.env.SQL) {
+		return nil
+	}
+	s := a.env.SQL[at:]
+	n := 0
+	for n < len(s) && (s[n] >= '0' && s[n] <= '9' || s[n] >= 'a' && s[n] <= 'z' || s[n] >= 'A' && s[n] <= 'Z' || s[n] == '_') {
+		n++
+	}
+	if s = s[:n]; len(s) > 1 && s[0] == '0' && strings.ContainsAny(s[1:2], "xXbBoO") || strings.Contains(s, "_") && s != "" && s[0] >= '0' && s[0] <= '9' {
+		return fail("42601", at, "trailing junk after numeric literal at or near \"%s\"", s)
+	}
+	return nil
 }
 
 // boolean analyzes a condition of a clause.
@@ -389,6 +416,11 @@ func (a *analyzer) minMax(n *pg_query.Node, m *pg_query.MinMaxExpr, sc *scope) (
 	}
 	m.Args = nodesOf(vs)
 	out.n, out.at = n, m.Location
+	if out.t == oidNumeric && !out.dec {
+		list := &pg_query.Node{Node: &pg_query.Node_AArrayExpr{AArrayExpr: &pg_query.A_ArrayExpr{Elements: m.Args}}}
+		out.n = call("__numeric_extreme", castTo(str(name), "text"), castNode(list, physical(arrayOf(oidNumeric))))
+		return out, nil
+	}
 	if len(vs) > 0 && (out.t == oidNumeric && !out.dec || out.t == oidBPChar || out.t == oidJSONB) {
 		return out, fail("0A000", m.Location, "%s of %s without a fixed scale is not supported", name, typeName(out.t))
 	}
@@ -501,6 +533,9 @@ func (a *analyzer) typeCast(n *pg_query.Node, k *pg_query.TypeCast, sc *scope) (
 	if err != nil {
 		return v, err
 	}
+	if v.lit != nil && (!ok || isRegType(to)) { // as it was written, for the rules of package rewrite
+		v.n = str(*v.lit)
+	}
 	if !ok || v.t == 0 || v.t == oidRecord {
 		if ok && v.t == 0 && !isArray(to) && to != oidNumeric && !isRegType(to) { // the rules of package rewrite write the cast; the type is known from here
 			k.Arg = v.n
@@ -528,7 +563,7 @@ func (a *analyzer) typeCast(n *pg_query.Node, k *pg_query.TypeCast, sc *scope) (
 		if err != nil || out.t == 0 {
 			return out, err
 		}
-		if to == oidNumeric && mod >= 0 {
+		if (to == oidNumeric || to == oidInterval) && mod >= 0 {
 			return a.literal(*v.lit, to, mod, v.at)
 		}
 		if mod < 0 {

@@ -31,6 +31,12 @@ func (a *analyzer) fromItem(n *pg_query.Node, sc *scope) ([]shown, error) {
 			}
 			_ = i // DuckDB takes constants only, as they were written
 		}
+		if len(x.RangeTableSample.Args) == 1 {
+			if p, ok := intConst(x.RangeTableSample.Args[0]); ok && p == 100 { // all rows
+				n.Node = x.RangeTableSample.Relation.Node
+				return a.fromItem(n, sc)
+			}
+		}
 		return a.fromItem(x.RangeTableSample.Relation, sc)
 	}
 	a.untyped = true
@@ -42,7 +48,7 @@ func (a *analyzer) addRelation(r *relation, sc *scope, at int32) ([]shown, error
 	if r.alias != "" {
 		for _, o := range sc.rels {
 			if o.alias == r.alias && !o.hidden {
-				return nil, fail("42712", at, "table name %q specified more than once", r.alias)
+				return nil, fail("42712", -1, "table name %q specified more than once", r.alias)
 			}
 		}
 	}
@@ -108,7 +114,7 @@ func (a *analyzer) rangeVar(rv *pg_query.RangeVar, sc *scope) ([]shown, error) {
 	if own, err = rename(own, rv.Alias, true); err != nil {
 		return nil, err
 	}
-	return a.addRelation(&relation{alias: name, cols: own}, sc, rv.Location)
+	return a.addRelation(&relation{alias: name, real: rv.Relname, cols: own}, sc, rv.Location)
 }
 
 // lateralScope is what a subquery in FROM sees.
@@ -134,7 +140,9 @@ func (a *analyzer) rangeSubselect(n *pg_query.Node, r *pg_query.RangeSubselect, 
 		return nil, nil
 	}
 	if alias == "" {
-		return nil, fail("42601", location(n), "subquery in FROM must have an alias")
+		e := fail("42601", -1, "subquery in FROM must have an alias")
+		e.Hint = "For example, FROM (SELECT ...) [AS] foo."
+		return nil, e
 	}
 	named, err := rename(cols, r.Alias, false)
 	if err != nil {

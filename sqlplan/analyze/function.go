@@ -90,6 +90,12 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 	}
 	a.setsAllowed = 0
 	var vs []value
+	written := make([]*pg_query.Node, len(f.Args)) // constants, as functions that are expanded want them
+	for i, arg := range f.Args {
+		if arg.GetAConst() != nil {
+			written[i] = copyOf(arg)
+		}
+	}
 	names := make([]string, len(f.Args))
 	named := false
 	for i, arg := range f.Args {
@@ -134,6 +140,9 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 		order = append(order, v)
 		s.GetSortBy().Node = key(v)
 	}
+	if a.env.Own != nil && a.env.Own(name) { // a function of the user's
+		return a.leaveCall(n, f, vs), nil
+	}
 	if !ok || anyUntyped(vs) || anyUntyped(order) {
 		out := a.leaveCall(n, f, vs)
 		if ok && !named {
@@ -144,8 +153,13 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 	if slices.ContainsFunc(vs, func(v value) bool { return v.t == oidRecord }) {
 		return a.rowCall(n, f, name, vs, at)
 	}
-	if a.env.Expands != nil && a.env.Expands(name, f.Args) {
+	if !pgfunc.Named(name) && a.env.Expands != nil && a.env.Expands(name, f.Args) {
 		a.leaveCall(n, f, vs)
+		for i, w := range written {
+			if w != nil {
+				putArg(f, i, w)
+			}
+		}
 		out := untypedValue(n)
 		if p := procs[name]; len(p) == 1 && !p[0].set && (p[0].result == oidText || isInt(p[0].result) || p[0].result == oidBool) {
 			out.t = p[0].result
@@ -170,10 +184,16 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 		return a.leaveCall(n, f, vs), nil
 	}
 	if len(found) != 1 {
+		if f.Funcformat == pg_query.CoercionForm_COERCE_SQL_SYNTAX {
+			name = "pg_catalog." + name
+		}
 		return value{}, a.functionMissing(name, in, len(found) > 1, at)
 	}
 	c := found[0]
 	p := c.proc
+	if p.kind == 'a' && len(f.Args) == 0 && !f.AggStar && !f.AggWithinGroup {
+		return value{}, fail("42809", at, "%s(*) must be used to call a parameterless aggregate function", name)
+	}
 	if f.AggStar && len(p.args) > 0 {
 		return value{}, a.functionMissing(name, in, false, at)
 	}
@@ -207,6 +227,9 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 	}
 	var err error
 	for i := range vs {
+		if p.name == "pg_typeof" {
+			break
+		}
 		if vs[i], err = a.coerce(vs[i], concrete[i], -1, implicit); err != nil {
 			return value{}, err
 		}
@@ -254,6 +277,12 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 	if v, ok, err := a.special(p, vs, result, at); ok || err != nil {
 		return v, err
 	}
+	if k := typeByName[name]; k != nil && len(vs) == 1 && k.oid == result && pgfunc.Find(signature(p)) == nil {
+		return a.coerce(vs[0], result, -1, explicit)
+	}
+	if strings.HasPrefix(name, "pg_") && pgfunc.Find(signature(p)) == nil { // of the catalog, which is not this package's
+		return a.leaveCall(n, f, vs), nil
+	}
 	return a.scalar(p, c, vs, concrete, result, at)
 }
 
@@ -290,8 +319,10 @@ func (a *analyzer) scalar(p *proc, c candidate, vs []value, concrete []OID, resu
 	if err != nil {
 		return value{}, err
 	}
-	out := typed(n, result, at)
-	return out, nil
+	if fn.SQL != "" {
+		n = castNode(n, physical(result))
+	}
+	return typed(n, result, at), nil
 }
 
 // variadicAny gives a function of VARIADIC "any" the texts of its arguments.
@@ -411,6 +442,8 @@ func (a *analyzer) rowCall(n *pg_query.Node, f *pg_query.FuncCall, name string, 
 			return v, err
 		}
 		p := procs[name][0]
+		a.structured = true
+		defer func() { a.structured = false }()
 		return a.aggregate(f, p, []value{v}, p.result, at)
 	case "count":
 		one := typed(castTo(str("1"), "int4"), oidInt4, at)
@@ -470,11 +503,13 @@ func (a *analyzer) special(p *proc, vs []value, result OID, at int32) (v value, 
 	one := func() value { return vs[0] }
 	switch sig := signature(p); sig {
 	case "pg_typeof(any)":
-		v, err := a.settled(vs[0])
-		if err != nil {
-			return v, true, err
-		}
-		return typed(castTo(str(typeName(v.t)), "text"), oidRegtype, at), true, nil
+		return typed(castTo(str(typeName(vs[0].t)), "text"), oidRegtype, at), true, nil
+	case "current_database()":
+		return typed(castTo(str(a.env.Database), "text"), oidName, at), true, nil
+	case "current_schema()":
+		return typed(castTo(str("public"), "text"), oidName, at), true, nil
+	case "current_user()", "session_user()":
+		return typed(castTo(str(a.env.Role), "text"), oidName, at), true, nil
 	case "to_json(anyelement)":
 		v, err = a.toJSON(vs[0], at)
 		return v, true, err
@@ -504,9 +539,7 @@ func (a *analyzer) special(p *proc, vs []value, result OID, at int32) (v value, 
 			v.n, v.prec, v.scale, v.mod, v.at = castTo(call("round", v.n, integer(int64(n))), "numeric", prec, n), prec, n, -1, at
 			return v, true, nil
 		}
-	case "format(text,any)", "concat(any)", "concat_ws(text,any)":
 	}
-	_ = strings.ToLower
 	return v, false, nil
 }
 

@@ -398,6 +398,9 @@ func (a *analyzer) byTable(sig string, vs []value, result OID, at int32, what st
 	if err != nil {
 		return value{}, err
 	}
+	if fn.SQL != "" { // or DuckDB would give a constant NULL a type of its own
+		n = castNode(n, physical(result))
+	}
 	return typed(n, result, at), nil
 }
 
@@ -742,12 +745,12 @@ func (a *analyzer) arrayExpr(n *pg_query.Node, x *pg_query.A_ArrayExpr, sc *scop
 
 // indirection is x[i], x[i:j] and (x).field.
 func (a *analyzer) indirection(n *pg_query.Node, x *pg_query.A_Indirection, sc *scope) (value, error) {
+	at := location(n)
 	v, err := a.expr(x.Arg, sc)
 	if err != nil {
 		return v, err
 	}
 	x.Arg = v.n
-	at := location(n)
 	for i, ind := range x.Indirection {
 		if ind.GetString_() != nil || ind.GetAStar() != nil {
 			if v.t != 0 && v.t != oidRecord {
@@ -832,6 +835,9 @@ func (a *analyzer) indirection(n *pg_query.Node, x *pg_query.A_Indirection, sc *
 // subLink is a subquery in an expression.
 func (a *analyzer) subLink(n *pg_query.Node, s *pg_query.SubLink, sc *scope) (value, error) {
 	at := s.Location
+	if sub := s.Subselect.GetSelectStmt(); s.SubLinkType == pg_query.SubLinkType_EXISTS_SUBLINK && sub.GetOp() == pg_query.SetOperation_SETOP_NONE && len(sub.GetTargetList()) == 0 && len(sub.GetValuesLists()) == 0 {
+		sub.TargetList = []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(integer(1), 0)} // DuckDB has no SELECT of nothing
+	}
 	cols, err := a.query(s.Subselect, sc, false)
 	if err != nil {
 		return value{}, err

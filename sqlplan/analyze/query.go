@@ -5,8 +5,6 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
-
-	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 )
 
 // queryState is what is known of a SELECT while it is analyzed.
@@ -14,6 +12,8 @@ type queryState struct {
 	shown   [][]shown
 	targets []target
 	windows map[string]bool
+	// plainGroups: GROUP BY has no GROUPING SETS. distinctKeys: DISTINCT is by keys of the outputs.
+	plainGroups, distinctKeys bool
 }
 
 // target is an output of a SELECT.
@@ -21,6 +21,8 @@ type target struct {
 	v    value
 	name string
 	res  *pg_query.ResTarget
+	// groupKey is what GROUP BY groups the output by, where that is not the output.
+	groupKey *pg_query.Node
 }
 
 // query analyzes a SELECT, VALUES or set operation; its outputs are nil where they are not known. inner: nobody but an outer
@@ -95,6 +97,11 @@ func (a *analyzer) selectBody(sel *pg_query.SelectStmt, outer *scope) (*body, er
 	if err != nil {
 		return nil, err
 	}
+	if sel.LimitOption == pg_query.LimitOption_LIMIT_OPTION_WITH_TIES {
+		if err := a.withTies(sel, b); err != nil {
+			return nil, err
+		}
+	}
 	for i, l := range []**pg_query.Node{&sel.LimitOffset, &sel.LimitCount} {
 		if *l == nil {
 			continue
@@ -104,6 +111,53 @@ func (a *analyzer) selectBody(sel *pg_query.SelectStmt, outer *scope) (*body, er
 		}
 	}
 	return b, err
+}
+
+// withTies writes FETCH FIRST … WITH TIES, which DuckDB lacks, as a condition on the rank.
+func (a *analyzer) withTies(sel *pg_query.SelectStmt, b *body) error {
+	if len(sel.SortClause) == 0 {
+		return fail("42601", -1, "WITH TIES cannot be specified without ORDER BY clause")
+	}
+	if b == nil || sel.Op != pg_query.SetOperation_SETOP_NONE || len(sel.DistinctClause) > 0 || sel.LimitOffset != nil || len(sel.ValuesLists) > 0 {
+		return fail("0A000", -1, "WITH TIES is not supported in this query")
+	}
+	var order []*pg_query.Node
+	for _, s := range sel.SortClause {
+		o := copyOf(s)
+		if n, ok := o.GetSortBy().Node.GetAConst().GetVal().(*pg_query.A_Const_Ival); ok {
+			o.GetSortBy().Node = copyOf(sel.TargetList[n.Ival.GetIval()-1].GetResTarget().Val)
+		}
+		order = append(order, o)
+	}
+	rank := call("rank")
+	rank.GetFuncCall().Over = &pg_query.WindowDef{OrderClause: order, FrameOptions: 1058} // the default frame
+	inner := &pg_query.SelectStmt{TargetList: sel.TargetList, FromClause: sel.FromClause, WhereClause: sel.WhereClause, GroupClause: sel.GroupClause, GroupDistinct: sel.GroupDistinct,
+		HavingClause: sel.HavingClause, WindowClause: sel.WindowClause, LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+	alias := &pg_query.Alias{Aliasname: "__s"}
+	var outer []*pg_query.Node
+	for i, c := range b.outputs {
+		name := "__c" + itoa(i+1)
+		alias.Colnames = append(alias.Colnames, pg_query.MakeStrNode(name))
+		t := pg_query.MakeResTargetNodeWithVal(columnNode("__s", name), 0)
+		t.GetResTarget().Name = c.name
+		outer = append(outer, t)
+	}
+	alias.Colnames = append(alias.Colnames, pg_query.MakeStrNode("__rank"))
+	ranked := pg_query.MakeResTargetNodeWithVal(rank, 0)
+	ranked.GetResTarget().Name = "__rank"
+	inner.TargetList = append(inner.TargetList, ranked)
+	count := sel.LimitCount
+	if count == nil {
+		count = integer(1)
+	}
+	sel.TargetList, sel.GroupClause, sel.HavingClause, sel.WindowClause = outer, nil, nil, nil
+	sel.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
+		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: inner}}, Alias: alias}}}}
+	sel.WhereClause = op("<=", columnNode("__s", "__rank"), castTo(count, "int8"))
+	sel.SortClause = []*pg_query.Node{{Node: &pg_query.Node_SortBy{SortBy: &pg_query.SortBy{Node: columnNode("__s", "__rank"),
+		SortbyDir: pg_query.SortByDir_SORTBY_DEFAULT, SortbyNulls: pg_query.SortByNulls_SORTBY_NULLS_DEFAULT}}}}
+	sel.LimitCount, sel.LimitOption = nil, pg_query.LimitOption_LIMIT_OPTION_DEFAULT
+	return nil
 }
 
 func (a *analyzer) limit(l **pg_query.Node, sc *scope, word string) error {
@@ -133,6 +187,9 @@ func (a *analyzer) limit(l **pg_query.Node, sc *scope, word string) error {
 		return err
 	}
 	*l = v.n
+	if n, ok := intConst(v.n); ok && n < 0 {
+		return fail(map[string]string{"LIMIT": "2201W", "OFFSET": "2201X"}[word], -1, "%s must not be negative", word)
+	}
 	if s := v.n.GetTypeCast().GetArg(); s != nil {
 		for s.GetTypeCast() != nil {
 			s = s.GetTypeCast().Arg
@@ -398,6 +455,7 @@ func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, err
 			}
 		}
 	}
+	var keys []int
 	for _, s := range sel.SortClause {
 		sort := s.GetSortBy()
 		if err := a.sortUsing(sort); err != nil {
@@ -421,12 +479,42 @@ func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, err
 			e.Hint = "Add the expression/function to every SELECT, or move the UNION into a FROM clause."
 			return nil, e
 		}
-		if c := b.outputs[at].value(columnNode("x")); key(c).GetColumnRef() == nil {
-			return nil, fail("0A000", location(sort.Node), "ordering a set operation by %s is not supported: move it into a FROM clause", typeName(c.t))
+		if b.outputs[at].t == oidJSON {
+			return nil, fail("42883", location(sort.Node), "could not identify an ordering operator for type json")
 		}
-		sort.Node = pg_query.MakeAConstIntNode(int64(at+1), 0)
+		keys = append(keys, at)
 	}
+	b.order(sel, keys)
 	return b, nil
+}
+
+// order orders a set operation or VALUES by outputs: by their numbers, or in a query around it by what sorts as they do.
+func (b *body) order(sel *pg_query.SelectStmt, keys []int) {
+	wrap := false
+	for _, at := range keys {
+		wrap = wrap || key(b.outputs[at].value(columnNode("x"))).GetColumnRef() == nil
+	}
+	if !wrap {
+		for i, at := range keys {
+			sel.SortClause[i].GetSortBy().Node = pg_query.MakeAConstIntNode(int64(at+1), 0)
+		}
+		return
+	}
+	inner := &pg_query.SelectStmt{Op: sel.Op, All: sel.All, Larg: sel.Larg, Rarg: sel.Rarg, ValuesLists: sel.ValuesLists, LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT}
+	alias := &pg_query.Alias{Aliasname: "__s"}
+	sel.Op, sel.All, sel.Larg, sel.Rarg, sel.ValuesLists = pg_query.SetOperation_SETOP_NONE, false, nil, nil, nil
+	for i, c := range b.outputs {
+		name := "__c" + itoa(i+1)
+		alias.Colnames = append(alias.Colnames, pg_query.MakeStrNode(name))
+		t := pg_query.MakeResTargetNodeWithVal(columnNode("__s", name), 0)
+		t.GetResTarget().Name = c.name
+		sel.TargetList = append(sel.TargetList, t)
+	}
+	sel.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
+		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: inner}}, Alias: alias}}}}
+	for i, at := range keys {
+		sel.SortClause[i].GetSortBy().Node = key(b.outputs[at].value(columnNode("__s", "__c"+itoa(at+1))))
+	}
 }
 
 func firstOutput(sel *pg_query.SelectStmt) int32 { return outputAt(sel, 0) }
@@ -513,6 +601,7 @@ func (a *analyzer) values(sel *pg_query.SelectStmt, sc *scope) (*body, error) {
 		return nil
 	}
 	put()
+	var keys []int
 	for _, s := range sel.SortClause {
 		if err := a.sortUsing(s.GetSortBy()); err != nil {
 			return nil, err
@@ -530,11 +619,9 @@ func (a *analyzer) values(sel *pg_query.SelectStmt, sc *scope) (*body, error) {
 		if err := b.settle(a, at); err != nil {
 			return nil, err
 		}
-		if key(b.outputs[at].value(columnNode("x"))).GetColumnRef() == nil {
-			return nil, fail("0A000", location(s.GetSortBy().Node), "ordering VALUES by %s is not supported: move it into a FROM clause", typeName(b.outputs[at].t))
-		}
-		s.GetSortBy().Node = pg_query.MakeAConstIntNode(int64(at+1), 0)
+		keys = append(keys, at)
 	}
+	b.order(sel, keys)
 	return b, nil
 }
 
@@ -600,7 +687,7 @@ func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, erro
 				res := pg_query.MakeResTargetNodeWithVal(v.n, r.Location)
 				res.GetResTarget().Name = names[i]
 				list = append(list, res)
-				q.targets = append(q.targets, target{v, names[i], res.GetResTarget()})
+				q.targets = append(q.targets, target{v: v, name: names[i], res: res.GetResTarget()})
 			}
 			continue
 		}
@@ -620,9 +707,10 @@ func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, erro
 			r.Name = name
 		}
 		list = append(list, n)
-		q.targets = append(q.targets, target{v, name, r})
+		q.targets = append(q.targets, target{v: v, name: name, res: r})
 	}
 	sel.TargetList = list
+	q.plainGroups = !slices.ContainsFunc(sel.GroupClause, func(g *pg_query.Node) bool { return g.GetGroupingSet() != nil })
 	for i, g := range sel.GroupClause {
 		v, err := a.groupItem(g, sc, known)
 		if err != nil {
@@ -790,6 +878,9 @@ func (a *analyzer) groupItem(n *pg_query.Node, sc *scope, known bool) (*pg_query
 	}
 	if at >= 0 {
 		t := sc.query.targets[at].v
+		if keyed(t) && sc.query.plainGroups {
+			return a.groupByKey(t, sc), nil
+		}
 		if a.aggregates[t.n] {
 			return nil, fail("42803", t.at, "aggregate functions are not allowed in GROUP BY")
 		}
@@ -808,7 +899,24 @@ func (a *analyzer) groupItem(n *pg_query.Node, sc *scope, known bool) (*pg_query
 	if err != nil {
 		return nil, err
 	}
+	if keyed(v) && sc.query.plainGroups {
+		return a.groupByKey(v, sc), nil
+	}
 	return v.n, a.groupable(v)
+}
+
+// groupByKey groups by what is equal for equal values, whatever their texts; outputs that are the value show one of the group.
+func (a *analyzer) groupByKey(v value, sc *scope) *pg_query.Node {
+	expr := copyOf(v.n)
+	for i := range sc.query.targets {
+		t := &sc.query.targets[i]
+		if same3(t.v.n, expr) {
+			t.v.n = call("any_value", copyOf(expr))
+			t.res.Val = t.v.n
+			t.groupKey = key(value{n: copyOf(expr), t: v.t, dec: v.dec})
+		}
+	}
+	return key(value{n: expr, t: v.t, dec: v.dec})
 }
 
 func (a *analyzer) groupable(v value) error {
@@ -829,15 +937,32 @@ func (a *analyzer) distinct(sel *pg_query.SelectStmt, sc *scope, known bool) err
 		return nil
 	}
 	if len(sel.DistinctClause) == 1 && sel.DistinctClause[0].Node == nil || sel.DistinctClause[0] == nil {
-		for i, t := range sc.query.targets {
-			_ = i
+		byKey := false
+		for _, t := range sc.query.targets {
+			if keyed(t.v) {
+				byKey = true
+				continue
+			}
 			if err := a.groupable(t.v); err != nil {
 				return err
 			}
 		}
+		if byKey && known { // one row of those whose keys are equal
+			sel.DistinctClause = nil
+			for _, t := range sc.query.targets {
+				v, err := a.settled(t.v)
+				if err != nil {
+					return err
+				}
+				sel.DistinctClause = append(sel.DistinctClause, key(value{n: copyOf(v.n), t: v.t, dec: v.dec}))
+			}
+			sc.query.distinctKeys = true
+		}
 		return nil
 	}
+	places := make([]int32, len(sel.DistinctClause))
 	for i, n := range sel.DistinctClause {
+		places[i] = location(n)
 		at, err := -1, error(nil)
 		if known {
 			if at, err = a.outputOf(n, sc, "DISTINCT ON", false); err != nil {
@@ -871,7 +996,7 @@ func (a *analyzer) distinct(sel *pg_query.SelectStmt, sc *scope, known bool) err
 			return err
 		}
 		if !slices.ContainsFunc(sel.DistinctClause, func(d *pg_query.Node) bool { return same3(d, v.n) }) {
-			return fail("42P10", location(sel.DistinctClause[0]), "SELECT DISTINCT ON expressions must match initial ORDER BY expressions")
+			return fail("42P10", places[0], "SELECT DISTINCT ON expressions must match initial ORDER BY expressions")
 		}
 	}
 	return nil
@@ -889,6 +1014,9 @@ func (a *analyzer) sortKey(n *pg_query.Node, sc *scope) (value, error) {
 	if at >= 0 {
 		v = sc.query.targets[at].v
 		v.n = copyOf(v.n)
+		if k := sc.query.targets[at].groupKey; k != nil {
+			v.n, v.cmp = copyOf(k), true
+		}
 	} else if v, err = a.output(n, sc); err != nil {
 		return v, err
 	}
@@ -920,14 +1048,18 @@ func (a *analyzer) sort(sel *pg_query.SelectStmt, sc *scope) error {
 		if err != nil {
 			return err
 		}
-		plain := len(sel.DistinctClause) == 1 && sel.DistinctClause[0].Node == nil
+		plain := len(sel.DistinctClause) == 1 && sel.DistinctClause[0].Node == nil || sc.query.distinctKeys
 		switch {
 		case v.row != nil:
 			return fail("0A000", pos, "ordering by a row is not supported")
 		case at >= 0 && same3(v.n, sc.query.targets[at].v.n):
 			sort.Node = pg_query.MakeAConstIntNode(int64(at+1), 0)
 		case distinct && plain:
-			found := slices.IndexFunc(sc.query.targets, func(t target) bool { return same3(t.v.n, v.n) })
+			found := slices.IndexFunc(sc.query.targets, func(t target) bool { return same3(key(t.v), v.n) })
+			if found >= 0 && sc.query.distinctKeys {
+				sort.Node = v.n
+				break
+			}
 			if found < 0 {
 				return fail("42P10", pos, "for SELECT DISTINCT, ORDER BY expressions must appear in select list")
 			}
@@ -1032,5 +1164,3 @@ func wrapQuery(n *pg_query.Node, cols []column) *pg_query.Node {
 	outer.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{Subquery: n, Alias: alias}}}}
 	return &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: outer}}
 }
-
-var _ = pgfunc.Find

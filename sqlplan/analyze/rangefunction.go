@@ -78,7 +78,7 @@ func (a *analyzer) rangeFunction(n *pg_query.Node, rf *pg_query.RangeFunction, s
 	}
 	n.Node = &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{Lateral: len(sc.rels) > 0,
 		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sub}}, Alias: &pg_query.Alias{Aliasname: alias}}}
-	return a.addRelation(&relation{alias: alias, cols: named}, sc, -1)
+	return a.addRelation(&relation{alias: alias, cols: named, scalar: len(named) == 1}, sc, -1)
 }
 
 // functionRows are the columns that a function in FROM has, and for each the list of its values, or the value of the only row.
@@ -96,7 +96,7 @@ func (a *analyzer) functionRows(n *pg_query.Node, single string, defs []*pg_quer
 	}
 	name, known := functionName(f.Funcname)
 	at := f.Location
-	if !known || len(procs[name]) == 0 || a.env.Expands != nil && a.env.Expands(name, f.Args) || len(defs) > 0 && !recordFunction(name) {
+	if !known || len(procs[name]) == 0 || !pgfunc.Named(name) && a.env.Expands != nil && a.env.Expands(name, f.Args) || a.env.Own != nil && a.env.Own(name) || len(defs) > 0 && !recordFunction(name) {
 		for i, arg := range f.Args {
 			v, err := a.expr(arg, sc)
 			if err != nil {
@@ -210,7 +210,7 @@ func (a *analyzer) functionRows(n *pg_query.Node, single string, defs []*pg_quer
 	}
 	if p.modes != "" { // one OUT parameter names the column
 		for i, m := range p.modes {
-			if m == 'o' && i < len(p.names) && single == name {
+			if m == 'o' && i < len(p.names) {
 				single = p.names[i]
 			}
 		}

@@ -98,7 +98,7 @@ func choose(in []OID, cands []candidate) []candidate {
 				break
 			}
 		}
-		if ok {
+		if ok && consistent(c.args, in) {
 			fit = append(fit, c)
 		}
 	}
@@ -223,7 +223,7 @@ func choose(in []OID, cands []candidate) []candidate {
 					break
 				}
 			}
-			if ok {
+			if ok && consistent(c.args, base) {
 				keep = append(keep, c)
 			}
 		}
@@ -232,6 +232,41 @@ func choose(in []OID, cands []candidate) []candidate {
 		}
 	}
 	return fit
+}
+
+// consistent reports whether polymorphic parameters can be types that go together.
+func consistent(params, in []OID) bool {
+	var compatible []OID
+	elem, array := OID(0), OID(0)
+	for i, p := range params {
+		if i >= len(in) || in[i] == oidUnknown || in[i] == 0 {
+			continue
+		}
+		switch p {
+		case oidAnyElement, oidAnyNonArray:
+			if elem != 0 && elem != in[i] {
+				return false
+			}
+			elem = in[i]
+		case oidAnyArray:
+			if array != 0 && array != in[i] {
+				return false
+			}
+			array = in[i]
+		case oidAnyCompatible, oidAnyCompatibleNonArray:
+			compatible = append(compatible, in[i])
+		case oidAnyCompatibleArray:
+			compatible = append(compatible, elemOf(in[i]))
+		}
+	}
+	if elem != 0 && array != 0 && elemOf(array) != elem {
+		return false
+	}
+	if len(compatible) > 1 {
+		_, _, ok := commonType(compatible)
+		return ok
+	}
+	return true
 }
 
 // findOperator resolves an operator over operands of these types; left is 0 for a prefix operator.

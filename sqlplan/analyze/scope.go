@@ -1,7 +1,9 @@
 package analyze
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 )
@@ -25,6 +27,8 @@ func (c column) value(n *pg_query.Node) value {
 // relation is what an item of FROM makes visible under a name.
 type relation struct {
 	alias  string
+	real   string // the table's own name
+	scalar bool   // a function of one column, which the alias means, too
 	cols   []column
 	opaque bool // its columns are not known
 	hidden bool // its name is not visible: it lies below a join with an alias
@@ -72,6 +76,9 @@ func (a *analyzer) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, sc *scop
 			return untypedValue(n), nil
 		}
 		names = append(names, f.GetString_().GetSval())
+	}
+	if len(names) > 4 {
+		return value{}, fail("42601", at, "improper qualified name (too many dotted names): %s", strings.Join(names, "."))
 	}
 	opaque := false
 	switch len(names) {
@@ -146,10 +153,24 @@ func (a *analyzer) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, sc *scop
 				}
 			}
 		}
-		return value{}, fail("42P01", at, "missing FROM-clause entry for table %q", rel)
+		return value{}, missingRelation(rel, sc, at)
 	}
 	a.untyped = true
 	return untypedValue(n), nil
+}
+
+// missingRelation is the error of a name that no relation has.
+func missingRelation(name string, sc *scope, at int32) error {
+	for s := sc; s != nil; s = s.outer {
+		for _, r := range s.rels {
+			if r.real == name && r.alias != name {
+				e := fail("42P01", at, "invalid reference to FROM-clause entry for table %q", name)
+				e.Hint = fmt.Sprintf("Perhaps you meant to reference the table alias %q.", r.alias)
+				return e
+			}
+		}
+	}
+	return fail("42P01", at, "missing FROM-clause entry for table %q", name)
 }
 
 func withAt(v value, at int32) value { v.at = at; return v }
@@ -207,7 +228,7 @@ func (a *analyzer) wholeRow(n *pg_query.Node, r *relation, at int32) (value, err
 		a.untyped = true
 		return untypedValue(n), nil
 	}
-	if len(r.cols) == 1 && r.cols[0].name == r.alias { // a function of one column in FROM
+	if len(r.cols) == 1 && (r.cols[0].name == r.alias || r.scalar) { // a function of one column in FROM
 		return withAt(r.cols[0].value(columnNode(r.alias, r.cols[0].sql)), at), nil
 	}
 	v := value{n: n, t: oidRecord, mod: -1, at: at}
@@ -242,7 +263,7 @@ func (a *analyzer) star(fields []*pg_query.Node, sc *scope, at int32) (out []val
 				return nil, nil, false, nil
 			}
 		}
-		return nil, nil, true, fail("42P01", at, "missing FROM-clause entry for table %q", rel)
+		return nil, nil, true, missingRelation(rel, sc, at)
 	}
 	if len(sc.rels) == 0 {
 		return nil, nil, true, fail("42601", at, "SELECT * with no tables specified is not valid")

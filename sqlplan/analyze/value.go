@@ -53,6 +53,9 @@ func numericOfMod(mod int32) (p, s int) {
 // asText is a numeric's text, with its own scale.
 func asText(v value) *pg_query.Node {
 	if v.dec {
+		if v.prec == v.scale && v.prec < maxDecimal { // or DuckDB would write .5
+			return castTo(castTo(v.n, "numeric", v.prec+1, v.scale), "text")
+		}
 		return castTo(v.n, "text")
 	}
 	return v.n
@@ -61,7 +64,7 @@ func asText(v value) *pg_query.Node {
 // textual makes a numeric one that is kept as text.
 func textual(v value) value {
 	if v.t == oidNumeric && v.dec {
-		v.n, v.dec = castTo(v.n, "text"), false
+		v.n, v.dec = asText(v), false
 	}
 	return v
 }
@@ -101,7 +104,7 @@ func (a *analyzer) numericConst(text string, mod int32, at int32) value {
 	digits := strings.TrimPrefix(text, "-")
 	whole, fraction, _ := strings.Cut(digits, ".")
 	if n := len(strings.TrimLeft(whole, "0")) + len(fraction); n <= maxDecimal && strings.Trim(digits, "0123456789.") == "" && whole != "" {
-		prec := max(n, 1, len(fraction))
+		prec := min(max(n, len(fraction)+1), maxDecimal) // DuckDB writes .5 where no digit stands before the point
 		v := decimalValue(castTo(str(text), "numeric", prec, len(fraction)), prec, len(fraction), at)
 		v.mod = mod
 		return v
