@@ -41,6 +41,7 @@ type binder struct {
 	system *systemCatalog
 	// outputs are PostgreSQL's types of the outputs of a statement that reads catalogs, 0 where one is not known.
 	outputs []uint32
+	off     map[string]bool // rules of package rewrite that are left out
 }
 
 // noteParams keeps the types of the parameters that a part of the statement names.
@@ -78,7 +79,7 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 		return sql, ok, err
 	}
 	sql, err := b.s.dividing(b.ctx, func(d *rewrite.Divisions) (string, error) {
-		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, NullParams: b.nulls, Divisions: d})
+		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, NullParams: b.nulls, Divisions: d, Off: b.off})
 	})
 	if e := (*unplaced)(nil); errors.As(err, &e) {
 		return "", e.err

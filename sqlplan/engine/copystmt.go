@@ -81,11 +81,22 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 	if err != nil {
 		return bound{}, err
 	}
-	sql, err := b.duckSQL(clone(node))
-	if err != nil {
-		return bound{}, err
+	var typed *typedQuery
+	if file == nil {
+		if typed, err = b.analyzed(node, plan, nil, nil); err != nil {
+			return bound{}, err
+		}
 	}
-	params, columns, err := s.describe(ctx, st.Text, sql, nil)
+	var params []vector.Type
+	var columns []session.Column
+	if typed != nil {
+		params, columns, err = s.describeTyped(b, typed, nil)
+	} else {
+		var sql string
+		if sql, err = b.duckSQL(clone(node)); err == nil {
+			params, columns, err = s.describe(ctx, st.Text, sql, nil)
+		}
+	}
 	if err != nil {
 		return bound{}, err
 	}
@@ -106,7 +117,7 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 		return bound{}, err
 	}
 	return bound{params: params, columns: columns, copies: true, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		return s.runQuery(ctx, cat, inner, plan, args, &format.CopyFormat)
+		return s.runQuery(ctx, cat, inner, plan, typed, columns, args, &format.CopyFormat)
 	}}, nil
 }
 

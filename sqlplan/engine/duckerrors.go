@@ -31,12 +31,10 @@ var wording = []struct {
 	{regexp.MustCompile(`^(?:Table|View) with name (.+) does not exist!$`), `relation "$1" does not exist`, true},
 	{regexp.MustCompile(`^(?:Table|View) with name "(.+)" already exists!$`), `relation "$1" already exists`, true},
 	{regexp.MustCompile(`^(?:Scalar|Table|Aggregate|Macro|Table Macro|Pragma) Function with name (.+) does not exist!$`), `function $1 does not exist`, true},
-	{regexp.MustCompile(`^Overflow in (\w+) of INT16 \((.*)\)!?$`), `smallint out of range in $1: $2`, true},
-	{regexp.MustCompile(`^Overflow in (\w+) of INT32 \((.*)\)!?$`), `integer out of range in $1: $2`, true},
-	{regexp.MustCompile(`^Overflow in (\w+) of INT64 \((.*)\)!?$`), `bigint out of range in $1: $2`, true},
-	{regexp.MustCompile(`^Type \w+ with value \S+ can't be cast because the value is out of range for the destination type INT16`), `smallint out of range`, true},
-	{regexp.MustCompile(`^Type \w+ with value \S+ can't be cast because the value is out of range for the destination type INT32`), `integer out of range`, true},
-	{regexp.MustCompile(`^Type \w+ with value \S+ can't be cast because the value is out of range for the destination type INT64`), `bigint out of range`, true},
+	{regexp.MustCompile(`^(?:Overflow in \w+ of INT16 .*|.*to type INT16|.*destination type INT16.*)$`), `smallint out of range`, true},
+	{regexp.MustCompile(`^(?:Overflow in \w+ of INT32 .*|.*to type INT32|.*destination type INT32.*)$`), `integer out of range`, true},
+	{regexp.MustCompile(`^(?:Overflow in \w+ of INT64 .*|.*to type INT64|.*destination type INT64.*)$`), `bigint out of range`, true},
+	{regexp.MustCompile(`^Type with name "?([^"]+?)"? does not exist!?$`), `type "$1" does not exist`, true},
 	{regexp.MustCompile(`^(?:Could not cast value \S+ to DECIMAL\((\d+),(\d+)\)|Casting value "[^"]*" to type DECIMAL\((\d+),(\d+)\) failed: value is out of range!)`), `numeric field overflow`, true},
 	{regexp.MustCompile(`^Ambiguous reference to column name "([^"]+)"`), `column reference "$1" is ambiguous`, true},
 	{regexp.MustCompile(`^Could not convert string '(.*)' to (\w+)(?: when casting from source column .*)?$`), `invalid input syntax for type $2: "$1"`, true},
@@ -59,7 +57,7 @@ func duckError(e *duck.Error) *session.Error {
 	if m := raised.FindStringSubmatch(e.Message); m != nil {
 		return &session.Error{Code: m[1], Message: m[2]}
 	}
-	out := &session.Error{Code: e.SQLState, Message: e.Message, Hint: e.Hint}
+	out := &session.Error{Code: e.SQLState, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
 	for _, w := range wording {
 		if m := w.pattern.FindStringSubmatchIndex(e.Message); m != nil {
 			out.Message = string(w.pattern.ExpandString(nil, w.text, e.Message, m))
@@ -69,8 +67,11 @@ func duckError(e *duck.Error) *session.Error {
 			break
 		}
 	}
+	if strings.HasSuffix(out.Message, "t out of range") || strings.HasSuffix(out.Message, "integer out of range") {
+		out.Code = codeOutOfRange
+	}
 	switch {
-	case out.Message == "numeric field overflow":
+	case out.Message == "numeric field overflow" && out.Detail == "":
 		out.Detail = overflowDetail(e.Message)
 	case strings.HasPrefix(out.Message, "column ") && strings.HasSuffix(out.Message, " does not exist"):
 		out.Code = codeUndefinedColumn
@@ -105,7 +106,7 @@ func overflowDetail(message string) string {
 const missingFrom = "missing FROM-clause entry for table"
 
 // missing finds the name in messages about something that is not there, or is there twice.
-var missing = regexp.MustCompile(`^(column|relation|function|` + missingFrom + `) (?:"([^"]+)"|(\S+)) ?`)
+var missing = regexp.MustCompile(`^(column|relation|function|type|` + missingFrom + `) (?:"([^"]+)"|(\S+)) ?`)
 
 // locate gives an error that names a column, relation or function, and has no place, the place of the first such name in the
 // statement: DuckDB's own places are in the SQL that it was given.
@@ -178,6 +179,8 @@ func mention(node *pg_query.Node, err *session.Error) int {
 			keep(n.Location, kind == "column" && named(full) || kind == missingFrom && strings.HasPrefix(full, name+"."))
 		case *pg_query.RangeVar:
 			keep(n.Location, kind == "relation" && strings.ToLower(n.Relname) == name)
+		case *pg_query.TypeName:
+			keep(n.Location, kind == "type" && named(dotted(n.Names)))
 		case *pg_query.FuncCall:
 			keep(n.Location, kind == "function" && named(dotted(n.Funcname)))
 		case *pg_query.ResTarget: // the target of UPDATE and INSERT

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -90,6 +91,9 @@ type Engine struct {
 	writesStarted, writesFinished atomic.Int64
 	ddl                           atomic.Int64 // counts changes of ordinary tables' columns
 
+	functions     sync.Once
+	duckFunctions map[string]bool // DuckDB's; nil: not known
+
 	started  time.Time
 	assigned atomic.Int64 // newest time given to a row by now(), microseconds
 
@@ -129,7 +133,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
-		MemoryLimit: e.memory.duck, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(),
+		MemoryLimit: e.memory.duck, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(), Scalars: functionsOfOurs(),
 		Init: append(append(slices.Clone(createDocuments), "ATTACH "+duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb"))+" AS proj", materialize.CreatePositions), pgcatalog.Init...),
 	})
 	if err != nil {

@@ -48,6 +48,8 @@ type duckRows struct {
 	done func() // called once, on Close; may be nil
 	copy *session.CopyFormat
 	n    int // rows given so far
+	// columns are those that clients see, where DuckDB's types do not say it.
+	columns []session.Column
 }
 
 func (r *duckRows) Next() (*vector.Chunk, error) {
@@ -57,6 +59,7 @@ func (r *duckRows) Next() (*vector.Chunk, error) {
 	}
 	if c != nil {
 		r.n += c.N
+		showAs(c, r.columns)
 	}
 	return c, nil
 }

@@ -35,12 +35,24 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 	if err != nil {
 		return bound{}, err
 	}
-	params, columns, err := s.describeNode(ctx, b, st.Node, given)
+	typed, err := b.analyzed(st.Node, plan, given, nil)
+	if err != nil {
+		return bound{}, err
+	}
+	var params []vector.Type
+	var columns []session.Column
+	if typed != nil && (typed.Whole || typed.Outputs != nil) {
+		params, columns, err = s.describeTyped(b, typed, given)
+	} else if typed != nil {
+		params, columns, err = s.describeNode(ctx, b, typed.node, given)
+	} else {
+		params, columns, err = s.describeNode(ctx, b, st.Node, given)
+	}
 	if err != nil {
 		return bound{}, err
 	}
 	return bound{params: params, columns: columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		r, err := s.runQuery(ctx, cat, st, plan, args, nil)
+		r, err := s.runQuery(ctx, cat, st, plan, typed, columns, args, nil)
 		if err != nil || b.outputs == nil {
 			return r, err
 		}
@@ -151,7 +163,7 @@ func (s *Session) describe(ctx context.Context, text, sql string, given []vector
 }
 
 // runQuery executes a SELECT at the newest position; copy is set for COPY … TO STDOUT.
-func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *queryPlan, args []*vector.Vector, copy *session.CopyFormat) (session.Result, error) {
+func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *queryPlan, typed *typedQuery, columns []session.Column, args []*vector.Vector, copy *session.CopyFormat) (session.Result, error) {
 	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}, args: args}
 	done := s.dropTemps
 	rows, err := func() (*duck.Rows, error) {
@@ -161,7 +173,11 @@ func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.S
 		if err := plan.execute(b, st, args); err != nil {
 			return nil, err
 		}
-		sql, err := b.duckSQL(clone(st.Node))
+		write := func() (string, error) { return b.duckSQL(clone(st.Node)) }
+		if typed != nil {
+			write = func() (string, error) { return b.typedSQL(typed) }
+		}
+		sql, err := write()
 		if err != nil {
 			return nil, err
 		}
@@ -175,7 +191,7 @@ func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.S
 	if copy != nil {
 		tag = "COPY"
 	}
-	return &duckRows{noRows: noRows{tag}, s: s, rows: rows, done: done, copy: copy}, nil
+	return &duckRows{noRows: noRows{tag}, s: s, rows: rows, done: done, copy: copy, columns: columns}, nil
 }
 
 // temp makes the name of a new temporary table, which dropTemps drops.

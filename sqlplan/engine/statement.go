@@ -13,6 +13,7 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
@@ -126,6 +127,16 @@ func (p *prepared) bind(ctx context.Context) error {
 func (p *prepared) convert(args []*vector.Vector) ([]*vector.Vector, error) {
 	out := slices.Clone(args)
 	for i, a := range args {
+		if i < len(p.params) && p.params[i].Kind == vector.Text && p.params[i].Shown != 0 && a.Type.Kind == vector.Text && !a.IsNull(0) {
+			v, err := pgfunc.In(p.params[i].Shown, -1, string(a.Bytes(0)), p.s.codecSettings())
+			if err != nil {
+				return nil, fmt.Errorf("parameter $%d: %w", i+1, err)
+			}
+			if v != nil && v.Type.Kind == vector.Text {
+				out[i] = v
+			}
+			continue
+		}
 		if i >= len(p.params) || a.Type.Equal(p.params[i]) {
 			continue
 		}

@@ -1,0 +1,222 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// typedQuery is a SELECT to which package analyze gave PostgreSQL's meaning.
+type typedQuery struct {
+	node *pg_query.Node // not changed from here on
+	*analyze.Result
+}
+
+// typedRules are the rules of package rewrite that a query leaves out that was analyzed as a whole.
+var typedRules = map[string]bool{"literals": true, "parameters": true, "regex": true, "like_escape": true, "syntax_calls": true, "division": true,
+	"result_types": true, "series_alias": true, "values_names": true, "unknown_outputs": true, "column_names": true}
+
+// analyzed gives a SELECT PostgreSQL's meaning; nil for one whose relations the plan replaces.
+func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32) (*typedQuery, error) {
+	if len(plan.steps) > 0 || len(plan.ordinary) > 0 || len(b.refs) > 0 || n.GetSelectStmt() == nil {
+		return nil, nil
+	}
+	for i, t := range given {
+		if i >= len(oids) || oids[i] == 0 {
+			for i >= len(oids) {
+				oids = append(oids, 0)
+			}
+			if t.Kind != vector.Invalid {
+				oids[i] = codec.OID(t)
+			}
+		}
+	}
+	env := &analyze.Env{Relation: b.columnsOf, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: b.s.info.User, Database: b.s.info.Database,
+		Expands: func(name string, args []*pg_query.Node) bool {
+			f, err := b.function("", name, args)
+			return f != nil || err != nil
+		},
+		Foreign: b.s.e.knowsFunction,
+		Own:     func(name string) bool { return b.cat.Function(name) != nil }}
+	t := &typedQuery{node: clone(n)}
+	var err error
+	if t.Result, err = analyze.Query(t.node, env); err != nil {
+		var e *analyze.Error
+		if errors.As(err, &e) {
+			out := &session.Error{Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
+			if e.Offset >= 0 {
+				return nil, at(out, b.sql, e.Offset)
+			}
+			return nil, out
+		}
+		return nil, asError(err)
+	}
+	return t, nil
+}
+
+// columnsOf are the columns of a relation, where their types are what the engine says.
+func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error) {
+	if rv.Schemaname == "tilehouse" || b.refs[rv.Relname] != "" {
+		return nil, false, nil
+	}
+	if _, ok := b.systemRelation(rv); ok {
+		return nil, false, nil
+	}
+	if rv.Schemaname == "" || rv.Schemaname == "public" {
+		switch o := b.cat.Lookup(rv.Relname).(type) {
+		case *schema.Relation:
+			var out []analyze.Column
+			for _, c := range o.Columns {
+				out = append(out, analyze.Column{Name: c.Name, Type: c.Type})
+			}
+			return out, true, nil
+		case nil:
+		default:
+			return nil, false, nil
+		}
+	}
+	name := duck.QuoteIdent(rv.Relname)
+	if rv.Schemaname != "" && rv.Schemaname != "public" {
+		name = duck.QuoteIdent(rv.Schemaname) + "." + name
+	}
+	_, columns, err := b.s.described(b.ctx, "SELECT * FROM "+name)
+	if err != nil {
+		return nil, false, nil // DuckDB says what is wrong where the whole statement is planned
+	}
+	var out []analyze.Column
+	for _, c := range columns {
+		out = append(out, analyze.Column{Name: c.Name, Type: c.Type})
+	}
+	return out, true, nil
+}
+
+// sql is the query's SQL for DuckDB.
+func (b *binder) typedSQL(t *typedQuery) (string, error) {
+	if !t.Whole {
+		return b.duckSQL(clone(t.node))
+	}
+	off := b.off
+	b.off = typedRules
+	defer func() { b.off = off }()
+	return b.duckSQL(clone(t.node))
+}
+
+// described are the columns and parameters of an analyzed query: those that DuckDB says, as PostgreSQL shows them.
+func (s *Session) describeTyped(b *binder, t *typedQuery, given []vector.Type) ([]vector.Type, []session.Column, error) {
+	sql, err := b.typedSQL(t)
+	if err != nil {
+		return nil, nil, err
+	}
+	params, columns, err := s.describe(b.ctx, b.sql, sql, given)
+	if err != nil {
+		return nil, nil, err
+	}
+	for i, p := range t.Params {
+		for i >= len(params) {
+			params = append(params, vector.Type{})
+		}
+		if p.Kind != vector.Invalid {
+			params[i] = plainType(p)
+		}
+	}
+	for i := range columns {
+		if i < len(t.Outputs) && len(columns) == len(t.Outputs) {
+			columns[i].Name, columns[i].Type = t.Outputs[i].Name, shownType(columns[i].Type, t.Outputs[i].Type)
+		}
+	}
+	return params, columns, nil
+}
+
+// plainType is t without what clients see where that is its kind's own.
+func plainType(t vector.Type) vector.Type {
+	bare := t
+	bare.Shown, bare.Mod = 0, 0
+	if codec.OID(bare) == t.Shown && t.Mod == 0 && t.Kind != vector.Decimal {
+		return bare
+	}
+	return t
+}
+
+// shownType is the type of a column of DuckDB's as PostgreSQL shows it.
+func shownType(have, want vector.Type) vector.Type {
+	if have.Kind == vector.Text && want.Kind == vector.JSON { // of a function of ours, which DuckDB does not know to be JSON
+		have.Shown = codec.OIDJSON
+		return have
+	}
+	if have.Kind != want.Kind {
+		return have
+	}
+	out := have
+	if p := plainType(want); p.Shown != 0 {
+		out.Shown, out.Mod = p.Shown, p.Mod
+	}
+	if len(have.Elem) == 1 && len(want.Elem) == 1 {
+		out.Elem = []vector.Type{shownType(have.Elem[0], want.Elem[0])}
+	}
+	return out
+}
+
+// showAs gives vectors of a result the types that clients see.
+func showAs(c *vector.Chunk, columns []session.Column) {
+	for i, v := range c.Cols {
+		if i < len(columns) {
+			showVector(v, columns[i].Type)
+		}
+	}
+}
+
+func showVector(v *vector.Vector, t vector.Type) {
+	if v.Type.Kind != t.Kind || v.Type.Shown == t.Shown && len(t.Elem) == 0 {
+		return
+	}
+	v.Type.Shown, v.Type.Mod = t.Shown, t.Mod
+	if t.Kind == vector.List && len(v.Child) == 1 {
+		v.Type.Elem = t.Elem
+		showVector(v.Child[0], t.Elem[0])
+	}
+}
+
+// functionsOfOurs are those that the engine's DuckDB gets.
+func functionsOfOurs() []duck.Scalar { return slices.Clip(pgfunc.Scalars()) }
+
+// knowsFunction reports whether DuckDB has a function of a name.
+func (e *Engine) knowsFunction(name string) bool {
+	e.functions.Do(func() {
+		c, err := e.db.Connect()
+		if err != nil {
+			return
+		}
+		defer c.Close()
+		rows, err := c.Query(context.Background(), "SELECT DISTINCT lower(function_name) FROM duckdb_functions()")
+		if err != nil {
+			return
+		}
+		defer rows.Close()
+		known := map[string]bool{}
+		for {
+			ch, err := rows.Next()
+			if err != nil {
+				return
+			}
+			if ch == nil {
+				break
+			}
+			for i := range ch.N {
+				known[string(ch.Cols[0].Bytes(i))] = true
+			}
+		}
+		e.duckFunctions = known
+	})
+	return e.duckFunctions == nil || e.duckFunctions[strings.ToLower(name)]
+}
