@@ -11,6 +11,7 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -29,7 +30,7 @@ var typedRules = map[string]bool{"literals": true, "parameters": true, "regex": 
 
 // analyzed gives a SELECT PostgreSQL's meaning; nil for one whose relations the plan replaces.
 func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32) (*typedQuery, error) {
-	if len(plan.steps) > 0 || len(plan.ordinary) > 0 || len(b.refs) > 0 || n.GetSelectStmt() == nil {
+	if len(plan.steps) > 0 || len(plan.ordinary) > 0 || len(b.refs) > 0 || n.GetSelectStmt() == nil || pgcatalog.Mentions(n) { // which package pgcatalog types
 		return nil, nil
 	}
 	for i, t := range given {
@@ -44,7 +45,7 @@ func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type
 	}
 	env := &analyze.Env{Relation: b.columnsOf, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: b.s.info.User, Database: b.s.info.Database,
 		Expands: func(name string, args []*pg_query.Node) bool {
-			f, err := b.function("", name, args)
+			f, err := b.function("", name, args, false)
 			return f != nil || err != nil
 		},
 		Foreign: b.s.e.knowsFunction,
@@ -70,7 +71,7 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 	if rv.Schemaname == "tilehouse" || b.refs[rv.Relname] != "" {
 		return nil, false, nil
 	}
-	if _, ok := b.systemRelation(rv); ok {
+	if pgcatalog.System(rv) != nil {
 		return nil, false, nil
 	}
 	if rv.Schemaname == "" || rv.Schemaname == "public" {

@@ -133,6 +133,9 @@ func answer(conn *pgconn.PgConn, sql string) response {
 func describe(results []*pgconn.Result, err error, show func([]byte) string) response {
 	var out strings.Builder
 	for _, r := range results {
+		if err != nil && r.CommandTag.String() == "" { // what came before the error, which depends on when a server finds it
+			continue
+		}
 		for i, f := range r.FieldDescriptions {
 			if i > 0 {
 				out.WriteString(", ")

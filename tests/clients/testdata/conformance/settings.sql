@@ -132,6 +132,7 @@ set xmloption=document;
 set lc_messages='C';
 set lc_time='foo';
 set default_tablespace='foo';
+-- differs: tablespaces do not exist, and are invalid values
 set temp_tablespaces='x';
 select set_config('a.b','x',true);
 select set_config('work_mem',null,false);
