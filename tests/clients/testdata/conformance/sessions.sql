@@ -304,7 +304,6 @@ commit;
 show work_mem;
 select name, setting, unit from pg_settings where name in ('work_mem','statement_timeout','TimeZone') order by 1;
 set statement_timeout='50ms';
--- differs: columns are described when the first rows are there, not before
 select pg_sleep(3);
 reset statement_timeout;
 select count(*) from pg_stat_activity where pid = pg_backend_pid() and state='active' and query like 'select count%';
