@@ -141,6 +141,16 @@ func AppendDecoded(v *vector.Vector, b []byte, s *Settings) error {
 		}
 		v.AppendInt128(x)
 	case vector.Text:
+		if v.Type.Shown != 0 {
+			text, ok, err := textualOf(b, v.Type.Shown)
+			if err != nil {
+				return err
+			}
+			if ok {
+				v.AppendString(text)
+				return nil
+			}
+		}
 		if err := checkText(b); err != nil {
 			return err
 		}

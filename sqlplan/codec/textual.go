@@ -13,6 +13,16 @@ const (
 	oidInet, oidCIDR, oidTimeTZ, oidBit, oidVarbit = 869, 650, 1266, 1560, 1562
 )
 
+// typeIDs are the object ids of the types that values have, by the names that regtype shows.
+var typeIDs = map[string]uint32{"boolean": OIDBool, "bytea": OIDBytea, "bigint": OIDInt8, "smallint": OIDInt2, "integer": OIDInt4, "text": OIDText, "json": OIDJSON,
+	"real": OIDFloat4, "double precision": OIDFloat8, "unknown": OIDUnknown, "character": OIDBPChar, "character varying": OIDVarchar, "date": OIDDate,
+	"time without time zone": OIDTime, "timestamp without time zone": OIDTimestamp, "timestamp with time zone": OIDTimestampTZ, "interval": OIDInterval,
+	"numeric": OIDNumeric, "uuid": OIDUUID, "jsonb": OIDJSONB, "name": OIDName, "oid": OIDOid, "inet": oidInet, "cidr": oidCIDR, "bit": oidBit, "bit varying": oidVarbit,
+	"time with time zone": oidTimeTZ, "regtype": oidRegtype, "boolean[]": oidBoolArray, "bytea[]": oidByteaArray, "smallint[]": oidInt2Array, "integer[]": oidInt4Array,
+	"text[]": oidTextArray, "bigint[]": oidInt8Array, "real[]": oidFloat4Array, "double precision[]": oidFloat8Array, "json[]": oidJSONArray, "date[]": oidDateArray,
+	"time without time zone[]": oidTimeArray, "timestamp without time zone[]": oidTimestampArray, "timestamp with time zone[]": oidTimestampTZArray,
+	"interval[]": oidIntervalArray, "numeric[]": oidNumericArray, "uuid[]": oidUUIDArray, "character varying[]": oidVarcharArray, "jsonb[]": 3807, "record": 2249, "void": 2278}
+
 // appendTextualBinary is the binary form of a value that is kept as its text; ok is false for types that are not.
 func appendTextualBinary(dst, text []byte, oid uint32) (out []byte, ok bool, err error) {
 	switch oid {
@@ -66,6 +76,12 @@ func appendTextualBinary(dst, text []byte, oid uint32) (out []byte, ok bool, err
 			t += int64(x*1e6+0.5) * []int64{3600, 60, 1}[i]
 		}
 		out = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(dst, uint64(t)), uint32(offset))
+	case oidRegtype:
+		id, known := typeIDs[string(text)]
+		if !known {
+			return dst, false, nil
+		}
+		out = binary.BigEndian.AppendUint32(dst, id)
 	default:
 		return dst, false, nil
 	}
@@ -124,4 +140,104 @@ func appendNumericText(dst []byte, s string) ([]byte, error) {
 		dst = binary.BigEndian.AppendUint16(dst, uint16(n))
 	}
 	return dst, nil
+}
+
+// textualOf is the text of a value that is kept as such, from its binary form; ok is false for types that are not. Errors: 22P03.
+func textualOf(b []byte, oid uint32) (text string, ok bool, err error) {
+	bad := &Error{Code: "22P03", Message: "incorrect binary data format"}
+	switch oid {
+	case OIDNumeric:
+		if len(b) < 8 || len(b) != 8+2*int(binary.BigEndian.Uint16(b)) {
+			return "", true, bad
+		}
+		text, ok := numericOfBinary(b)
+		if !ok {
+			return "", true, bad
+		}
+		return text, true, nil
+	case OIDJSONB:
+		if len(b) == 0 || b[0] != 1 {
+			return "", true, &Error{Code: "XX000", Message: "unsupported jsonb version number"}
+		}
+		if err := checkText(b[1:]); err != nil {
+			return "", true, err
+		}
+		return string(b[1:]), true, nil
+	case oidBit, oidVarbit:
+		if len(b) < 4 || int(binary.BigEndian.Uint32(b)) > 8*(len(b)-4) {
+			return "", true, bad
+		}
+		out := make([]byte, binary.BigEndian.Uint32(b))
+		for i := range out {
+			out[i] = '0' + b[4+i/8]>>(7-i%8)&1
+		}
+		return string(out), true, nil
+	case oidInet, oidCIDR:
+		if len(b) < 4 || len(b) != 4+int(b[3]) {
+			return "", true, bad
+		}
+		a, valid := netip.AddrFromSlice(b[4:])
+		if !valid || int(b[1]) > a.BitLen() {
+			return "", true, bad
+		}
+		if int(b[1]) == a.BitLen() && oid == oidInet {
+			return a.String(), true, nil
+		}
+		return netip.PrefixFrom(a, int(b[1])).String(), true, nil
+	case oidTimeTZ:
+		return "", true, &Error{Code: "0A000", Message: "a time with time zone is sent as text"}
+	}
+	return "", false, nil
+}
+
+// numericOfBinary is the text of a numeric's binary form.
+func numericOfBinary(b []byte) (string, bool) {
+	n, weight := int(binary.BigEndian.Uint16(b)), int(int16(binary.BigEndian.Uint16(b[2:])))
+	sign, scale := binary.BigEndian.Uint16(b[4:]), int(binary.BigEndian.Uint16(b[6:]))
+	switch sign {
+	case 0xc000:
+		return "NaN", true
+	case 0xd000:
+		return "Infinity", true
+	case 0xf000:
+		return "-Infinity", true
+	case 0, 0x4000:
+	default:
+		return "", false
+	}
+	if scale > 0x3fff {
+		return "", false
+	}
+	var s strings.Builder
+	digit := func(i int) string { // the base-10000 digit of weight −i
+		if i < 0 || i >= n {
+			return "0000"
+		}
+		d := strconv.Itoa(int(binary.BigEndian.Uint16(b[8+2*i:])))
+		return strings.Repeat("0", max(4-len(d), 0)) + d
+	}
+	for i := range n {
+		if binary.BigEndian.Uint16(b[8+2*i:]) > 9999 {
+			return "", false
+		}
+	}
+	for i := 0; i <= weight; i++ {
+		s.WriteString(digit(i))
+	}
+	whole := strings.TrimLeft(s.String(), "0")
+	if whole == "" {
+		whole = "0"
+	}
+	s.Reset()
+	for i := weight + 1; s.Len() < scale; i++ {
+		s.WriteString(digit(i))
+	}
+	out := whole
+	if scale > 0 {
+		out += "." + s.String()[:scale]
+	}
+	if sign == 0x4000 && strings.Trim(out, "0.") != "" {
+		out = "-" + out
+	}
+	return out, true
 }
