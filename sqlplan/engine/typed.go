@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -30,7 +32,7 @@ var typedRules = map[string]bool{"literals": true, "parameters": true, "regex": 
 
 // analyzed gives a SELECT PostgreSQL's meaning; nil for one whose relations the plan replaces.
 func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32) (*typedQuery, error) {
-	if len(plan.steps) > 0 || len(plan.ordinary) > 0 || len(b.refs) > 0 || n.GetSelectStmt() == nil || pgcatalog.Mentions(n) { // which package pgcatalog types
+	if len(plan.steps) > 0 || len(plan.ordinary) > 0 || len(b.refs) > 0 || n.GetSelectStmt() == nil || readsCatalog(n) {
 		return nil, nil
 	}
 	for i, t := range given {
@@ -64,6 +66,31 @@ func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type
 		return nil, asError(err)
 	}
 	return t, nil
+}
+
+// readsCatalog reports whether a query is one of PostgreSQL's catalogs, which package pgcatalog types: it reads a relation of theirs,
+// or has types or functions that only they have.
+func readsCatalog(n *pg_query.Node) bool {
+	found := false
+	parse.Walk(n, func(m proto.Message) bool {
+		last := func(l []*pg_query.Node) string {
+			if len(l) == 0 {
+				return ""
+			}
+			return l[len(l)-1].GetString_().GetSval()
+		}
+		switch n := m.(type) {
+		case *pg_query.RangeVar:
+			found = found || pgcatalog.System(n) != nil
+		case *pg_query.TypeName:
+			found = found || strings.HasPrefix(last(n.Names), "reg")
+		case *pg_query.FuncCall:
+			name := last(n.Funcname)
+			found = found || !pgfunc.Named(name) && (pgcatalog.FunctionNamed(name, len(n.Args), false) != nil || pgcatalog.FunctionNamed(name, len(n.Args), true) != nil)
+		}
+		return !found
+	})
+	return found
 }
 
 // columnsOf are the columns of a relation, where their types are what the engine says.
