@@ -2,6 +2,7 @@ package analyze
 
 import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 )
@@ -12,6 +13,26 @@ func over(f *pg_query.FuncCall, name string, args ...*pg_query.Node) *pg_query.N
 	c := n.GetFuncCall()
 	c.AggFilter, c.AggDistinct, c.Over, c.AggOrder = f.AggFilter, f.AggDistinct, f.Over, f.AggOrder
 	return copyOf(n)
+}
+
+// runs reports whether DuckDB's own sum of doubles adds them one after the other, as PostgreSQL does: not in windows, whose frames it
+// puts together from parts, nor of a constant, which it multiplies.
+func runs(f *pg_query.FuncCall, x *pg_query.Node) bool {
+	return f.Over == nil && !f.AggDistinct && len(f.AggOrder) == 0 && hasColumn(x)
+}
+
+func hasColumn(n *pg_query.Node) (has bool) {
+	walk(n, func(m proto.Message) bool {
+		_, is := m.(*pg_query.ColumnRef)
+		has = has || is
+		return !has
+	})
+	return has
+}
+
+// floatTotal is the sum of doubles; one that is infinite without an infinite value is out of range.
+func floatTotal(f *pg_query.FuncCall, x *pg_query.Node) *pg_query.Node {
+	return call("__float8_total", over(f, "sum", x), over(f, "bool_or", call("isinf", copyOf(x))))
 }
 
 func countStar(f *pg_query.FuncCall) *pg_query.Node {
@@ -72,6 +93,9 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 		case x.t == oidNumeric:
 			out.n = call("__numeric_sum", list(x.n))
 			return out, nil
+		case x.t == oidFloat8 && runs(f, x.n):
+			out.n = floatTotal(f, x.n)
+			return out, nil
 		case x.t == oidFloat8:
 			out.n = call("__float8_sum", list(x.n))
 			return out, nil
@@ -92,6 +116,10 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 			return out, nil
 		case x.t == oidNumeric:
 			out.n = call("__numeric_avg", call("__numeric_sum", list(x.n)), over(f, "count", copyOf(x.n)))
+			return out, nil
+		case isFloat(x.t) && runs(f, x.n):
+			x.n = castTo(x.n, "float8")
+			out.n = call("__float8_mean", floatTotal(f, x.n), over(f, "count", copyOf(x.n)))
 			return out, nil
 		case isFloat(x.t):
 			out.n = call("__float8_avg", list(castTo(x.n, "float8")))

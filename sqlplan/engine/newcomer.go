@@ -52,7 +52,7 @@ func (s *Session) advise(ctx context.Context, err *session.Error, sql string) *s
 	path := ""
 	switch err.Code {
 	case "42601":
-		if err.Hint != "" || err.Position == 0 {
+		if err.Hint != "" || err.Position == 0 || !strings.HasPrefix(err.Message, "syntax error") {
 			return err
 		}
 		before, after := splitAt(sql, err.Position)

@@ -99,6 +99,14 @@ func init() {
 		r, err := checked(sum, inf, true)
 		return putFloat(out, r, err)
 	})
+	ours("__float8_total(float8,bool)", "float8", func(a args, out *vector.Vector) error {
+		r, err := checked(a.f(0), a.t(1), true)
+		return putFloat(out, r, err)
+	})
+	ours("__float8_mean(float8,int8)", "float8", func(a args, out *vector.Vector) error {
+		out.AppendFloat(a.f(0) / float64(a.n(1)))
+		return nil
+	})
 	ours("__float4_sum(_float4)", "float4", func(a args, out *vector.Vector) error {
 		l := floatsOf(a, 0)
 		if len(l) == 0 {
