@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/bmatcuk/doublestar/v4"
 
@@ -116,10 +117,10 @@ func (r Roots) List(ctx context.Context, glob string) ([]schema.FileVersion, err
 }
 
 // Columns reads the columns of a file.
-func Columns(ctx context.Context, conn *duck.Conn, path, format string) ([]schema.Column, error) {
+func Columns(ctx context.Context, conn *duck.Conn, path string, f *schema.File) ([]schema.Column, error) {
 	scan := "read_parquet(" + duck.QuoteLiteral(path) + ")"
-	if format == "csv" {
-		scan = "read_csv(" + duck.QuoteLiteral(path) + ", header = true)"
+	if f.Format == "csv" {
+		scan = "read_csv(" + duck.QuoteLiteral(path) + ", header = true, delim = " + duck.QuoteLiteral(f.Separator()) + ")"
 	}
 	st, err := conn.Prepare(ctx, "SELECT * FROM "+scan)
 	if err != nil {
@@ -138,7 +139,7 @@ func checkColumns(ctx context.Context, conn *duck.Conn, r *schema.Relation, path
 	if r.File.Format == "csv" {
 		return checkHeader(r, path) // its text is read as the source's types, and a value that is none is refused with its line
 	}
-	have, err := Columns(ctx, conn, path, r.File.Format)
+	have, err := Columns(ctx, conn, path, r.File)
 	if err != nil {
 		return err
 	}
@@ -147,8 +148,8 @@ func checkColumns(ctx context.Context, conn *duck.Conn, r *schema.Relation, path
 		switch {
 		case i < 0:
 			return fmt.Errorf("%w %q: %s lacks column %q", ErrSchemaChanged, r.Name, path, c.Name)
-		case !have[i].Type.Equal(c.Type):
-			return fmt.Errorf("%w %q: column %q of %s is %s, not %s", ErrSchemaChanged, r.Name, c.Name, path, have[i].Type, c.Type)
+		case !have[i].Type.Equal(storedType(r, c)):
+			return fmt.Errorf("%w %q: column %q of %s is %s, not %s", ErrSchemaChanged, r.Name, c.Name, path, have[i].Type, storedType(r, c))
 		}
 	}
 	return nil
@@ -167,15 +168,20 @@ func checkHeader(r *schema.Relation, path string) error {
 			return fmt.Errorf("file %s: %w", path, err)
 		}
 	}
-	names, err := csv.NewReader(in).Read()
+	lines := csv.NewReader(in)
+	lines.Comma, _ = utf8.DecodeRuneInString(r.File.Separator())
+	names, err := lines.Read()
 	if err != nil {
 		return fmt.Errorf("%w %q: the header of %s cannot be read: %w", ErrSchemaChanged, r.Name, path, err)
 	}
 	names[0] = strings.TrimPrefix(names[0], "\ufeff")
 	if len(names) != len(r.Columns) {
-		return fmt.Errorf("%w %q: %s has %d columns, not %d", ErrSchemaChanged, r.Name, path, len(names), len(r.Columns))
+		return fmt.Errorf("%w %q: %s has %d columns, not %d, and is read by place", ErrSchemaChanged, r.Name, path, len(names), len(r.Columns))
 	}
 	for i, c := range r.Columns {
+		if names[i] == "" { // an index that was written without a name
+			continue
+		}
 		if !strings.EqualFold(strings.TrimSpace(names[i]), c.Name) {
 			return fmt.Errorf("%w %q: column %d of %s is %q, not %q", ErrSchemaChanged, r.Name, i+1, path, names[i], c.Name)
 		}
@@ -210,13 +216,15 @@ func unchanged(files []schema.FileVersion) error {
 
 // compare are the versions that a listing adds to those live in f, and the ids of those it no longer has.
 func compare(f *schema.File, listed []schema.FileVersion) (added []schema.FileVersion, removed []uint32) {
-	seen := map[string]bool{}
+	have, seen := map[string]*schema.FileVersion{}, map[string]bool{}
+	for i := range f.Files {
+		if v := &f.Files[i]; v.Removed == 0 {
+			have[v.Path] = v
+		}
+	}
 	for _, l := range listed {
-		i := slices.IndexFunc(f.Files, func(v schema.FileVersion) bool {
-			return v.Removed == 0 && v.Path == l.Path && v.Size == l.Size && v.ModTime == l.ModTime
-		})
-		if i >= 0 {
-			seen[f.Files[i].Path] = true
+		if v := have[l.Path]; v != nil && v.Size == l.Size && v.ModTime == l.ModTime {
+			seen[v.Path] = true
 			continue
 		}
 		added = append(added, l)

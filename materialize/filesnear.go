@@ -3,6 +3,7 @@ package materialize
 import (
 	"context"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -14,9 +15,11 @@ import (
 
 // NoFilesError is the error of a source whose path matches no file.
 type NoFilesError struct {
-	Path  string // as it was given
-	Roots Roots  // where it was looked for
-	Near  []string
+	Path  string   // as it was given
+	Roots Roots    // where it was looked for
+	Near  []string // paths of files of that name
+	// Folder is a path of the files in the folder that Path is; "" where it is none.
+	Folder string
 }
 
 func (e *NoFilesError) Error() string { return "no file matches: " + e.Path }
@@ -52,6 +55,18 @@ func (r Roots) walk(ctx context.Context, fn func(rel string, d fs.DirEntry) bool
 func (r Roots) noFiles(ctx context.Context, glob string) error {
 	e := &NoFilesError{Path: glob, Roots: r}
 	name := filepath.Base(glob)
+	for _, root := range r {
+		dir := glob
+		if !filepath.IsAbs(glob) {
+			dir = filepath.Join(root, glob)
+		}
+		if resolved, err := filepath.EvalSymlinks(dir); err == nil && r.inside(resolved) {
+			if info, err := os.Stat(resolved); err == nil && info.IsDir() {
+				e.Folder = folderPath(ctx, resolved, glob)
+				return e
+			}
+		}
+	}
 	r.walk(ctx, func(rel string, d fs.DirEntry) bool {
 		if ok, err := doublestar.Match(name, d.Name()); err == nil && ok && d.Type().IsRegular() {
 			e.Near = append(e.Near, rel)
@@ -59,6 +74,21 @@ func (r Roots) noFiles(ctx context.Context, glob string) error {
 		return len(e.Near) < maxNear
 	})
 	return e
+}
+
+// folderPath is a path of the files in a folder, which path names, by the ending of the first one.
+func folderPath(ctx context.Context, dir, path string) string {
+	out := filepath.Join(path, "**", "*"+fileEndings[0])
+	Roots{dir}.walk(ctx, func(_ string, d fs.DirEntry) bool {
+		for _, end := range fileEndings {
+			if d.Type().IsRegular() && strings.HasSuffix(strings.ToLower(d.Name()), end) {
+				out = filepath.Join(path, "**", "*"+end)
+				return false
+			}
+		}
+		return true
+	})
+	return out
 }
 
 // fileEndings are those of files that sources read.
@@ -99,7 +129,7 @@ func (m *Manager) FirstColumns(ctx context.Context, conn *duck.Conn, path string
 	if err != nil || len(files) == 0 {
 		return nil
 	}
-	cols, err := Columns(ctx, conn, files[0].Path, FormatOf(path))
+	cols, err := Columns(ctx, conn, files[0].Path, &schema.File{Format: FormatOf(path)})
 	if err != nil {
 		return nil
 	}

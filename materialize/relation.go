@@ -81,8 +81,7 @@ func filesSQL(r *schema.Relation, files []schema.FileVersion, where string) stri
 	list := "[" + strings.Join(names, ", ") + "]"
 	cols := make([]string, len(r.Columns))
 	for i, c := range r.Columns {
-		q := duck.QuoteIdent(c.Name)
-		cols[i] = fmt.Sprintf("CAST(%s AS %s) AS %s", q, c.Type.DuckDB(), q)
+		cols[i] = storedColumn(r, c)
 	}
 	if r.File.Format == "csv" {
 		return csvSQL(r, files, cols)
@@ -113,19 +112,10 @@ func csvSQL(r *schema.Relation, files []schema.FileVersion, cols []string) strin
 				items[j] = instant(c.Name, f.Path)
 			}
 		}
-		scans[i] = fmt.Sprintf("SELECT %s, (%d::BIGINT << %d) + row_number() OVER () - 1 AS %s FROM read_csv(%s, header = true, auto_detect = false, delim = ',', quote = '\"', escape = '\"', strict_mode = true, columns = {%s})",
-			strings.Join(items, ", "), i, fileRowBits, rowIDColumn, duck.QuoteLiteral(f.Path), strings.Join(typed, ", "))
+		scans[i] = fmt.Sprintf("SELECT %s, (%d::BIGINT << %d) + row_number() OVER () - 1 AS %s FROM read_csv(%s, header = true, auto_detect = false, delim = %s, quote = '\"', escape = '\"', strict_mode = true, columns = {%s})",
+			strings.Join(items, ", "), i, fileRowBits, rowIDColumn, duck.QuoteLiteral(f.Path), duck.QuoteLiteral(r.File.Separator()), strings.Join(typed, ", "))
 	}
 	return "(" + strings.Join(scans, " UNION ALL ") + ")"
-}
-
-// instant is a column of text in a CSV file as TIMESTAMPTZ; a text that is none is an error which names file, row and column.
-func instant(column, path string) string {
-	q := duck.QuoteIdent(column)
-	place := duck.QuoteLiteral(fmt.Sprintf("CSV file \"%s\", row ", path))
-	what := duck.QuoteLiteral(fmt.Sprintf(", column \"%s\": could not parse string \"", column))
-	return fmt.Sprintf("CASE WHEN %s IS NOT NULL AND TRY_CAST(%s AS TIMESTAMPTZ) IS NULL THEN error(%s || row_number() OVER () || %s || %s || '\" as timestamptz')::TIMESTAMPTZ ELSE TRY_CAST(%s AS TIMESTAMPTZ) END AS %s",
-		q, q, place, what, q, q, q)
 }
 
 // noRowsSQL is a relation with r's columns and no rows, for a file source without files.

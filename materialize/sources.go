@@ -42,10 +42,11 @@ func (m *Manager) Discover(ctx context.Context, r *schema.Relation) error {
 	if err != nil {
 		return err
 	}
-	if len(r.Columns) > 0 {
+	declared := len(r.Columns) > 0
+	switch {
+	case declared && (len(files) == 0 || r.File.Format == "csv"):
 		return nil
-	}
-	if len(files) == 0 {
+	case len(files) == 0:
 		return m.cfg.Roots.noFiles(ctx, r.File.Path)
 	}
 	conn, err := m.cfg.DB.Connect()
@@ -53,7 +54,10 @@ func (m *Manager) Discover(ctx context.Context, r *schema.Relation) error {
 		return err
 	}
 	defer conn.Close()
-	r.Columns, err = Columns(ctx, conn, files[0].Path, r.File.Format)
+	if declared {
+		return noteStored(ctx, conn, r, files[0].Path)
+	}
+	r.Columns, err = Columns(ctx, conn, files[0].Path, r.File)
 	return err
 }
 

@@ -45,7 +45,10 @@ CREATE SOURCE [IF NOT EXISTS] name
   [(column type, … [, PRIMARY KEY (column, …)] [, WATERMARK FOR column AS column - INTERVAL 'duration'])]
   WITH (connector = 'file', path = 'pattern' [, option = value …])`,
 		Text: `
-The columns are read from the files, or declared; a time without a zone is then read as UTC. A watermark names the event time, and labels are
+The columns are read from the files, or declared: then a time without a zone is one of UTC, whatever
+the session's TimeZone, and a number may be of a wider type than the files'. Of Parquet, columns are found by name and may be left out; of CSV all are
+declared, in their order. Times in milliseconds since 1970 become an event time by a view: ` + "`to_timestamp(ms / 1000.0)`" + `. Names of folders such as
+` + "`month=1`" + ` are columns of Parquet files. A watermark names the event time, and labels are
 known up to the newest event less its duration, unless ` + "`complete_through`" + ` says up to when. A path is relative to a directory given by ` + "`--file-root`" + ` and may have the wildcards ` + "`*`, `?` and `**`" + `.
 REFRESH SOURCE takes in added, changed and removed files, all of them as one new position; only the days they touch are built
 again.`,
@@ -53,8 +56,9 @@ again.`,
 			{"connector", "`file`", "", "where the rows live"},
 			{"path", "a path or pattern", "", "the files, below a file root"},
 			{"format", "`parquet` or `csv`", "by the files' ending", "how they are written"},
+			{"delimiter", "a character", "a comma", "what stands between the values of CSV files"},
 			{"event_time", "a column of timestamptz", "", "when the event happened; without it no window can be taken over the source"},
-			{"primary_key", "columns, with commas", "", "orders ties of event time"},
+			{"primary_key", "columns, with commas", "", "orders ties of event time; it is not checked, and a row that the files have twice counts twice"},
 			{"complete_through", "a time", "the newest event", "labels are known up to here"},
 			{"refresh_every", "a duration", "by statement only", "how often the server looks at the files by itself; less often while that fails"},
 			{"lateness", "a duration", "`0`", "how long after its end a day is first settled; later rows count all the same"},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -12,6 +13,7 @@ import (
 	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
@@ -197,6 +199,9 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 		return "", at(hint(fail(codeInvalidParameter, "a file source needs a path"), "WITH (connector = 'file', path = 'lake/**/*.parquet', event_time = 'ts')"), st.Text, st.Name.Position)
 	}
 	r.File.Format = o.oneOf("format", materialize.FormatOf(r.File.Path), "parquet", "csv")
+	if r.File.Delimiter = o.text("delimiter", ""); o.has("delimiter") && (r.File.Format != "csv" || utf8.RuneCountInString(r.File.Delimiter) != 1 || strings.ContainsAny(r.File.Delimiter, "\"\r\n")) {
+		o.refuse(st.Options["delimiter"], codeInvalidParameter, "option \"delimiter\" is one character between the values of CSV files, not %q", r.File.Delimiter)
+	}
 	if v, ok := st.Options["complete_through"]; o.has("complete_through") && ok {
 		t, err := parseTime(v.Value, s.location)
 		if err != nil {
@@ -352,7 +357,7 @@ func (s *Session) refreshSource(ctx context.Context, sql string, st *parse.Refre
 	if err != nil {
 		return "", err
 	}
-	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %d files added, %d removed", r.Name, rep.Added, rep.Removed)})
+	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %s added, %d removed", r.Name, counted(rep.Added, "file"), rep.Removed)})
 	s.noticeRejectedOf(r)
 	return "REFRESH SOURCE", nil
 }
@@ -435,6 +440,9 @@ const maxSpelled = 30
 // asEventTime says how column i of a relation becomes a timestamptz: of a file source by declaring its columns, which are those of
 // its files otherwise.
 func asEventTime(r *schema.Relation, i int) string {
+	if c := r.Columns[i]; r.Kind == schema.FileSource && c.Type.Kind == vector.Int64 {
+		return fmt.Sprintf("Of milliseconds since 1970: CREATE SOURCE %s WITH (…), without event_time; then CREATE VIEW %[1]s_events WITH (event_time = 'at') AS SELECT *, to_timestamp(%s / 1000.0) AS at FROM %[1]s;", r.Name, duck.QuoteIdent(c.Name))
+	}
 	if r.Kind != schema.FileSource || len(r.Columns) > maxSpelled || !slices.Contains([]vector.Kind{vector.Timestamp, vector.Date, vector.Text}, r.Columns[i].Type.Kind) {
 		return "Declare the column as timestamptz, or cast it in an event view."
 	}

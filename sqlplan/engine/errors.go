@@ -115,7 +115,7 @@ func asError(err error) *session.Error {
 	case errors.Is(err, materialize.ErrTooManyRows):
 		return hint(fail("53200", "%s", err), "Raise --memory-limit, or read the newest position.")
 	case errors.Is(err, materialize.ErrSchemaChanged):
-		return hint(fail(codeTypeMismatch, "%s", err), "Write the file again with the source's columns, give a path that leaves it out, or DROP SOURCE … CASCADE and CREATE it anew.")
+		return hint(fail(codeTypeMismatch, "%s", err), "Write the file again with the source's columns (a CSV file has all of them, in their order, and commas or what option delimiter says), give a path that leaves it out, or DROP SOURCE … CASCADE and CREATE it anew.")
 	case errors.As(err, &bv):
 		return hint(fail(codeDependent, "%s", bv), "DROP FEATURE VIEW %s; or replace it first.", bv.View)
 	case errors.Is(err, functions.ErrOutOfRange):
@@ -131,6 +131,9 @@ func asError(err error) *session.Error {
 // noFiles says where files were looked for, and which path was probably meant.
 func noFiles(e *materialize.NoFilesError) *session.Error {
 	out := fail("58P01", "%s", e)
+	if e.Folder != "" {
+		return hint(out, "It is a folder; of its files: path = %s.", duck.QuoteLiteral(e.Folder))
+	}
 	if len(e.Near) > 0 {
 		return hint(out, "Paths are relative to the directories of --file-root. There is: path = %s.", strings.Join(literals(e.Near...), ", "))
 	}

@@ -41,6 +41,9 @@ func openExports(dir string) (*exports, error) {
 	}
 	path, err := filepath.Abs(dir)
 	if err == nil {
+		err = os.MkdirAll(path, 0o755)
+	}
+	if err == nil {
 		path, err = filepath.EvalSymlinks(path)
 	}
 	if err != nil {

@@ -66,8 +66,19 @@ type File struct {
 	Format          string            `json:"format"` // "parquet" or "csv"
 	Options         map[string]string `json:"options,omitempty"`
 	CompleteThrough int64             `json:"complete_through,omitempty"`
-	RefreshEvery    int64             `json:"refresh_every,omitempty"` // microseconds; 0: by statement only
-	Files           []FileVersion     `json:"files"`                   // every content ever read, ascending by ID
+	Delimiter       string            `json:"delimiter,omitempty"` // of CSV, one character; "": a comma
+	// Stored are the types in Parquet files of declared columns, where those are other ones.
+	Stored       map[string]vector.Type `json:"stored,omitempty"`
+	RefreshEvery int64                  `json:"refresh_every,omitempty"` // microseconds; 0: by statement only
+	Files        []FileVersion          `json:"files"`                   // every content ever read, ascending by ID
+}
+
+// Separator is what stands between the values of a line of CSV.
+func (f *File) Separator() string {
+	if f.Delimiter == "" {
+		return ","
+	}
+	return f.Delimiter
 }
 
 // FileVersion is one content of one file, and the positions at which it was read and was found gone or changed.
