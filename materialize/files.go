@@ -157,17 +157,11 @@ func checkColumns(ctx context.Context, conn *duck.Conn, r *schema.Relation, path
 
 // checkHeader refuses a CSV file whose header is not r's columns, in their order: the file is read by place.
 func checkHeader(r *schema.Relation, path string) error {
-	f, err := os.Open(path)
+	in, err := openText(path)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	var in io.Reader = f
-	if strings.HasSuffix(path, ".gz") {
-		if in, err = gzip.NewReader(f); err != nil {
-			return fmt.Errorf("file %s: %w", path, err)
-		}
-	}
+	defer in.Close()
 	lines := csv.NewReader(in)
 	lines.Comma, _ = utf8.DecodeRuneInString(r.File.Separator())
 	names, err := lines.Read()
@@ -187,6 +181,26 @@ func checkHeader(r *schema.Relation, path string) error {
 		}
 	}
 	return nil
+}
+
+// text is the text of a file.
+type text struct {
+	io.Reader
+	io.Closer
+}
+
+// openText opens a file of text, which its ending may say is compressed.
+func openText(path string) (io.ReadCloser, error) {
+	f, err := os.Open(path)
+	if err != nil || !strings.HasSuffix(path, ".gz") {
+		return f, err
+	}
+	in, err := gzip.NewReader(f)
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("file %s: %w", path, err)
+	}
+	return text{in, f}, nil
 }
 
 // live are the file versions visible at a position, and the ids by their place in that list.

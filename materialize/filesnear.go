@@ -1,7 +1,9 @@
 package materialize
 
 import (
+	"bufio"
 	"context"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -142,4 +144,34 @@ func FormatOf(path string) string {
 		return "csv"
 	}
 	return "parquet"
+}
+
+// maxHeader is how many bytes of a CSV file are looked at for its delimiter.
+const maxHeader = 64 << 10
+
+// OtherDelimiter is what probably stands between the values of the CSV files of a source whose header has not its delimiter, as a literal of
+// SQL; "" where nothing else does.
+func (m *Manager) OtherDelimiter(ctx context.Context, r *schema.Relation) string {
+	if r.File.Format != "csv" {
+		return ""
+	}
+	files, err := m.cfg.Roots.List(ctx, r.File.Path)
+	if err != nil || len(files) == 0 {
+		return "" // who reads them says so
+	}
+	in, err := openText(files[0].Path)
+	if err != nil {
+		return ""
+	}
+	defer in.Close()
+	header, err := bufio.NewReader(io.LimitReader(in, maxHeader)).ReadString('\n')
+	if err != nil || strings.Contains(header, r.File.Separator()) {
+		return ""
+	}
+	for _, d := range [][2]string{{";", "';'"}, {"\t", `E'\t'`}, {"|", "'|'"}, {",", "','"}} {
+		if strings.Contains(header, d[0]) {
+			return d[1]
+		}
+	}
+	return ""
 }

@@ -224,6 +224,9 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 	for _, c := range st.Columns {
 		r.Columns = append(r.Columns, schema.Column{Name: c.Name, Type: c.Type, NotNull: c.NotNull, Bare: parse.BareNumeric(c.TypeName)})
 	}
+	if d := s.e.mat.OtherDelimiter(ctx, r); d != "" {
+		return "", at(hint(fail(codeInvalidParameter, "the header of the CSV files of source %q has no %q", r.Name, r.File.Separator()), "WITH (…, delimiter = %s)", d), st.Text, st.Options["path"].ValuePosition)
+	}
 	if err := s.e.mat.Discover(ctx, r); err != nil {
 		return "", at(asError(err), st.Text, st.Options["path"].ValuePosition)
 	}
