@@ -55,10 +55,19 @@ func (a *analyzer) rangeFunction(n *pg_query.Node, rf *pg_query.RangeFunction, s
 	}
 	seen := map[string]bool{}
 	sub := &pg_query.SelectStmt{LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+	var series *pg_query.Node // the values of the only list, where they need not be collected
+	if set && len(named) == 1 {
+		var from *pg_query.Node
+		if from, series = seriesRows(lists[0]); from != nil {
+			sub.FromClause = []*pg_query.Node{from}
+		}
+	}
 	for i := range named {
 		named[i].sql = unique(named[i].name, seen)
 		var out *pg_query.Node
 		switch {
+		case series != nil:
+			out = castTo(series, shortName(named[i].t))
 		case i < len(lists) && set:
 			out = call("unnest", lists[i])
 		case i < len(lists):

@@ -262,7 +262,7 @@ func init() {
 const emptyFunctions = "pg_prepared_xact pg_get_replication_slots pg_stat_get_wal_senders pg_stat_get_wal_receiver pg_stat_get_subscription pg_stat_get_subscription_stats pg_stat_get_replication_slot " +
 	"pg_show_replication_origin_status pg_available_extensions pg_available_extension_versions pg_stat_get_progress_info pg_stat_get_slru " +
 	"pg_hba_file_rules pg_ident_file_mappings pg_show_all_file_settings pg_get_publication_tables pg_lock_status pg_cursor pg_prepared_statement pg_get_shmem_allocations pg_get_backend_memory_contexts pg_mcv_list_items " +
-	"pg_config pg_event_trigger_ddl_commands pg_partition_tree pg_stat_get_recovery_prefetch pg_listening_channels pg_get_multixact_members pg_stat_get_activity"
+	"pg_config pg_event_trigger_ddl_commands pg_partition_tree pg_stat_get_recovery_prefetch pg_get_multixact_members pg_stat_get_activity"
 
 // tableFunctionNamed is a function in FROM of which rows are made here, or none; nil where it is none of these.
 func tableFunctionNamed(name string) *tableFunction {
