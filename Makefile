@@ -3,7 +3,7 @@ SHELL := /bin/bash
 GO    ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tutorial lint soak bench fuzz toolchain
+.PHONY: help build demo test tutorial lint soak bench fuzz toolchain clients clients-ready
 
 help: ## Print what can be made.
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -31,6 +31,12 @@ bin/venv/ready: docs/tutorial/requirements.txt
 	python3 -m venv bin/venv
 	bin/venv/bin/pip install --quiet --disable-pip-version-check -r docs/tutorial/requirements.txt
 	@touch $@
+
+clients: clients-ready ## Run the programs of tests/clients and pgx's own tests in full, against PostgreSQL 15 and Tilehouse.
+	CLIENTS_FULL=1 $(GO) test -count=1 -timeout 60m -v -run 'TestPrograms|TestPgxSuite' ./tests/clients
+
+clients-ready: toolchain ## Install what the programs of tests/clients need, below bin/clients.
+	tests/clients/ready.sh
 
 lint: toolchain ## Run go vet, gofmt and staticcheck.
 	@test -z "$$(gofmt -l . | tee /dev/stderr)" || { echo "gofmt -w the files above"; exit 1; }

@@ -72,7 +72,7 @@ public final class Pgjdbc {
                     try (ResultSet r = p.executeQuery()) {
                         r.next();
                         if (i == 0 || i == 6) {
-                            Sections.show(x[0], r.getObject(1), r.getBoolean(2), r.getMetaData().getColumnTypeName(1), r.getMetaData().getPrecision(1), r.getMetaData().getScale(1), r.getString(1));
+                            Sections.show(x[0], r.getObject(1), r.getBoolean(2), r.getMetaData().getColumnTypeName(1), r.getMetaData().getPrecision(1), r.getMetaData().getScale(1), x[1] instanceof byte[] ? "" : r.getString(1));
                         }
                     }
                 }
@@ -139,7 +139,13 @@ public final class Pgjdbc {
                 }
                 names.remove("tilehouse");
                 Sections.show(names);
-                Sections.rows(m.getCatalogs());
+                boolean listed = false;
+                try (ResultSet r = m.getCatalogs()) {
+                    while (r.next()) {
+                        listed |= r.getString(1).equals(c.getCatalog());
+                    }
+                }
+                Sections.show(listed);
                 Sections.rows(m.getTableTypes());
                 Sections.rows(m.getTables(null, "public", "%", new String[] {"TABLE", "VIEW"}), "TABLE_CAT", "TABLE_SCHEM", "TABLE_NAME", "TABLE_TYPE", "REMARKS");
                 Sections.rows(m.getTables(null, null, "ord%", null), "TABLE_NAME", "TABLE_TYPE");
