@@ -22,7 +22,7 @@ import (
 var rewritePrograms = flag.Bool("rewrite-programs", false, "write testdata/programs.txt anew, keeping its reasons")
 
 // programTimeout is how long a program may run against one server.
-const programTimeout = 5 * time.Minute
+const programTimeout = 2 * time.Minute
 
 // A clientProgram is a program of this folder that reads where the server is from libpq's environment variables and prints
 // sections: a line "== name", then what it saw.
@@ -124,7 +124,7 @@ func TestPrograms(t *testing.T) {
 		})
 	}
 	if *rewritePrograms {
-		writeKnown(t, filepath.Join("testdata", "programs.txt"), known, found)
+		writeKnown(t, filepath.Join("testdata", "programs.txt"), knownHeader, found)
 	}
 }
 
@@ -242,13 +242,13 @@ const knownHeader = `What the client programs show that differs from PostgreSQL 
 Written by go test ./tests/clients -run TestPrograms -rewrite-programs (with CLIENTS_FULL=1); the reasons are written by hand.
 `
 
-func writeKnown(t *testing.T, path string, known, found map[string]difference) {
+func writeKnown(t *testing.T, path, header string, found map[string]difference) {
 	t.Helper()
 	if !full() {
 		t.Fatal("-rewrite-programs needs CLIENTS_FULL=1: a sample does not show all differences")
 	}
 	var b strings.Builder
-	b.WriteString(knownHeader)
+	b.WriteString(header)
 	for _, id := range slices.Sorted(maps.Keys(found)) {
 		d := found[id]
 		if d.reason == "" {

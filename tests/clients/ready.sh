@@ -17,7 +17,7 @@ make_ready() {
     failed=1
     return
   fi
-  sum=$(cd "$src/$name" && cat "$@" | sha256sum)
+  sum=$(cd "$src/$name" && cat $* | sha256sum) # $* unquoted: patterns expand in the folder
   if [ "$(cat "$bin/$name/ready" 2>/dev/null)" = "$sum" ]; then return; fi
   echo "tests/clients/$name: installing"
   rm -f "$bin/$name/ready"
@@ -41,7 +41,7 @@ make_rust() { cargo build --quiet --release --locked --target-dir "$1"; }
 make_ready python python3 requirements.txt
 make_ready dbt python3 requirements.txt
 make_ready node npm package.json
-make_ready java mvn pom.xml src/main/java/*.java
-make_ready golang go go.mod go.sum *.go
-make_ready rust cargo Cargo.toml Cargo.lock src/*.rs
+make_ready java mvn pom.xml 'src/main/java/*.java'
+make_ready golang go go.mod go.sum '*.go'
+make_ready rust cargo Cargo.toml Cargo.lock 'src/*.rs'
 exit $failed

@@ -77,7 +77,7 @@ func Start(t testing.TB) (dsn string) {
 	l.Close()
 	var log bytes.Buffer
 	cmd := command(server, "-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
-		"-c", "timezone=UTC", "-c", "shared_buffers=16MB", "-c", "max_connections=20")
+		"-c", "timezone=UTC", "-c", "shared_buffers=16MB", "-c", "max_connections=60")
 	cmd.Stdout, cmd.Stderr = &log, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

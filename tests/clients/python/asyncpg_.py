@@ -22,7 +22,7 @@ def run(f):
                 await f(c)
             finally:
                 await c.close()
-        asyncio.run(h())
+        asyncio.run(asyncio.wait_for(h(), 20))
     g.__name__, g.__doc__ = f.__name__, f.__doc__
     return g
 

@@ -42,13 +42,16 @@ fn print_error(e: &(dyn Error + Send + Sync + 'static)) {
     }
 }
 
-async fn section<F: Future<Output = Done>>(name: &str, sample: bool, f: impl FnOnce() -> F) {
+async fn section<F: Future<Output = Done> + Send + 'static>(name: &str, sample: bool, f: impl FnOnce() -> F) {
     if env::var("CLIENTS_SAMPLE").is_ok() && !sample {
         return;
     }
     println!("== {name}");
-    if let Err(e) = f().await {
-        print_error(&*e);
+    match tokio::time::timeout(Duration::from_secs(20), tokio::spawn(f())).await {
+        Err(_) => println!("error: no answer"),
+        Ok(Err(e)) => println!("error: {e}"), // a panic: a column of another type
+        Ok(Ok(Err(e))) => print_error(&*e),
+        Ok(Ok(Ok(()))) => {}
     }
 }
 
