@@ -1,0 +1,2 @@
+{{ config(materialized='ephemeral') }}
+select customer_id, total from {{ ref('customers') }} where total > 20
