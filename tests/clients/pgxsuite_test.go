@@ -45,7 +45,7 @@ func TestPgxSuite(t *testing.T) {
 	}
 	dir := copyModule(t, "github.com/jackc/pgx/v5")
 	path := filepath.Join("testdata", "pgxsuite.txt")
-	known, found := readKnown(t, path), map[string]difference{}
+	known, found := readKnown(t, path), map[string]deviation{}
 	oracle := postgres.Start(t)
 	var passedThere, passedHere, needServer, needServerHere int
 	for _, p := range packages {
@@ -90,7 +90,7 @@ func TestPgxSuite(t *testing.T) {
 					}
 					continue
 				}
-				found[id] = difference{known[id].reason, []string{here[name].failure()}}
+				found[id] = deviation{known[id].reason, []string{here[name].failure()}}
 				if _, listed := known[id]; !listed && !*rewritePrograms {
 					t.Errorf("%s passes on PostgreSQL only and is not listed in testdata/pgxsuite.txt:\n%s", name, here[name].output.String())
 				}

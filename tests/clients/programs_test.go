@@ -79,7 +79,7 @@ func ready(t *testing.T, ecosystem string) string {
 // compares what they print. What differs stands with its reason in testdata/programs.txt.
 func TestPrograms(t *testing.T) {
 	known := readKnown(t, filepath.Join("testdata", "programs.txt"))
-	found := map[string]difference{}
+	found := map[string]deviation{}
 	oracle := postgres.Start(t)
 	for _, p := range clientPrograms {
 		t.Run(p.name, func(t *testing.T) {
@@ -112,7 +112,7 @@ func TestPrograms(t *testing.T) {
 					}
 					continue
 				}
-				found[id] = difference{known[id].reason, diff}
+				found[id] = deviation{known[id].reason, diff}
 				if k, ok := known[id]; !*rewritePrograms && (!ok || !slices.Equal(k.lines, diff)) {
 					t.Errorf("%s differs from PostgreSQL (-) and from what testdata/programs.txt lists:\n%s", name, strings.Join(diff, "\n"))
 				}
@@ -206,20 +206,20 @@ func (p clientProgram) run(t *testing.T, bin, src string, server []string) secti
 	return got
 }
 
-// A difference is how a section's lines differ from PostgreSQL's ("-" PostgreSQL's, "+" Tilehouse's), and why.
-type difference struct {
+// A deviation is how a section's lines differ from PostgreSQL's ("-" PostgreSQL's, "+" Tilehouse's), and why.
+type deviation struct {
 	reason string
 	lines  []string
 }
 
 // readKnown reads the listed differences, by "program section". In a file each begins with "## program section: reason".
-func readKnown(t *testing.T, path string) map[string]difference {
+func readKnown(t *testing.T, path string) map[string]deviation {
 	t.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	known := map[string]difference{}
+	known := map[string]deviation{}
 	id := ""
 	for line := range strings.Lines(string(b)) {
 		line = strings.TrimRight(line, "\n")
@@ -228,7 +228,7 @@ func readKnown(t *testing.T, path string) map[string]difference {
 			if id, reason, ok = strings.Cut(head, ": "); !ok || strings.TrimSpace(reason) == "" || reason == "?" {
 				t.Errorf("%s: %q has no reason", path, line)
 			}
-			known[id] = difference{reason: reason}
+			known[id] = deviation{reason: reason}
 		} else if id != "" && line != "" {
 			d := known[id]
 			d.lines = append(d.lines, line)
@@ -242,7 +242,7 @@ const knownHeader = `What the client programs show that differs from PostgreSQL 
 Written by go test ./tests/clients -run TestPrograms -rewrite-programs (with CLIENTS_FULL=1); the reasons are written by hand.
 `
 
-func writeKnown(t *testing.T, path, header string, found map[string]difference) {
+func writeKnown(t *testing.T, path, header string, found map[string]deviation) {
 	t.Helper()
 	if !full() {
 		t.Fatal("-rewrite-programs needs CLIENTS_FULL=1: a sample does not show all differences")
