@@ -23,6 +23,8 @@ type prepared struct {
 	params      []vector.Type
 	columns     []Column
 	description []byte // RowDescription with format text, made once
+	portals     int    // that were bound to it and are open
+	dropped     bool   // no name leads to it any more
 }
 
 func (c *conn) parse(body []byte) error {
@@ -80,13 +82,16 @@ func (c *conn) dropStatement(name string) {
 	if st == nil {
 		return
 	}
-	// Portals of the statement go with it: they would execute what is closed.
-	for n, p := range c.portals {
-		if p.stmt == st {
-			c.dropPortal(n)
-		}
+	st.dropped = true
+	st.closeUnused()
+}
+
+// closeUnused closes a dropped statement when the last portal that executes it has gone: as in PostgreSQL, portals outlive the
+// statement that they were bound to.
+func (st *prepared) closeUnused() {
+	if st.dropped && st.portals == 0 {
+		st.stmt.Close()
 	}
-	st.stmt.Close()
 }
 
 func (c *conn) dropPortal(name string) {
@@ -171,6 +176,8 @@ func (c *conn) bindPortal(body []byte) error {
 	}
 	p.formats = m.ResultFormatCodes
 	c.portals[p.name] = p
+	p.bound = true
+	st.portals++
 	c.bare('2')
 	return nil
 }

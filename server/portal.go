@@ -20,6 +20,7 @@ type portal struct {
 	describe bool // send RowDescription before the rows: the simple protocol
 
 	started, done bool
+	bound         bool // counted by its statement
 	result        Result
 	chunk         *vector.Chunk // rows from next on are unsent
 	next          int
@@ -42,6 +43,11 @@ func (p *portal) close(c *conn) {
 		c.open = nil
 	}
 	p.done = true
+	if p.bound {
+		p.bound = false
+		p.stmt.portals--
+		p.stmt.closeUnused()
+	}
 }
 
 // run sends up to limit rows (0: all). It reports whether the portal is suspended; else p.tag is the command tag.

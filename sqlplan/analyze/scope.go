@@ -111,7 +111,7 @@ func (a *analyzer) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, sc *scop
 			return untypedValue(n), nil
 		}
 		return value{}, fail("42703", at, "column %q does not exist", name)
-	case 2, 3:
+	case 2, 3, 4: // the relation's own schema and database, if anything
 		rel, name := names[len(names)-2], names[len(names)-1]
 		for s := sc; s != nil; s = s.outer {
 			var found *relation

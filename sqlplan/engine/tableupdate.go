@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
@@ -22,6 +23,7 @@ func (s *Session) planUpdate(ctx context.Context, cat *schema.Catalog, st *parse
 	if err != nil {
 		return nil, err
 	}
+	s.unqualifyTarget(o, n.Relation, n)
 	w := s.modifying(cat, o, n.Relation, 'u', n.FromClause)
 	sets, err := s.assignments(st.Text, o, n.TargetList)
 	if err != nil {
@@ -58,6 +60,7 @@ func (s *Session) planDelete(ctx context.Context, cat *schema.Catalog, st *parse
 	if err != nil {
 		return nil, err
 	}
+	s.unqualifyTarget(o, n.Relation, n)
 	w := s.modifying(cat, o, n.Relation, 'd', n.UsingClause)
 	items := []*pg_query.Node{namedTarget(stagedRowID, columnRef(w.alias, stagedRowID, 0))}
 	for i := range o.Columns {
@@ -67,6 +70,29 @@ func (s *Session) planDelete(ctx context.Context, cat *schema.Catalog, st *parse
 		return nil, err
 	}
 	return w, w.finishModify(ctx, st, n.WithClause, items, n.UsingClause, n.WhereClause, n.ReturningList, given)
+}
+
+// unqualifyTarget takes schema and database off references to the target's columns, as in schema.table.column: in the staging
+// SELECT the target has its alias only.
+func (s *Session) unqualifyTarget(o *tables.Object, rv *pg_query.RangeVar, statement proto.Message) {
+	if rv.Alias != nil {
+		return
+	}
+	parse.Walk(statement, func(m proto.Message) bool {
+		r, ok := m.(*pg_query.ColumnRef)
+		if !ok || len(r.Fields) < 3 {
+			return true
+		}
+		relation := r.Fields[:len(r.Fields)-1]
+		names := nodeNames(relation)
+		if len(names) == 3 && names[0] == s.info.Database {
+			names = names[1:]
+		}
+		if len(names) == 2 && names[0] == o.Schema && names[1] == o.Name {
+			r.Fields = r.Fields[len(relation)-1:]
+		}
+		return true
+	})
 }
 
 func (s *Session) modifying(cat *schema.Catalog, o *tables.Object, rv *pg_query.RangeVar, kind byte, from []*pg_query.Node) *rowWrite {
