@@ -129,6 +129,10 @@ func AppendDecoded(v *vector.Vector, b []byte, s *Settings) error {
 	case vector.Int32:
 		v.AppendInt(int64(int32(binary.BigEndian.Uint32(b))))
 	case vector.Int64:
+		if len(b) == 4 { // an object id
+			v.AppendInt(int64(binary.BigEndian.Uint32(b)))
+			break
+		}
 		v.AppendInt(int64(binary.BigEndian.Uint64(b)))
 	case vector.Float32:
 		v.AppendFloat(float64(math.Float32frombits(binary.BigEndian.Uint32(b))))

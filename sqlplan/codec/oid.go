@@ -112,6 +112,8 @@ func TypeOf(oid uint32) (t vector.Type, ok bool) {
 		return vector.ListOf(vector.T(vector.JSON)), true
 	case OIDOid:
 		return vector.T(vector.Int64), true
+	case oidOIDArray:
+		return vector.ListOf(vector.T(vector.Int64)), true
 	}
 	for k, o := range kindOIDs {
 		t := vector.T(k)

@@ -100,6 +100,10 @@ func (p *prepared) bind(ctx context.Context) error {
 			given[i], _ = codec.TypeOf(oid)
 		}
 	}
+	var ids map[int32]uint32
+	if sql, ok := st.(*parse.SQL); ok && sql.Node != nil {
+		ids = objectIDParams(sql.Node) // before binding, which takes the names of types away
+	}
 	p.bound, err = p.s.bindStatement(ctx, cat, p.sql, st, given)
 	if err != nil {
 		return err
@@ -114,12 +118,7 @@ func (p *prepared) bind(ctx context.Context) error {
 			p.params[i] = vector.T(vector.Text)
 		}
 	}
-	p.sent = slices.Clone(p.params)
-	for i, t := range given {
-		if i < len(p.sent) && t.Kind != vector.Invalid && codec.OID(t) != codec.OID(p.sent[i]) {
-			p.sent[i] = t
-		}
-	}
+	p.sent = p.sentTypes(given, ids)
 	return nil
 }
 

@@ -72,6 +72,7 @@ var written = []struct {
 	{"pg_encoding_max_length", 1, 1, false, "4"},
 	{"pg_tablespace_location", 1, 1, false, "''"},
 	{"pg_is_in_recovery", 0, 0, false, "false"},
+	{"pg_advisory_unlock_all", 0, 0, false, "''"}, // no session holds any; pools send it when they take a connection back
 	{"pg_size_pretty", 1, 1, false, "CASE WHEN abs($1) < 10240 THEN ($1)::bigint::text || ' bytes' WHEN abs($1) < 10485247 THEN round(($1) / 1024.0, 0)::bigint::text || ' kB' " +
 		"WHEN abs($1) < 10736893952 THEN round(($1) / 1048576.0, 0)::bigint::text || ' MB' WHEN abs($1) < 10994579406848 THEN round(($1) / 1073741824.0, 0)::bigint::text || ' GB' ELSE round(($1) / 1099511627776.0, 0)::bigint::text || ' TB' END"},
 	{"quote_literal", 1, 1, false, "'''' || replace(($1)::text, '''', '''''') || ''''"},

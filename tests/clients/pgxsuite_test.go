@@ -33,7 +33,7 @@ const (
 	// pgxShare is how much of what passes on PostgreSQL must pass on Tilehouse.
 	pgxShare = 0.85
 	// pgxIdle is how long a test binary may be silent before the test it runs counts as failed and is left out.
-	pgxIdle = 40 * time.Second
+	pgxIdle = 25 * time.Second
 )
 
 // TestPgxSuite runs pgx's own tests, as they are in the module that go.mod names, against PostgreSQL and against Tilehouse.

@@ -9,20 +9,9 @@ import (
 	"github.com/tilehouse/tilehouse/tests/clients/servertest"
 )
 
-// TestPsycopg runs testdata/psycopg_test.py in a virtual environment of its own, which pip fills from the package index.
+// TestPsycopg runs testdata/psycopg_test.py: event tables and features with psycopg 3, which PostgreSQL has not.
 func TestPsycopg(t *testing.T) {
-	python, err := exec.LookPath("python3")
-	if err != nil {
-		t.Skip("python3 is not installed")
-	}
-	venv := filepath.Join(t.TempDir(), "venv")
-	if out, err := exec.Command(python, "-m", "venv", venv).CombinedOutput(); err != nil {
-		t.Skipf("python3 makes no virtual environment: %v: %s", err, out)
-	}
-	python = filepath.Join(venv, "bin", "python")
-	if out, err := exec.Command(python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "psycopg[binary]>=3.1,<4").CombinedOutput(); err != nil {
-		t.Skipf("psycopg cannot be installed: %v: %s", err, out)
-	}
+	python := filepath.Join(ready(t, "python"), "bin", "python")
 	s := servertest.Start(t, t.TempDir(), servertest.Options{})
 	out, err := exec.Command(python, "testdata/psycopg_test.py", s.DSN()).CombinedOutput()
 	if err != nil {

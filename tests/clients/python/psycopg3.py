@@ -437,7 +437,7 @@ def composed_sql():
 @section
 def settings():
     with connect() as c:
-        for q in ["SHOW server_version_num", "SET search_path TO public", "SHOW search_path", "SET LOCAL statement_timeout = '5s'", "SHOW statement_timeout",
+        for q in ["SELECT current_setting('server_version_num')::integer / 10000", "SET search_path TO public", "SHOW search_path", "SET LOCAL statement_timeout = '5s'", "SHOW statement_timeout",
                   "SET statement_timeout = '3s'", "SHOW statement_timeout", "RESET statement_timeout", "SHOW statement_timeout", "SET DateStyle = 'German'",
                   "SELECT '2024-03-04'::date::text", "SET IntervalStyle = 'iso_8601'", "SELECT '1 day 2 hours'::interval::text", "SET bytea_output = 'escape'",
                   "SELECT 'a\\000'::bytea::text", "SET extra_float_digits = 0", "SELECT 0.1::float8 + 0.2", "RESET ALL", "SELECT set_config('application_name', 'x', false)",
