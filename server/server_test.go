@@ -155,6 +155,9 @@ func TestScripts(t *testing.T) {
 			&pgproto3.Execute{Portal: "p", MaxRows: 2}, sync, parse("rows 1 0"), bind, exec, &pgproto3.Execute{Portal: "p", MaxRows: 3}, &pgproto3.Execute{Portal: "p"}, sync},
 			"Complete BEGIN, Ready T, ParseComplete, BindComplete, Row 1, Row 2, PortalSuspended, Ready T, ParseComplete, BindComplete, Row 1, Complete SELECT 1, " +
 				"Row 3, Row 4, Row 5, PortalSuspended, Row 6, Row 7, Complete SELECT 2, Ready T"},
+		{"portals outlive the statement they were bound to", 3, msgs{q("begin"), parse("rows 4 0"), &pgproto3.Bind{DestinationPortal: "p"}, &pgproto3.Execute{Portal: "p", MaxRows: 2}, sync,
+			parse("rows 1 0"), &pgproto3.Execute{Portal: "p"}, sync},
+			"Complete BEGIN, Ready T, ParseComplete, BindComplete, Row 1, Row 2, PortalSuspended, Ready T, ParseComplete, Row 3, Row 4, Complete SELECT 2, Ready T"},
 		{"portals end with the transaction", 2, msgs{parse("rows 5 0"), &pgproto3.Bind{DestinationPortal: "p"}, &pgproto3.Execute{Portal: "p", MaxRows: 1}, sync, &pgproto3.Execute{Portal: "p"}, sync},
 			"ParseComplete, BindComplete, Row 1, PortalSuspended, Ready I, Error 34000 0, Ready I"},
 		{"skip to sync", 2, msgs{parse("boom"), bind, exec, parse("rows 1 0"), exec, sync, parse("rows 1 0"), bind, exec, sync},
