@@ -248,7 +248,7 @@ func (c *conn) message(typ byte, body []byte) error {
 			return err
 		}
 		c.report(err)
-		c.skip = true
+		c.skip, c.sent = true, true // the client may wait for the error before it sends Sync
 	}
 	if len(c.out) >= flushAt {
 		return c.flush()

@@ -74,6 +74,7 @@ func splitName(s string) (schema, name string, ok bool) {
 			part = strings.ToLower(strings.TrimSpace(s[:end]))
 			s = s[end:]
 		}
+		s = strings.TrimSpace(s)
 		if part == "" {
 			return "", "", false
 		}
@@ -84,7 +85,7 @@ func splitName(s string) (schema, name string, ok bool) {
 		if s[0] != '.' {
 			return "", "", false
 		}
-		s = s[1:]
+		s = strings.TrimSpace(s[1:])
 	}
 	switch len(parts) {
 	case 1:

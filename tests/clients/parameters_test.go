@@ -4,8 +4,10 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tilehouse/tilehouse/tests/clients/servertest"
 	"github.com/tilehouse/tilehouse/tests/postgres"
@@ -56,4 +58,22 @@ INSERT INTO w VALUES (1, 'a'), (2, 'b');
 UPDATE tilehouse.public.w SET name = s.x FROM (SELECT 1 AS id, 'new' AS x) AS s WHERE s.id = tilehouse.public.w.id AND public.w.name = 'a';
 DELETE FROM public.w WHERE public.w.id = 2 RETURNING public.w.name;
 SELECT tilehouse.public.w.name FROM tilehouse.public.w;`, "b\nnew")
+}
+
+// An error is sent at once: clients that send Flush, not Sync, wait for it.
+func TestErrorBeforeSync(t *testing.T) {
+	conn := connectTo(t, servertest.Start(t, t.TempDir(), servertest.Options{}).DSN())
+	f := conn.Frontend()
+	f.Send(&pgproto3.Parse{Query: "SELECT * FROM nothing"})
+	f.Send(&pgproto3.Flush{})
+	if err := f.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	if err := conn.Conn().SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	m, err := f.Receive()
+	if e, ok := m.(*pgproto3.ErrorResponse); err != nil || !ok || e.Code != "42P01" {
+		t.Errorf("%T %v", m, err)
+	}
 }
