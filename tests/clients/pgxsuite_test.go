@@ -37,7 +37,8 @@ const (
 )
 
 // TestPgxSuite runs pgx's own tests, as they are in the module that go.mod names, against PostgreSQL and against Tilehouse.
-// What passes on PostgreSQL only stands in testdata/pgxsuite.txt with the feature that is missing.
+// What passes on PostgreSQL only stands in testdata/pgxsuite.txt with the feature that is missing; a reason that begins with
+// "sometimes: " is of a test that passes or not as others run beside it.
 func TestPgxSuite(t *testing.T) {
 	packages := pgxPackages
 	if !full() {
@@ -87,7 +88,7 @@ func TestPgxSuite(t *testing.T) {
 					if needs {
 						serverBoth++
 					}
-					if k, listed := known[id]; listed && !*rewritePrograms {
+					if k, listed := known[id]; listed && !*rewritePrograms && !strings.HasPrefix(k.reason, "sometimes: ") {
 						t.Errorf("%s passes; testdata/pgxsuite.txt says: %s", name, k.reason)
 					}
 					continue
