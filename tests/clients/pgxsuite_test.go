@@ -30,7 +30,7 @@ var (
 )
 
 const (
-	// pgxShare is how much of what passes on PostgreSQL must pass on Tilehouse.
+	// pgxShare is how much of what passes on PostgreSQL must pass on Tilehouse, over all packages: a sample does not say.
 	pgxShare = 0.85
 	// pgxIdle is how long a test binary may be silent before the test it runs counts as failed and is left out.
 	pgxIdle = 25 * time.Second
@@ -103,7 +103,7 @@ func TestPgxSuite(t *testing.T) {
 		})
 	}
 	t.Logf("pgx's tests: %d pass on PostgreSQL, %d of these on Tilehouse (%.1f %%); of %d that need a server, %d (%.1f %%)", passedThere, passedHere, percent(passedHere, passedThere), needServer, needServerHere, percent(needServerHere, needServer))
-	if float64(passedHere) < pgxShare*float64(passedThere) {
+	if full() && float64(passedHere) < pgxShare*float64(passedThere) {
 		t.Errorf("less than %.0f %% of what passes on PostgreSQL passes on Tilehouse", 100*pgxShare)
 	}
 	if *rewritePrograms {
