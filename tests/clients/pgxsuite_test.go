@@ -26,7 +26,7 @@ import (
 // pgxPackages are the packages of pgx whose tests speak with a server; a sample runs those of pgxSample.
 var (
 	pgxPackages = []string{"pgconn", "pgtype", "pgx", "pgxpool", "stdlib"}
-	pgxSample   = []string{"pgtype", "stdlib"}
+	pgxSample   = []string{"stdlib"}
 )
 
 const (
