@@ -28,6 +28,7 @@ type conn struct {
 	pid     uint32
 	key     uint32
 	counted bool
+	role    string // that logged in; set with counted
 
 	in reader
 	writer

@@ -8,6 +8,9 @@
 // Invariants:
 //   - A connection is served by one goroutine; all calls of its Session come from it. Other goroutines (cancel requests, the
 //     monitor, Shutdown) only end the context of the running statement, move the read deadline or close the socket.
+//   - Who a client is, is known by its certificate or by SCRAM, bound to the channel where it is encrypted. A name that cannot log
+//     in is answered like one that can. Connections that have not logged in are few, and the oldest of them go first; logins of an
+//     address that failed often wait; the last sessions are kept for superusers.
 //   - What a client can make the server keep is bounded: message size before and after authentication, statements, portals,
 //     unsent bytes (64 KiB and one row), rows of suspended portals (memory, then a temporary file).
 //   - An error inside an extended-protocol sequence skips everything to the next Sync. Executes that share a Sync are one
@@ -20,5 +23,5 @@
 //   - Output is not written while further messages of a pipeline are already in the read buffer.
 //
 // The package does not parse SQL, keeps no settings of its own (it asks the Session), and does not know what a feature is. It
-// does not offer md5 or cleartext passwords, client certificates, replication, or function calls (message F).
+// does not offer md5 or cleartext passwords, replication, or function calls (message F).
 package server

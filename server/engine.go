@@ -6,6 +6,7 @@ import "github.com/tilehouse/tilehouse/sqlplan/session"
 type (
 	Engine      = session.Engine
 	ConnectInfo = session.ConnectInfo
+	Login       = session.Login
 	Session     = session.Session
 	Fragment    = session.Fragment
 	Column      = session.Column

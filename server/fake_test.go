@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,6 +28,8 @@ import (
 //	notice, panic, ""          what they say
 type fakeEngine struct {
 	verifiers map[string]string // nil: every role, without a password
+	limits    map[string]int    // of connections, by role
+	expired   map[string]bool
 	mu        sync.Mutex
 	committed []string
 	sleeping  atomic.Int32
@@ -34,15 +37,18 @@ type fakeEngine struct {
 	copied    []string
 }
 
-func (e *fakeEngine) Password(_ context.Context, role string) (string, error) {
-	if e.verifiers == nil {
-		return "", nil
+func (e *fakeEngine) Login(_ context.Context, role string) (Login, error) {
+	salt := sha256.Sum256([]byte(role))
+	l := Login{Exists: true, Connections: -1, Salt: salt[:16], Superuser: role == "admin"}
+	if limit, ok := e.limits[role]; ok {
+		l.Connections = limit
 	}
-	v, ok := e.verifiers[role]
-	if !ok {
-		return "", &Error{Code: "28000", Message: fmt.Sprintf("role %q does not exist", role)}
+	l.Expired = e.expired[role]
+	if e.verifiers != nil {
+		l.Verifier, l.Exists = e.verifiers[role], false
+		_, l.Exists = e.verifiers[role]
 	}
-	return v, nil
+	return l, nil
 }
 
 func (e *fakeEngine) Connect(_ context.Context, info ConnectInfo) (Session, error) {

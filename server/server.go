@@ -3,15 +3,15 @@ package server
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,12 +19,12 @@ import (
 
 // Server accepts connections and serves each with a Session of the engine. It is safe for concurrent use.
 type Server struct {
-	engine Engine
-	cfg    Config
-	log    *slog.Logger
-	tls    *tls.Config
-	binder []byte   // hash of the certificate for SCRAM's channel binding; nil without TLS
-	secret [32]byte // from which unknown roles get a salt that stays the same
+	engine   Engine
+	cfg      Config
+	log      *slog.Logger
+	tls      *tls.Config
+	binder   []byte // hash of the certificate for SCRAM's channel binding; nil without TLS
+	failures *failures
 
 	draining atomic.Bool
 	tick     atomic.Int64 // counts monitorInterval, from 1
@@ -33,7 +33,9 @@ type Server struct {
 	mu       sync.Mutex
 	listener net.Listener
 	conns    map[uint32]*conn // all that are open, by process id
-	sessions int              // those counted against MaxConnections
+	pending  []*conn          // those that have not logged in yet, the oldest first
+	sessions int              // those that have
+	roles    map[string]int   // the same by role
 	closed   bool
 	wg       sync.WaitGroup
 	stop     chan struct{} // closed by Shutdown and by the end of Serve
@@ -52,11 +54,8 @@ func New(engine Engine, cfg Config, log *slog.Logger) (*Server, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{engine: engine, cfg: cfg, log: log, conns: map[uint32]*conn{}, stop: make(chan struct{})}
+	s := &Server{engine: engine, cfg: cfg, log: log, conns: map[uint32]*conn{}, roles: map[string]int{}, stop: make(chan struct{}), failures: newFailures(cfg.LoginDelay)}
 	s.tick.Store(1)
-	if _, err := rand.Read(s.secret[:]); err != nil {
-		return nil, err
-	}
 	if cfg.TLSCert != "" {
 		cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
 		if err != nil {
@@ -64,6 +63,17 @@ func New(engine Engine, cfg Config, log *slog.Logger) (*Server, error) {
 		}
 		s.tls = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"postgresql"}}
 		s.binder = endpointHash(cert.Certificate[0])
+	}
+	if cfg.ClientCA != "" {
+		pem, err := os.ReadFile(cfg.ClientCA)
+		if err != nil {
+			return nil, fmt.Errorf("server: authorities of client certificates: %w", err)
+		}
+		s.tls.ClientCAs = x509.NewCertPool()
+		if !s.tls.ClientCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("server: authorities of client certificates: no certificate in %s", cfg.ClientCA)
+		}
+		s.tls.ClientAuth = tls.VerifyClientCertIfGiven
 	}
 	return s, nil
 }
@@ -150,11 +160,17 @@ func (s *Server) Serve(ctx context.Context) error {
 		delay = 0
 		c := newConn(s, nc)
 		s.mu.Lock()
-		if s.closed || len(s.conns) >= s.cfg.MaxConnections+cancelSlots {
+		if s.closed {
 			s.mu.Unlock()
 			nc.Close()
 			continue
 		}
+		if len(s.pending) >= s.cfg.MaxLogins {
+			s.log.Warn("a connection that did not log in makes room for another", "remote", s.pending[0].raw.RemoteAddr().String())
+			s.pending[0].raw.Close()
+			s.pending = s.pending[1:]
+		}
+		s.pending = append(s.pending, c)
 		for c.pid = s.pid.Add(1); c.pid == 0 || s.conns[c.pid] != nil; {
 			c.pid = s.pid.Add(1)
 		}
@@ -166,25 +182,53 @@ func (s *Server) Serve(ctx context.Context) error {
 			c.serve(ctx)
 			s.mu.Lock()
 			delete(s.conns, c.pid)
+			s.notPending(c)
 			if c.counted {
 				s.sessions--
+				if s.roles[c.role]--; s.roles[c.role] == 0 {
+					delete(s.roles, c.role)
+				}
 			}
 			s.mu.Unlock()
 		}()
 	}
 }
 
-// admit counts c against MaxConnections.
-func (s *Server) admit(c *conn) bool {
+// notPending takes c out of those that have not logged in. s.mu is held.
+func (s *Server) notPending(c *conn) {
+	if i := slices.Index(s.pending, c); i >= 0 {
+		s.pending = slices.Delete(s.pending, i, i+1)
+	}
+}
+
+// full reports whether there is no room for another session, of whatever role.
+func (s *Server) full() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.sessions >= s.cfg.MaxConnections {
-		return false
-	}
-	s.sessions++
-	c.counted = true
-	return true
+	return s.sessions >= s.cfg.MaxConnections
 }
+
+// admit counts c, which has logged in as a role, against the limits on connections. Errors: 53300.
+func (s *Server) admit(c *conn, role string, login Login) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch {
+	case s.sessions >= s.cfg.MaxConnections:
+		return tooMany
+	case login.Superuser:
+	case s.sessions >= s.cfg.MaxConnections-s.cfg.ReservedConnections:
+		return &Error{Code: "53300", Message: "remaining connection slots are reserved for non-replication superuser connections"}
+	case login.Connections >= 0 && s.roles[role] >= login.Connections:
+		return &Error{Code: "53300", Message: fmt.Sprintf("too many connections for role %q", role)}
+	}
+	s.notPending(c)
+	s.sessions++
+	s.roles[role]++
+	c.counted, c.role = true, role
+	return nil
+}
+
+var tooMany = &Error{Code: "53300", Message: "sorry, too many clients already"}
 
 // cancelRequest ends the running statement of the session with that key.
 func (s *Server) cancelRequest(pid uint32, key []byte) {
@@ -271,11 +315,4 @@ func (s *Server) Shutdown(ctx context.Context) error {
 		s.log.Warn("sessions cut off at shutdown")
 	}
 	return ctx.Err()
-}
-
-// roleSalt is the salt that a role without a verifier appears to have, always the same for a name.
-func (s *Server) roleSalt(role string) []byte {
-	h := hmac.New(sha256.New, s.secret[:])
-	h.Write([]byte(role))
-	return h.Sum(nil)[:16]
 }

@@ -25,6 +25,8 @@ import (
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgproto3"
+
+	"github.com/tilehouse/tilehouse/sqlplan/scram"
 )
 
 func start(t testing.TB, e *fakeEngine, cfg Config) (*Server, string) {
@@ -235,7 +237,7 @@ func TestTypesThroughPgx(t *testing.T) {
 }
 
 func TestPasswords(t *testing.T) {
-	v, err := ScramVerifier("secret")
+	v, err := scram.Verifier("secret")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,6 +16,8 @@ import (
 
 	"github.com/jackc/pgx/v5/pgproto3"
 	"github.com/xdg-go/scram"
+
+	verifiers "github.com/tilehouse/tilehouse/sqlplan/scram"
 )
 
 // Request codes in place of a protocol version.
@@ -70,10 +72,14 @@ func (c *conn) startup(ctx context.Context) error {
 	if c.srv.draining.Load() {
 		return &Error{Code: "57P03", Message: "the database system is shutting down"}
 	}
-	if !c.srv.admit(c) {
-		return &Error{Code: "53300", Message: "sorry, too many clients already"}
+	if c.srv.full() {
+		return tooMany
 	}
-	if err := c.authenticate(ctx, user); err != nil {
+	login, err := c.authenticate(ctx, user)
+	if err != nil {
+		return err
+	}
+	if err := c.srv.admit(c, user, login); err != nil {
 		return err
 	}
 	c.put(&pgproto3.AuthenticationOk{})
@@ -221,25 +227,57 @@ func passwordFailed(user string) *Error {
 	return &Error{Code: "28P01", Message: `password authentication failed for user "` + user + `"`}
 }
 
-// authenticate runs SCRAM-SHA-256. A role that does not exist, or has no password where one is needed, goes through the same
-// exchange and fails at its end.
-func (c *conn) authenticate(ctx context.Context, user string) error {
+// authenticate finds out whether the client is the role that it says: by its certificate, or by SCRAM-SHA-256.
+func (c *conn) authenticate(ctx context.Context, user string) (Login, error) {
 	actx, cancel := context.WithTimeout(ctx, c.srv.cfg.StartupTimeout)
 	defer cancel()
-	verifier, err := c.srv.engine.Password(actx, user)
+	login, err := c.srv.engine.Login(actx, user)
 	if err != nil {
-		var e *Error
-		if !errors.As(err, &e) || e.Code != "28000" || c.srv.cfg.AllowTrust {
-			return err
+		return login, err
+	}
+	if name, shown := c.certificateName(); shown {
+		if name != user || !login.Exists {
+			return login, &Error{Code: "28000", Message: `certificate authentication failed for user "` + user + `"`}
 		}
-		verifier = ""
+		return login, nil
 	}
-	if verifier == "" && err == nil && c.srv.cfg.AllowTrust {
-		return nil
+	if c.srv.cfg.AllowTrust && login.Verifier == "" {
+		if !login.Exists {
+			return login, &Error{Code: "28000", Message: `role "` + user + `" does not exist`}
+		}
+		return login, nil
 	}
-	fake := verifier == ""
+	from := address(c.raw.RemoteAddr())
+	if !c.srv.failures.wait(actx, from) {
+		return login, &Error{Code: "53300", Message: "too many logins of this address wait after failures"}
+	}
+	if err := c.scram(user, login); err != nil {
+		if err != errClosed {
+			c.srv.failures.note(from)
+		}
+		return login, err
+	}
+	return login, nil
+}
+
+// certificateName is the common name of the certificate that the client showed, which an authority of ours has signed.
+func (c *conn) certificateName() (name string, shown bool) {
+	if c.tls == nil {
+		return "", false
+	}
+	chains := c.tls.ConnectionState().VerifiedChains
+	if len(chains) == 0 {
+		return "", false
+	}
+	return chains[0][0].Subject.CommonName, true
+}
+
+// scram runs SCRAM-SHA-256. A role that does not exist, has no password or one that is no longer valid goes through the same
+// exchange and fails at its end.
+func (c *conn) scram(user string, login Login) error {
+	fake := login.Verifier == ""
 	cred := scram.StoredCredentials{
-		KeyFactors: scram.KeyFactors{Salt: string(c.srv.roleSalt(user)), Iters: scramIterations},
+		KeyFactors: scram.KeyFactors{Salt: string(login.Salt), Iters: verifiers.Iterations},
 		StoredKey:  make([]byte, sha256.Size), ServerKey: make([]byte, sha256.Size),
 	}
 	if fake {
@@ -247,9 +285,11 @@ func (c *conn) authenticate(ctx context.Context, user string) error {
 		if _, err := rand.Read(cred.StoredKey); err != nil {
 			return err
 		}
-	} else if cred, err = parseVerifier(verifier); err != nil {
+	} else if parsed, err := verifiers.Parse(login.Verifier); err != nil {
 		c.srv.log.Error("role has no usable SCRAM verifier", "role", user)
 		return passwordFailed(user)
+	} else {
+		cred = parsed
 	}
 	sv, err := scram.SHA256.NewServer(func(string) (scram.StoredCredentials, error) { return cred, nil })
 	if err != nil {
@@ -278,6 +318,9 @@ func (c *conn) authenticate(ctx context.Context, user string) error {
 	if plus != strings.HasPrefix(string(initial.Data), "p=") {
 		return protocolError("malformed SCRAM message: channel binding does not fit the mechanism")
 	}
+	if header := strings.SplitN(string(initial.Data), ",", 3); len(header) == 3 && header[1] != "" {
+		return &Error{Code: "0A000", Message: "client uses authorization identity, but it is not supported"}
+	}
 	challenge, err := conv.Step(string(initial.Data))
 	if err != nil {
 		return protocolError("malformed SCRAM message")
@@ -287,7 +330,7 @@ func (c *conn) authenticate(ctx context.Context, user string) error {
 		return err
 	}
 	final, err := conv.Step(string(body))
-	if err != nil || !conv.Valid() || fake {
+	if err != nil || !conv.Valid() || fake || login.Expired {
 		return passwordFailed(user)
 	}
 	c.put(&pgproto3.AuthenticationSASLFinal{Data: []byte(final)})

@@ -19,6 +19,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/server"
 	"github.com/tilehouse/tilehouse/sqlplan/engine"
+	"github.com/tilehouse/tilehouse/sqlplan/scram"
 )
 
 // list is a flag that may be given several times, or once with commas.
@@ -50,11 +51,14 @@ func (s *size) Set(v string) error {
 }
 
 type serveConfig struct {
-	data, listen, password, tlsCert, tlsKey, logLevel, debugListen string
-	fileRoots                                                      list
-	exportRoot                                                     string
-	memory, cache                                                  size
-	threads, maxConnections                                        int
+	data, listen, password, tlsCert, tlsKey, tlsClientCA, logLevel, debugListen string
+	requireTLS                                                                  bool
+	fileRoots                                                                   list
+	exportRoot                                                                  string
+	memory, cache                                                               size
+	threads, maxConnections, reserved, maxLogins                                int
+	loginTimeout, loginDelay                                                    time.Duration
+	maxMessage                                                                  size
 }
 
 func (c *serveConfig) flags(fs *flag.FlagSet) {
@@ -66,10 +70,18 @@ func (c *serveConfig) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.password, "password", "", "set the password of role tilehouse to this at start; better: tilehouse password, or TILEHOUSE_PASSWORD")
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate `file` (PEM)")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "private key `file` (PEM)")
+	fs.StringVar(&c.tlsClientCA, "tls-client-ca", "", "`file` (PEM) of authorities of client certificates; a client that shows one logs in as the role of its common name")
+	fs.BoolVar(&c.requireTLS, "require-tls", false, "refuse connections that are not encrypted")
 	fs.Var(&c.memory, "memory-limit", "memory of the process: itself, caches, queries, joins and backfills together, such as 512MB")
 	fs.Var(&c.cache, "online-cache", "memory for values of hot keys; 0: 64MiB, at most a sixteenth of the memory limit")
 	fs.IntVar(&c.threads, "threads", runtime.GOMAXPROCS(0), "threads of queries and joins")
 	fs.IntVar(&c.maxConnections, "max-connections", 200, "connections at most")
+	fs.IntVar(&c.reserved, "superuser-reserved-connections", 0, "how many of them are kept for superusers; 0: 3, or none of less than 10")
+	fs.IntVar(&c.maxLogins, "max-logins", 64, "connections at most that have not logged in yet; one more ends the oldest of them")
+	fs.DurationVar(&c.loginTimeout, "login-timeout", 30*time.Second, "how long a client may take to log in")
+	fs.DurationVar(&c.loginDelay, "login-delay", 5*time.Second, "how long a login waits at most whose address failed often; negative: not at all")
+	c.maxMessage = 64 << 20
+	fs.Var(&c.maxMessage, "max-message", "the largest message, such as a statement, of a client that has logged in")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.debugListen, "debug-listen", "", "loopback `host:port` for Go's profiles over HTTP (/debug/pprof/); empty: none")
 	fs.String("config", "", "configuration `file`: lines of a flag and its value")
@@ -139,7 +151,9 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 		r.access = "no password: loopback only"
 	}
 	r.server, err = server.New(eng, server.Config{
-		Listen: c.listen, TLSCert: c.tlsCert, TLSKey: c.tlsKey, MaxConnections: c.maxConnections, AllowTrust: trust,
+		Listen: c.listen, TLSCert: c.tlsCert, TLSKey: c.tlsKey, ClientCA: c.tlsClientCA, RequireTLS: c.requireTLS, AllowTrust: trust,
+		MaxConnections: c.maxConnections, ReservedConnections: c.reserved, MaxLogins: c.maxLogins,
+		StartupTimeout: c.loginTimeout, LoginDelay: c.loginDelay, MaxMessage: int(c.maxMessage),
 	}, log)
 	if err == nil {
 		err = r.server.Listen()
@@ -177,7 +191,7 @@ func (r *running) wait(ctx context.Context) error {
 }
 
 func setPassword(ctx context.Context, eng *engine.Engine, password string) error {
-	verifier, err := server.ScramVerifier(password)
+	verifier, err := scram.Verifier(password)
 	if err != nil {
 		return err
 	}

@@ -29,11 +29,12 @@ type Env struct {
 	Own     func(name string) bool // whether a function is the user's own; it may be nil
 	Foreign func(name string) bool
 	// Params are the types that the client gave of $1, $2, …; 0: none.
-	Params         []OID
-	Settings       *codec.Settings
-	Collation      func(name string) bool // whether PostgreSQL has a collation; it may be nil
-	SQL            string                 // the statement, into which locations point
-	Role, Database string
+	Params    []OID
+	Settings  *codec.Settings
+	Collation func(name string) bool // whether PostgreSQL has a collation; it may be nil
+	SQL       string                 // the statement, into which locations point
+	// Role is what CURRENT_USER is, SessionRole what SESSION_USER is.
+	Role, SessionRole, Database string
 }
 
 func (e *Env) settings() string { return pgfunc.SettingsText(e.Settings) }
@@ -62,6 +63,9 @@ type analyzer struct {
 	aggregates  map[*pg_query.Node]bool
 	rowNames    map[*pg_query.Node][]column
 }
+
+// Knows reports whether PostgreSQL has a function of a name that Query gives its meaning.
+func Knows(name string) bool { return len(procs[name]) > 0 }
 
 // Query analyzes a SELECT, which is changed into one for DuckDB. Errors are *Error, or those of Env.Relation.
 func Query(n *pg_query.Node, env *Env) (*Result, error) {

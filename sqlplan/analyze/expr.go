@@ -675,9 +675,10 @@ func (a *analyzer) sqlValue(n *pg_query.Node, f *pg_query.SQLValueFunction) (val
 		return a.convert(typed(call("now"), oidTimestampTZ, at), oidTimestamp, explicit)
 	case pg_query.SQLValueFunctionOp_SVFOP_LOCALTIME, pg_query.SQLValueFunctionOp_SVFOP_LOCALTIME_N:
 		return a.convert(typed(call("now"), oidTimestampTZ, at), oidTime, explicit)
-	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_USER, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE,
-		pg_query.SQLValueFunctionOp_SVFOP_SESSION_USER, pg_query.SQLValueFunctionOp_SVFOP_USER:
+	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_USER, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE, pg_query.SQLValueFunctionOp_SVFOP_USER:
 		return name(a.env.Role), nil
+	case pg_query.SQLValueFunctionOp_SVFOP_SESSION_USER:
+		return name(a.env.SessionRole), nil
 	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA:
 		return name("public"), nil
 	case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG:

@@ -508,8 +508,10 @@ func (a *analyzer) special(p *proc, vs []value, result OID, at int32) (v value, 
 		return typed(castTo(str(a.env.Database), "text"), oidName, at), true, nil
 	case "current_schema()":
 		return typed(castTo(str("public"), "text"), oidName, at), true, nil
-	case "current_user()", "session_user()":
+	case "current_user()":
 		return typed(castTo(str(a.env.Role), "text"), oidName, at), true, nil
+	case "session_user()":
+		return typed(castTo(str(a.env.SessionRole), "text"), oidName, at), true, nil
 	case "to_json(anyelement)":
 		v, err = a.toJSON(vs[0], at)
 		return v, true, err

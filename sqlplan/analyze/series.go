@@ -13,9 +13,8 @@ func seriesRows(list *pg_query.Node) (from, column *pg_query.Node) {
 	}
 	args := make([]*pg_query.Node, len(f.Args))
 	for i, arg := range f.Args {
-		if c := arg.GetCaseExpr(); c != nil { // the step, guarded against 0
-			arg = c.Defresult
-			if uncast(arg).GetAConst().GetIval().GetIval() == 0 {
+		if c := arg.GetCaseExpr(); c != nil { // the end, of lists of a bounded length, and the step, guarded against 0
+			if arg = c.Defresult; i == 2 && uncast(arg).GetAConst().GetIval().GetIval() == 0 {
 				return nil, nil
 			}
 		}

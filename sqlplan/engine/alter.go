@@ -419,6 +419,9 @@ func renamedReader(sql, old, to string, entity bool) (string, error) {
 
 // bindRename binds PostgreSQL's ALTER … RENAME: of relations of ours, or of ordinary ones.
 func (s *Session) bindRename(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.RenameStmt) (bound, error) {
+	if n.RenameType == pg_query.ObjectType_OBJECT_ROLE {
+		return s.bindRenameRole(n)
+	}
 	r := eventTableOf(cat, n.Relation)
 	if r == nil {
 		return s.bindRenameOrdinary(st, n)
@@ -442,6 +445,13 @@ func (s *Session) bindRename(ctx context.Context, cat *schema.Catalog, st *parse
 // bindAlterTable binds PostgreSQL's ALTER TABLE and ALTER VIEW: SET and RESET of options of ours, or anything of ordinary ones.
 func (s *Session) bindAlterTable(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.AlterTableStmt) (bound, error) {
 	r := eventTableOf(cat, n.Relation)
+	if cmd := n.Cmds[0].GetAlterTableCmd(); cmd.GetSubtype() == pg_query.AlterTableType_AT_ChangeOwner && len(n.Cmds) == 1 {
+		tag := "ALTER TABLE"
+		if n.Objtype == pg_query.ObjectType_OBJECT_VIEW {
+			tag = "ALTER VIEW"
+		}
+		return s.bindOwner(tag, n.Relation.Schemaname, n.Relation.Relname, n.MissingOk, cmd.Newowner)
+	}
 	if r == nil {
 		return s.bindAlterOrdinary(st, n), nil
 	}

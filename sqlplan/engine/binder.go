@@ -42,6 +42,7 @@ type binder struct {
 	// outputs are PostgreSQL's types of the outputs of a statement that reads catalogs, 0 where one is not known.
 	outputs []uint32
 	off     map[string]bool // rules of package rewrite that are left out
+	checked bool            // the functions that the statement calls were checked
 }
 
 // noteParams keeps the types of the parameters that a part of the statement names.
@@ -79,21 +80,26 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 		return sql, ok, err
 	}
 	sql, err := b.s.dividing(b.ctx, func(d *rewrite.Divisions) (string, error) {
-		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: b.s.info.User, Database: b.s.info.Database, ParamTypes: b.params, NullParams: b.nulls, Divisions: d, Off: b.off})
+		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, ParamTypes: b.params, NullParams: b.nulls, Divisions: d, Off: b.off, Checked: b.checked})
 	})
+	if err != nil {
+		return "", b.placed(err)
+	}
+	return sql, nil
+}
+
+// placed is an error of package rewrite with its place in the statement.
+func (b *binder) placed(err error) error {
 	if e := (*unplaced)(nil); errors.As(err, &e) {
-		return "", e.err
+		return e.err
 	}
 	if call := (*rewrite.CallError)(nil); errors.As(err, &call) {
 		if e := asError(err); e.Position != 0 {
-			return "", e
+			return e
 		}
-		return "", at(asError(err), b.sql, call.Offset)
+		return at(asError(err), b.sql, call.Offset)
 	}
-	if err != nil {
-		return "", asError(err)
-	}
-	return sql, nil
+	return asError(err)
 }
 
 // relation is what a relation's name stands for in DuckDB; ok is false for names that DuckDB knows itself.
@@ -103,6 +109,9 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 	}
 	if sql, ok := b.s.parts[rv.Relname]; ok && rv.Schemaname == "" {
 		return sql, true, nil
+	}
+	if rv.Catalogname != "" && rv.Catalogname != b.s.info.Database {
+		return "", false, at(crossDatabase(rv), b.sql, int(rv.Location))
 	}
 	if rv.Schemaname == "tilehouse" {
 		sql, err := b.s.catalogView(b.ctx, b.cat, rv.Relname)

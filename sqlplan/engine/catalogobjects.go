@@ -180,12 +180,11 @@ func functionSource(f *schema.Function) string {
 	return " SELECT " + f.Body + " "
 }
 
-// systemObjects are the roles, schemas and servers.
+// systemObjects are the database, the schemas that are always there, and the servers.
 func (s *Session) systemObjects(o *pgcatalog.Objects) {
-	o.Database, o.DatabaseOID, o.User = s.info.Database, oidDatabase, s.info.User
+	o.Database, o.DatabaseOID = s.info.Database, oidDatabase
 	// Schema tilehouse is not where the role of that name looks things up.
 	o.SearchPath = slices.DeleteFunc(s.searchPath(), func(name string) bool { return name == "tilehouse" })
-	o.Roles = []pgcatalog.Role{{OID: pgcatalog.OwnerOID, Name: DefaultRole, Super: true, Inherit: true, CreateRole: true, CreateDB: true, Login: true, Replication: true, BypassRLS: true, ConnectionLimit: -1}}
 	o.Schemas = append(o.Schemas, pgcatalog.Schema{OID: oidTilehouse, Name: "tilehouse", Owner: pgcatalog.OwnerOID, Comment: "what the server knows of features, sources and jobs"})
 	o.Wrappers = []pgcatalog.Wrapper{{OID: oidWrapper, Name: "tilehouse"}}
 	o.Servers = []pgcatalog.Server{{OID: oidServer, Wrapper: oidWrapper, Name: "files"}}

@@ -23,6 +23,7 @@ type systemCatalog struct {
 	cat      *schema.Catalog
 	tabs     *tables.Catalog
 	settings uint64 // the version of the session's settings
+	role     uint32 // of the session
 	sized    bool   // the sizes of tables were asked for
 	snapshot *pgcatalog.Snapshot
 	number   int64
@@ -40,7 +41,7 @@ func (b *binder) systemCatalog() (*systemCatalog, error) {
 		return nil, err
 	}
 	last := s.system
-	if last == nil || last.cat != b.cat || last.tabs != tabs || last.settings != s.settingsVersion {
+	if last == nil || last.cat != b.cat || last.tabs != tabs || last.settings != s.settingsVersion || last.role != s.role {
 		o := &pgcatalog.Objects{Rows: s.serverRows}
 		s.systemObjects(o)
 		if err := s.ordinaryObjects(b.ctx, o); err != nil {
@@ -48,7 +49,8 @@ func (b *binder) systemCatalog() (*systemCatalog, error) {
 		}
 		o.Tables = append(catalogTables(b.cat), o.Tables...)
 		o.Functions = catalogFunctionsOf(b.cat)
-		next := &systemCatalog{cat: b.cat, tabs: tabs, settings: s.settingsVersion, snapshot: pgcatalog.New(o, s.catalogSettings())}
+		s.addRights(o, b.cat, tabs)
+		next := &systemCatalog{cat: b.cat, tabs: tabs, settings: s.settingsVersion, role: s.role, snapshot: pgcatalog.New(o, s.catalogSettings())}
 		next.number, next.release = duck.Provide(next.snapshot)
 		s.dropSystemCatalog()
 		s.system = next

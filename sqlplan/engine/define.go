@@ -76,7 +76,11 @@ func (s *Session) checkColumns(ctx context.Context, sql string, r *schema.Relati
 		if c.Default == "" {
 			continue
 		}
-		types, err := s.types(ctx, []string{"CAST((" + c.Default + ") AS " + c.Type.DuckDB() + ")"}, "")
+		def, err := s.defaultSQL(ctx, c)
+		if err != nil {
+			return at(asError(err), sql, cols[i].Position)
+		}
+		types, err := s.types(ctx, []string{def}, "")
 		if err != nil || len(types) != 1 {
 			return at(asError(err), sql, cols[i].Position)
 		}

@@ -16,7 +16,9 @@ type definitions struct {
 	base  *schema.Catalog // of all, which cat was made of
 	cat   *schema.Catalog
 	steps []func(c *schema.Catalog) error
-	batch *materialize.Batch
+	// objects says that a step was of more than roles and privileges.
+	objects bool
+	batch   *materialize.Batch
 }
 
 // catalog is what the session's statements bind to: the newest catalog, with what its open transaction defined.
@@ -88,6 +90,28 @@ func (s *Session) define(step func(c *schema.Catalog) error) error {
 	if err := s.refuseMixed(true); err != nil {
 		return err
 	}
+	role := s.role
+	if err := s.takeInto(func(c *schema.Catalog) error {
+		before := c.Clone()
+		if err := step(c); err != nil {
+			return err
+		}
+		if err := s.mayJoin(role, before, c); err != nil {
+			return err
+		}
+		c.Adopt(before, role)
+		return nil
+	}); err != nil {
+		return err
+	}
+	s.tx.defs.objects = true
+	return nil
+}
+
+// takeRights is define for a step that changes no objects.
+func (s *Session) takeRights(step func(c *schema.Catalog) error) error { return s.takeInto(step) }
+
+func (s *Session) takeInto(step func(c *schema.Catalog) error) error {
 	d := s.defining()
 	next := d.cat.Clone().Index()
 	if err := takeStep(next, step); err != nil {

@@ -26,7 +26,7 @@ import (
 )
 
 // DefaultRole is the role, and the database, that exist from the start.
-const DefaultRole = "tilehouse"
+const DefaultRole = schema.BootstrapRole
 
 // Config says where an engine keeps its data and how much it may use. Zero values have defaults.
 type Config struct {
@@ -179,13 +179,21 @@ func (e *Engine) Close() error {
 
 // Connect opens a session.
 func (e *Engine) Connect(_ context.Context, info session.ConnectInfo) (session.Session, error) {
-	if info.User != DefaultRole {
+	cat := e.catalog.Current()
+	role := cat.Role(info.User)
+	switch {
+	case role == nil:
 		return nil, fail("28000", "role %q does not exist", info.User)
-	}
-	if info.Database != DefaultRole {
+	case !role.Login:
+		return nil, fail("28000", "role %q is not permitted to log in", info.User)
+	case info.Database != DefaultRole:
 		return nil, fail("3D000", "database %q does not exist", info.Database)
+	case cat.Allowed(role.ID, schema.Ref{Class: schema.ClassDatabase, Name: info.Database}, schema.Connect) == 0:
+		e := denied("permission denied for database %q", info.Database)
+		e.Detail = "User does not have CONNECT privilege."
+		return nil, e
 	}
-	s, err := e.newSession(info)
+	s, err := e.newSession(info, role)
 	if err != nil {
 		return nil, asError(err)
 	}

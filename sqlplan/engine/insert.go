@@ -201,8 +201,11 @@ func (s *Session) defaults(ctx context.Context, r *schema.Relation, targets []in
 			out[i].AppendInt(s.assignedTime())
 			continue
 		}
-		sql := fmt.Sprintf("SELECT CAST(%s AS %s)", c.Default, c.Type.DuckDB())
-		rows, err := s.conn.Query(ctx, sql)
+		def, err := s.defaultSQL(ctx, c)
+		if err != nil {
+			return nil, err
+		}
+		rows, err := s.conn.Query(ctx, "SELECT "+def)
 		if err != nil {
 			return nil, err
 		}

@@ -25,6 +25,9 @@ func expression(sql string) *pg_query.Node {
 	return parsed.Stmts[0].Stmt.GetSelectStmt().TargetList[0].GetResTarget().Val
 }
 
+// raiseFunction ends a statement with the error that its argument says. Statements of users cannot call it (changeableNames).
+const raiseFunction = reservedPrefix + "raise"
+
 // function finds a function of the user's own, of PostgreSQL's catalogs, or of the session.
 func (b *binder) function(space, name string, args []*pg_query.Node, inFrom bool) (*rewrite.Function, error) {
 	if own := functionsOf(b.cat); own != nil && space != "information_schema" {
@@ -34,6 +37,9 @@ func (b *binder) function(space, name string, args []*pg_query.Node, inFrom bool
 	}
 	if space == "public" {
 		return nil, nil
+	}
+	if name == raiseFunction && len(args) == 1 {
+		return &rewrite.Function{Name: name, Args: make([]string, 1), Body: expression("error($1)")}, nil
 	}
 	out := &rewrite.Function{Name: name, Args: make([]string, len(args))}
 	if body, ok, err := b.sequenceFunction(name, args); ok || err != nil {

@@ -2,20 +2,59 @@ package engine
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
 
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
-// Password is the SCRAM-SHA-256 verifier of a role, "" where no password is asked for.
-func (e *Engine) Password(_ context.Context, role string) (string, error) {
+// saltBytes is the length of a salt, PostgreSQL's.
+const saltBytes = 16
+
+// Login says how a role logs in.
+func (e *Engine) Login(ctx context.Context, role string) (session.Login, error) {
+	l := session.Login{Connections: -1}
 	if r := e.catalog.Current().Role(role); r != nil {
-		return r.Verifier, nil
+		l.Exists, l.Superuser, l.Verifier, l.Connections = true, r.Superuser, r.Verifier, r.ConnectionLimit()
+		l.Expired = r.ValidUntil != nil && e.now() > *r.ValidUntil
 	}
-	if role == DefaultRole {
-		return "", nil
+	if l.Verifier != "" {
+		return l, nil
 	}
-	return "", fail("28000", "role %q does not exist", role)
+	secret, err := e.loginSecret(ctx)
+	if err != nil {
+		return l, err
+	}
+	h := hmac.New(sha256.New, secret)
+	h.Write([]byte(role))
+	l.Salt = h.Sum(nil)[:saltBytes]
+	return l, nil
+}
+
+// loginSecret is what salts of names without a password are made of. It is kept, so that they stay the same over restarts as
+// those of passwords do.
+func (e *Engine) loginSecret(ctx context.Context) ([]byte, error) {
+	if r := e.catalog.Current().Roles[schema.BootstrapID]; len(r.Secret) > 0 {
+		return r.Secret, nil
+	}
+	secret := make([]byte, sha256.Size)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, err
+	}
+	err := e.catalog.Update(ctx, func(c *schema.Catalog) error {
+		r := *c.Roles[schema.BootstrapID]
+		if len(r.Secret) > 0 { // another login was first
+			secret = r.Secret
+			return nil
+		}
+		r.Secret = secret
+		c.Roles[r.ID] = &r
+		return nil
+	})
+	return secret, err
 }
 
 // HasPassword reports whether a role must give a password.
@@ -24,23 +63,79 @@ func (e *Engine) HasPassword(role string) bool {
 	return r != nil && r.Verifier != ""
 }
 
-// oneRole refuses statements about roles and their rights.
-func oneRole(sql string) *session.Error {
-	return hint(fail(codeUnsupported, "%s is not supported: there is one role, %q, which may do everything", firstWords(sql), DefaultRole), "Its password is set by tilehouse password, or --password; readers that must not write need a server of their own.")
-}
-
-// SetVerifier sets a role's SCRAM-SHA-256 verifier; the password itself never comes here.
+// SetVerifier sets a role's SCRAM-SHA-256 verifier; the password itself never comes here. Errors: 42704 for an unknown role.
 func (e *Engine) SetVerifier(ctx context.Context, role, verifier string) error {
-	id, err := e.log.Sequence("role")
-	if err != nil {
-		return err
-	}
 	return e.catalog.Update(ctx, func(c *schema.Catalog) error {
-		r := &schema.Role{ID: uint32(id), Name: role, Verifier: verifier}
-		if old := c.Role(role); old != nil {
-			r.ID = old.ID
+		old := c.Role(role)
+		if old == nil {
+			return noRole(role)
 		}
-		c.Roles[r.ID] = r
+		r := *old
+		r.Verifier = verifier
+		c.Roles[r.ID] = &r
 		return nil
 	})
 }
+
+// sessionAuthorization is the setting that says whose a session is.
+const sessionAuthorization = "session_authorization"
+
+// rolesChanged takes over the roles from the settings, which transactions and savepoints put back. A role that is gone stays the
+// session's until it takes another one.
+func (s *Session) rolesChanged() {
+	c := s.catalog()
+	switch name := s.set[sessionAuthorization]; name {
+	case "":
+		s.sessionRole = s.login
+	default:
+		if r := c.Role(name); r != nil {
+			s.sessionRole = r.ID
+		}
+	}
+	switch name := s.set["role"]; name {
+	case "", "none":
+		s.role = s.sessionRole
+	default:
+		if r := c.Role(name); r != nil {
+			s.role = r.ID
+		}
+	}
+}
+
+// checkRole is whether SET ROLE may take a role.
+func checkRole(s *Session, name string) (string, error) {
+	if name == "none" || name == "" {
+		return "none", nil
+	}
+	c := s.catalog()
+	r := c.Role(name)
+	switch {
+	case r == nil:
+		return "", fail(codeInvalidRole, "role %q does not exist", name)
+	case !c.MemberOf(s.sessionRole, r.ID):
+		return "", denied("permission denied to set role %q", name)
+	}
+	return name, nil
+}
+
+// checkSessionRole is whether SET SESSION AUTHORIZATION may take a role.
+func checkSessionRole(s *Session, name string) (string, error) {
+	c := s.catalog()
+	r := c.Role(name)
+	switch {
+	case r == nil:
+		return "", fail(codeInvalidRole, "role %q does not exist", name)
+	case r.ID != s.login && !c.Superuser(s.login):
+		return "", denied("permission denied to set session authorization %q", name)
+	}
+	return name, nil
+}
+
+func roleName(s *Session, id uint32) string {
+	if r := s.catalog().Roles[id]; r != nil {
+		return r.Name
+	}
+	return fmt.Sprint(id)
+}
+
+func showSuperuser(s *Session) string { return onOff(s.catalog().Superuser(s.role)) }

@@ -16,6 +16,7 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -188,6 +189,7 @@ const (
 type sequenceUse struct {
 	mu     sync.Mutex
 	known  map[uint64]*tables.Object // by id, as of the last statement that named it
+	may    map[uint64]schema.Rights  // of the role then, by id
 	given  map[uint64]int64          // by id: what nextval and setval last gave
 	last   uint64                    // the sequence that nextval was last called of; 0: none
 	number int64                     // that DuckDB calls the session by
@@ -208,6 +210,9 @@ func (s *Session) sequence(call, id, value int64, flag bool) (int64, error) {
 	o := u.known[uint64(id)]
 	if call != callLast && o == nil {
 		return 0, raise(codeUndefinedTable, "relation does not exist")
+	}
+	if of := u.known[map[bool]uint64{true: u.last, false: uint64(id)}[call == callLast]]; of != nil && u.may[of.ID]&mayCall[call] == 0 {
+		return 0, raise(codeDenied, "permission denied for sequence %s", of.Name)
 	}
 	switch call {
 	case callNext:
@@ -270,8 +275,9 @@ func (s *Session) replayable(sql, volatile string, args []*vector.Vector, run fu
 
 // knowSequence makes a sequence callable by the session's statements.
 func (s *Session) knowSequence(o *tables.Object) {
+	may := s.sequenceRights(o)
 	s.seqs.mu.Lock()
-	s.seqs.known[o.ID] = o
+	s.seqs.known[o.ID], s.seqs.may[o.ID] = o, may
 	s.seqs.mu.Unlock()
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -39,6 +40,8 @@ type Session struct {
 	toldOld bool // that a feature's newest event is older than its windows
 	// projections are prepared expressions of feature views, by their SQL.
 	projections map[string]*duck.Stmt
+	// login is the role that logged in, sessionRole the session's, role the one whose privileges count now.
+	login, sessionRole, role uint32
 
 	prepared    map[string]*session.Named // by name
 	cursors     map[string]*cursor        // by name
@@ -51,7 +54,7 @@ type Session struct {
 	system      *systemCatalog // the last snapshot of PostgreSQL's catalogs; nil: none
 }
 
-func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
+func (e *Engine) newSession(info session.ConnectInfo, role *schema.Role) (*Session, error) {
 	conn, err := e.db.Connect()
 	if err != nil {
 		return nil, err
@@ -63,10 +66,15 @@ func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 		return nil, err
 	}
 	s := &Session{e: e, info: info, conn: conn, location: time.UTC, settingState: noSettings(), told: map[string]string{}, zone: "UTC",
-		prepared: map[string]*session.Named{}, cursors: map[string]*cursor{}}
+		prepared: map[string]*session.Named{}, cursors: map[string]*cursor{}, login: role.ID, sessionRole: role.ID, role: role.ID}
 	s.settingsChanged()
-	s.seqs.known, s.seqs.given = map[uint64]*tables.Object{}, map[uint64]int64{}
+	s.seqs.known, s.seqs.may, s.seqs.given = map[uint64]*tables.Object{}, map[uint64]schema.Rights{}, map[uint64]int64{}
 	s.seqs.number, s.seqs.forget = duck.RegisterSequences(s.sequence)
+	for name, v := range role.Settings {
+		if err := s.setSetting(name, v, false); err != nil { // it was good when ALTER ROLE kept it
+			s.notice(warning("01000", "the role's setting %s is left out: %s", name, asError(err).Message))
+		}
+	}
 	params := maps.Clone(info.Params)
 	for name, v := range startupOptions(params["options"]) {
 		if params == nil {
@@ -85,7 +93,8 @@ func (e *Engine) newSession(info session.ConnectInfo) (*Session, error) {
 		}
 	}
 	s.activity.began, s.activity.state = e.now(), "active"
-	s.initial = s.set
+	s.initial = maps.Clone(s.set)
+	s.initial[sessionAuthorization] = info.User
 	s.settingState = noSettings()
 	s.settingsChanged()
 	return s, nil

@@ -70,7 +70,11 @@ func (s *Session) bindSessionCommand(st *parse.SQL) (b bound, ok bool, err error
 		}
 		b, _, _ := plain(func(ctx context.Context) (string, error) {
 			for _, r := range n.VacuumStmt.Rels {
-				if err := s.mustExist(ctx, r.GetVacuumRelation().GetRelation()); err != nil {
+				rv := r.GetVacuumRelation().GetRelation()
+				if err := s.mustExist(ctx, rv); err != nil {
+					return "", err
+				}
+				if err := s.mayMaintain(ctx, rv, strings.ToLower(tag)); err != nil {
 					return "", err
 				}
 			}

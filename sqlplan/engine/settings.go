@@ -116,7 +116,7 @@ func init() { // what settings check asks the session, which reads settings
 		wordSetting("search_path", `"$user", public`, "schemas that unqualified names are looked up in").list(),
 		choiceSetting("client_min_messages", "notice", "debug5,debug4,debug3,debug2,debug1,log,notice,warning,error", "the least level of messages sent"),
 		wordSetting("role", "none", "the role that statements run as").hide().checked(checkRole),
-		wordSetting("session_authorization", DefaultRole, "the session's role").report().hide().checked(checkRole).shown(func(s *Session) string { return s.info.User }),
+		wordSetting("session_authorization", "", "the session's role").report().hide().checked(checkSessionRole),
 		flagSetting("row_security", "on", noEffect), flagSetting("check_function_bodies", "on", noEffect), flagSetting("exit_on_error", "off", noEffect),
 
 		// Timeouts.
@@ -173,7 +173,7 @@ func init() { // what settings check asks the session, which reads settings
 		// What is so.
 		fixedSetting("server_version", "15.0 (Tilehouse)", stringSetting, byNobody, "the PostgreSQL version that clients see").report(),
 		fixedSetting("server_version_num", "150000", intSetting, byNobody, "the same as a number"), fixedSetting("server_encoding", "UTF8", stringSetting, byNobody, "the server's encoding").report(),
-		fixedSetting("integer_datetimes", "on", boolSetting, byNobody, "times are integers on the wire").report(), fixedSetting("is_superuser", "off", boolSetting, byNobody, "whether the role is a superuser").report().hide(),
+		fixedSetting("integer_datetimes", "on", boolSetting, byNobody, "times are integers on the wire").report(), fixedSetting("is_superuser", "off", boolSetting, byNobody, "whether the role is a superuser").report().hide().shown(showSuperuser),
 		fixedSetting("in_hot_standby", "off", boolSetting, byNobody, "there are no standbys").report(), fixedSetting("lc_collate", "C", stringSetting, byNobody, "texts are ordered by their bytes"), fixedSetting("lc_ctype", "C", stringSetting, byNobody, "the locale of letters"),
 		fixedSetting("max_identifier_length", "63", intSetting, byNobody, "bytes of an identifier"), fixedSetting("max_function_args", "100", intSetting, byNobody, noEffect), fixedSetting("max_index_keys", "32", intSetting, byNobody, noEffect),
 		fixedSetting("block_size", "8192", intSetting, byNobody, noEffect), fixedSetting("wal_block_size", "8192", intSetting, byNobody, noEffect), fixedSetting("data_checksums", "on", boolSetting, byNobody, "files carry checksums"), fixedSetting("debug_assertions", "off", boolSetting, byNobody, noEffect),

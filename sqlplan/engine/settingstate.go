@@ -96,6 +96,9 @@ func (s *Session) setSetting(name, value string, local bool) error {
 		return nil // the check has done it
 	}
 	s.putSetting(settingKey(name), value, local)
+	if d.name == sessionAuthorization { // it is the role that it names
+		s.putSetting("role", "none", local)
+	}
 	return nil
 }
 
@@ -110,6 +113,9 @@ func (s *Session) resetSetting(name string, local bool) error {
 		return nil
 	}
 	s.putSetting(key, s.initialSetting(key), local)
+	if d.name == sessionAuthorization {
+		s.putSetting("role", "none", local)
+	}
 	return nil
 }
 
@@ -157,6 +163,7 @@ func (s *Session) settingsChanged() {
 	for _, name := range []string{"TimeZone", "DateStyle", "IntervalStyle", "bytea_output", "extra_float_digits"} {
 		s.codecs.Set(name, s.Setting(name))
 	}
+	s.rolesChanged()
 }
 
 // ReportedSettings are the settings that the client is told of: all, or those whose value is not what the client knows.
@@ -195,7 +202,7 @@ func (s *Session) searchPath() []string {
 	var out []string
 	for _, name := range splitIdentifiers(s.Setting("search_path")) {
 		if name == "$user" {
-			name = s.info.User
+			name = roleName(s, s.role)
 		}
 		if name != "" {
 			out = append(out, name)

@@ -335,13 +335,6 @@ func checkPrintable(_ *Session, v string) (string, error) {
 	return string(b), nil
 }
 
-func checkRole(s *Session, v string) (string, error) {
-	if strings.EqualFold(v, "none") || v == s.info.User || v == "" {
-		return v, nil
-	}
-	return "", fail(codeInvalidParameter, "role %q does not exist", v)
-}
-
 func noTablespace(_ *Session, v string) (string, error) {
 	if v == "" || v == `""` || v == "pg_default" {
 		return v, nil

@@ -24,6 +24,7 @@ type prepared struct {
 	sql  string
 	oids []uint32
 	cat  *schema.Catalog // that it was bound at
+	role uint32          // that it was allowed
 	ddl  int64           // the engine's count of changes of ordinary tables, then
 	sent []vector.Type   // of the parameters, as the client sends them
 	// writes is what a read-only transaction refuses the statement as, target what it changes, and volatile what makes it give
@@ -48,7 +49,9 @@ type bound struct {
 	utc bool
 	// plain statements are about the session: they neither begin a snapshot nor stop an open cursor.
 	plain bool
-	run   func(ctx context.Context, args []*vector.Vector) (session.Result, error)
+	// denied is why the role that the statement was bound for may not run it; nil: it may.
+	denied error
+	run    func(ctx context.Context, args []*vector.Vector) (session.Result, error)
 }
 
 // Parse binds one statement.
@@ -74,6 +77,14 @@ func (p *prepared) bind(ctx context.Context) error {
 	}
 	if sql, ok := st.(*parse.SQL); ok {
 		if b, ok, err := p.s.bindSessionCommand(sql); ok || err != nil {
+			if run := b.run; err == nil {
+				b.run = func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+					if err := p.s.authorize(ctx, p.s.catalog(), st); err != nil {
+						return nil, err
+					}
+					return run(ctx, args)
+				}
+			}
 			p.bound, p.cat = b, p.s.catalog()
 			return err
 		}
@@ -89,7 +100,7 @@ func (p *prepared) bind(ctx context.Context) error {
 	p.writes, p.target = writes(st)
 	p.volatile = volatileIn(st)
 	cat := p.s.catalog()
-	p.cat, p.ddl = cat, p.s.e.ddl.Load()
+	p.cat, p.ddl, p.role = cat, p.s.e.ddl.Load(), p.s.role
 	if st == nil {
 		p.bound = bound{run: func(context.Context, []*vector.Vector) (session.Result, error) { return noRows{}, nil }}
 		return nil
@@ -199,6 +210,9 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 		if err := p.current(ctx); err != nil {
 			return nil, s.failed(err)
 		}
+		if p.denied != nil {
+			return nil, s.failed(p.denied)
+		}
 		values, err := p.convert(args)
 		if err != nil {
 			return nil, s.failed(err)
@@ -262,7 +276,7 @@ func (p *prepared) current(ctx context.Context) error {
 
 // Stale reports whether what the statement was bound to has changed since.
 func (p *prepared) Stale() bool {
-	return !p.plain && !p.ends && (p.cat != p.s.catalog() || p.ddl != p.s.e.ddl.Load())
+	return !p.plain && !p.ends && (p.cat != p.s.catalog() || p.ddl != p.s.e.ddl.Load() || p.role != p.s.role)
 }
 
 // Revalidate binds the statement again where it is stale. Errors: 0A000 where its columns changed.
@@ -325,7 +339,22 @@ func alone(run func(ctx context.Context) (tag string, err error)) bound {
 	return b
 }
 
+// bindStatement binds a statement, and notes whether the session's role may run it.
 func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql string, st parse.Statement, given []vector.Type) (bound, error) {
+	tree := st
+	if sql, ok := st.(*parse.SQL); ok { // binding changes the tree
+		kept := *sql
+		kept.Node = clone(sql.Node)
+		tree = &kept
+	}
+	b, err := s.bindAny(ctx, cat, sql, st, given)
+	if err == nil {
+		b.denied = s.authorize(ctx, cat, tree)
+	}
+	return b, err
+}
+
+func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, st parse.Statement, given []vector.Type) (bound, error) {
 	switch st := st.(type) {
 	case *parse.CreateTable:
 		return s.definition(func(ctx context.Context) (string, error) { return s.createEventTable(ctx, st) }), nil
@@ -350,13 +379,19 @@ func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql st
 		}
 		return s.definition(func(ctx context.Context) (string, error) { return s.refreshFeature(ctx, sql, st) }), nil
 	case *parse.Alter:
+		if st.Action == parse.AlterOwner {
+			if o := cat.Lookup(st.Name.Name); objectKind(o) != string(st.Object) && (o != nil || !st.IfExists) {
+				return bound{}, at(notThatKind(o, "ALTER", string(st.Object), st.Name), sql, st.Name.Position)
+			}
+			return s.bindOwner("ALTER "+string(st.Object), st.Name.Schema, st.Name.Name, st.IfExists, st.Owner)
+		}
 		return s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, sql, string(st.Object), st) }), nil
 	case *parse.Comment:
 		return s.definition(func(context.Context) (string, error) {
 			return "COMMENT", s.comment(sql, string(st.Object), st.Name, "", st.Text)
 		}), nil
 	case *parse.Grant:
-		return bound{}, oneRole(sql)
+		return s.bindGrant(&st.SQL, st.Node.GetGrantStmt(), st.Object)
 	case *parse.Show:
 		return s.bindShow(ctx, cat, st)
 	case *parse.Explain:
@@ -364,6 +399,9 @@ func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql st
 	case *parse.ExplainFeature:
 		return s.bindExplainFeature(ctx, cat, st)
 	case *parse.SQL:
+		if err := s.changeableNames(st); err != nil {
+			return bound{}, err
+		}
 		return s.bindSQL(ctx, cat, st, given)
 	}
 	return bound{}, fail(codeUnsupported, "%s is not supported yet", firstWords(sql))
@@ -425,8 +463,26 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 		return s.bindRename(ctx, cat, st, n.RenameStmt)
 	case *pg_query.Node_CommentStmt:
 		return s.bindCommentStmt(ctx, cat, st, n.CommentStmt)
-	case *pg_query.Node_GrantStmt, *pg_query.Node_GrantRoleStmt, *pg_query.Node_CreateRoleStmt, *pg_query.Node_AlterRoleStmt, *pg_query.Node_DropRoleStmt:
-		return bound{}, oneRole(st.Text)
+	case *pg_query.Node_GrantStmt:
+		return s.bindGrant(st, n.GrantStmt, "")
+	case *pg_query.Node_GrantRoleStmt:
+		return s.bindGrantRole(n.GrantRoleStmt)
+	case *pg_query.Node_CreateRoleStmt:
+		return s.bindCreateRole(st, n.CreateRoleStmt)
+	case *pg_query.Node_AlterRoleStmt:
+		return s.bindAlterRole(st, n.AlterRoleStmt)
+	case *pg_query.Node_AlterRoleSetStmt:
+		return s.bindAlterRoleSet(n.AlterRoleSetStmt)
+	case *pg_query.Node_DropRoleStmt:
+		return s.bindDropRole(n.DropRoleStmt)
+	case *pg_query.Node_AlterDefaultPrivilegesStmt:
+		return s.bindDefaultPrivileges(n.AlterDefaultPrivilegesStmt)
+	case *pg_query.Node_AlterOwnerStmt:
+		return s.bindAlterOwner(st, n.AlterOwnerStmt)
+	case *pg_query.Node_ReassignOwnedStmt:
+		return s.bindReassignOwned(n.ReassignOwnedStmt)
+	case *pg_query.Node_DropOwnedStmt:
+		return s.bindDropOwned(n.DropOwnedStmt)
 	}
 	return s.bindObjects(ctx, cat, st, given)
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -256,10 +257,8 @@ func (s *Session) alterOrdinary(ctx context.Context, sql string, id uint64, cmd 
 		}
 		k.Deferrable, k.Deferred = cmd.Def.GetConstraint().Deferrable, cmd.Def.GetConstraint().Initdeferred
 	case pg_query.AlterTableType_AT_ChangeOwner:
-		if role := cmd.Newowner.GetRolename(); role != "" && role != s.info.User {
-			return fail(codeUndefinedObject, "role %q does not exist", role)
-		}
-		return nil
+		ref, _ := ordinaryRef(o)
+		return s.takeRights(func(c *schema.Catalog) error { return s.newOwner(c, cmd.Newowner, grantTarget{ref, o.Name}) })
 	default:
 		return fail(codeUnsupported, "ALTER TABLE %q: %s is not supported", o.Name, strings.TrimPrefix(cmd.Subtype.String(), "AT_"))
 	}

@@ -111,6 +111,9 @@ func (c *rowCheck) rows(ctx context.Context, staged string, set []string) error 
 const maxDetailValue = 64
 
 func (c *rowCheck) failingRow(ctx context.Context, staged string, row int64) (string, error) {
+	if !c.s.showsRows(c.table) {
+		return "", nil
+	}
 	ch, err := c.s.one(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE rowid = %d", quotedColumns(tableColumnNames(c.table.Columns)), staged, row))
 	if err != nil || ch == nil {
 		return "", err
@@ -289,7 +292,9 @@ func (c *rowCheck) duplicate(ctx context.Context, k *uniqueKey, staged string, r
 		return nil, err
 	}
 	e := c.ofTable(fail(codeUnique, "duplicate key value violates unique constraint %q", k.name))
-	e.Constraint = k.name
+	if e.Constraint = k.name; !c.s.showsRows(c.table) {
+		return e, nil
+	}
 	e.Detail = fmt.Sprintf("Key (%s)=(%s) already exists.", strings.Join(k.columns, ", "), c.s.keyValues(ch))
 	return e, nil
 }

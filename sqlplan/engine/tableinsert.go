@@ -365,7 +365,7 @@ func (s *Session) declaredValue(v *pg_query.Node, c *tables.Column) *pg_query.No
 		if c.Base == "bpchar" {
 			whole, padded = "character", "rpad((%[1]s), %[2]d, ' ')"
 		}
-		form = "CASE WHEN length(%[1]s) <= %[2]d THEN " + padded + " WHEN length(rtrim(%[1]s, ' ')) <= %[2]d THEN left(%[1]s, %[2]d) WHEN (%[1]s) IS NOT NULL THEN error('tilehouse 22001: value too long for type " + whole + "(%[2]d)') END"
+		form = "CASE WHEN length(%[1]s) <= %[2]d THEN " + padded + " WHEN length(rtrim(%[1]s, ' ')) <= %[2]d THEN left(%[1]s, %[2]d) WHEN (%[1]s) IS NOT NULL THEN " + raiseFunction + "('tilehouse 22001: value too long for type " + whole + "(%[2]d)') END"
 		form = fmt.Sprintf(form, text, c.Length)
 	case c.Precision != nil && *c.Precision < 6:
 		unit := int64(1)

@@ -12,6 +12,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -141,8 +142,9 @@ func (s *Session) bindCreateSchema(st *parse.SQL, n *pg_query.CreateSchemaStmt) 
 	}
 	return s.ddl(func(ctx context.Context) (string, error) {
 		const tag = "CREATE SCHEMA"
-		if role := n.Authrole.GetRolename(); role != "" && role != s.info.User {
-			return "", fail(codeUndefinedObject, "role %q does not exist", role)
+		owner, err := s.schemaOwner(s.catalog(), n.Authrole)
+		if err != nil {
+			return "", err
 		}
 		if s.tabs.HasSchema(name) || slices.Contains(reservedSchemas, name) {
 			if n.IfNotExists {
@@ -161,6 +163,9 @@ func (s *Session) bindCreateSchema(st *parse.SQL, n *pg_query.CreateSchemaStmt) 
 		}
 		id, err := s.newObjectID()
 		if err != nil {
+			return "", err
+		}
+		if err := s.own(schema.Ref{Class: schema.ClassSchema, Name: name}, "", owner); err != nil {
 			return "", err
 		}
 		if _, err := s.conn.Exec(ctx, "CREATE SCHEMA "+tablesDatabase+"."+duck.QuoteIdent(name)); err != nil {

@@ -110,6 +110,11 @@ func (s *Session) putObject(ctx context.Context, o *tables.Object) error {
 	if _, err := s.conn.Exec(ctx, sql, doc); err != nil {
 		return err
 	}
+	if s.tabs.ByID[o.ID] == nil {
+		if err := s.adoptOrdinary(o); err != nil {
+			return err
+		}
+	}
 	all := maps.Clone(s.tabs.ByID)
 	all[o.ID] = o
 	s.tabs = tables.NewCatalog(slices.Collect(maps.Values(all)))
@@ -125,6 +130,9 @@ func (s *Session) removeDocument(ctx context.Context, o *tables.Object) error {
 		s.tx.ddl = true
 	}
 	if _, err := s.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE id = %d", table, o.ID)); err != nil {
+		return err
+	}
+	if err := s.forgetRights(o); err != nil {
 		return err
 	}
 	all := maps.Clone(s.tabs.ByID)
@@ -185,7 +193,7 @@ func (s *Session) place(ctx context.Context, rv *pg_query.RangeVar, sql string) 
 		return tables.TempSchema, true, nil
 	case rv.Schemaname == "":
 		for _, space := range s.searchPath() {
-			if cat.HasSchema(space) {
+			if cat.HasSchema(space) && s.mayUse(space) {
 				return space, false, nil
 			}
 		}
@@ -205,7 +213,7 @@ func (s *Session) find(cat *tables.Catalog, schema, name string) *tables.Object 
 		return o
 	}
 	for _, space := range s.searchPath() {
-		if o := cat.Relation(space, name); o != nil && !o.Temp {
+		if o := cat.Relation(space, name); o != nil && !o.Temp && s.mayUse(space) {
 			return o
 		}
 	}

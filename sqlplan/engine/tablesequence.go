@@ -75,6 +75,9 @@ func (s *Session) ownedBy(ctx context.Context, o *tables.Object, options []*pgNo
 		if c == nil {
 			return nil, fail(codeUndefinedColumn, "column %q of relation %q does not exist", names[len(names)-1], t.Name)
 		}
+		if err := s.sameOwner(o, t); err != nil {
+			return nil, err
+		}
 		o.OwnedBy, o.OwnedByColumn = t.ID, c.Name
 	}
 	return rest, nil

@@ -136,7 +136,8 @@ func (s *Session) rollback() {
 }
 
 // commit ends the block: definitions and rows of event tables as one transaction of the log, ordinary tables as one of
-// DuckDB. One block writes only one of the two (refuseMixed).
+// DuckDB. One block writes only one of the two (refuseMixed), but for the owners and privileges of ordinary tables, which
+// follow the tables: a crash in between leaves a table to the bootstrap role.
 func (s *Session) commit(ctx context.Context) error {
 	tx := s.tx
 	if tx.defines {
@@ -166,6 +167,17 @@ func (s *Session) commit(ctx context.Context) error {
 	if tx.ordinary || len(changes) > 0 {
 		defer s.e.writing()()
 	}
+	if tx.ordinary && tx.duck {
+		tx.duck = false // it is over, however it ends
+		_, err := s.conn.Exec(ctx, "COMMIT")
+		if tx.ddl {
+			s.e.tablesVersion.Add(1)
+		}
+		if err != nil {
+			s.rollback()
+			return asError(err)
+		}
+	}
 	if err := s.publish(ctx, changes); err != nil {
 		s.rollback()
 		if e := asError(err); e.Code == codeUnique && tx.upserts { // the row came after ON CONFLICT had looked
@@ -174,11 +186,7 @@ func (s *Session) commit(ctx context.Context) error {
 		return asError(err)
 	}
 	if tx.duck {
-		_, err := s.conn.Exec(ctx, "COMMIT")
-		if tx.ddl {
-			s.e.tablesVersion.Add(1)
-		}
-		if err != nil {
+		if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
 			s.rollback()
 			return asError(err)
 		}
@@ -246,7 +254,7 @@ func (s *Session) pendingOf(r *schema.Relation) *pendingRows {
 
 // refuseMixed refuses a block that writes event tables or definitions, and ordinary tables: the two have no common commit.
 func (s *Session) refuseMixed(event bool) error {
-	if s.tx == nil || event && !s.tx.ordinary || !event && len(s.tx.events) == 0 && s.tx.defs == nil {
+	if s.tx == nil || event && !s.tx.ordinary || !event && len(s.tx.events) == 0 && (s.tx.defs == nil || !s.tx.defs.objects) {
 		return nil
 	}
 	if s.tx.implicit {

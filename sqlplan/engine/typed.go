@@ -15,6 +15,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
+	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -45,7 +46,7 @@ func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type
 			}
 		}
 	}
-	env := &analyze.Env{Relation: b.columnsOf, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: b.s.info.User, Database: b.s.info.Database,
+	env := &analyze.Env{Relation: b.columnsOf, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database,
 		Expands: func(name string, args []*pg_query.Node) bool {
 			f, err := b.function("", name, args, false)
 			return f != nil || err != nil
@@ -65,6 +66,13 @@ func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type
 		}
 		return nil, asError(err)
 	}
+	known := func(name string) bool {
+		return analyze.Knows(name) && (t.Whole || name != "format" && name != "generate_series")
+	} // which are unbounded in DuckDB
+	if err := rewrite.CheckCalls(n, known, b.function); err != nil {
+		return nil, b.placed(err)
+	}
+	b.checked = true
 	return t, nil
 }
 
@@ -114,11 +122,15 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 			return nil, false, nil
 		}
 	}
-	name := duck.QuoteIdent(rv.Relname)
-	if rv.Schemaname != "" && rv.Schemaname != "public" {
-		name = duck.QuoteIdent(rv.Schemaname) + "." + name
+	tabs, err := b.s.ordinary(b.ctx)
+	if err != nil {
+		return nil, false, err
 	}
-	_, columns, err := b.s.described(b.ctx, "SELECT * FROM "+name)
+	relation := b.s.find(tabs, rv.Schemaname, rv.Relname)
+	if relation == nil {
+		return nil, false, nil
+	}
+	_, columns, err := b.s.described(b.ctx, "SELECT * FROM "+duckName(relation))
 	if err != nil {
 		return nil, false, nil // DuckDB says what is wrong where the whole statement is planned
 	}
@@ -131,6 +143,7 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 
 // sql is the query's SQL for DuckDB.
 func (b *binder) typedSQL(t *typedQuery) (string, error) {
+	b.checked = true // by analyzed, of another binder perhaps
 	if !t.Whole {
 		return b.duckSQL(clone(t.node))
 	}

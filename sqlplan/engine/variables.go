@@ -137,6 +137,9 @@ func (s *Session) discard(ctx context.Context, n *pg_query.DiscardStmt) (string,
 		return "DISCARD TEMP", s.dropTemporary(ctx)
 	}
 	s.closeCursors(func(*cursor) bool { return true })
+	if err := s.resetSetting(sessionAuthorization, false); err != nil {
+		return "", err
+	}
 	s.resetSettings()
 	s.deallocateAll()
 	s.unlisten("")

@@ -25,6 +25,7 @@ const (
 	codeEncoding      = "22021"
 	codeInternal      = "XX000"
 	codeNoParameter   = "42P02"
+	codeReserved      = "42939"
 )
 
 // Error is a refusal of a statement.
@@ -88,6 +89,8 @@ func convert(sql string, err error) error {
 	if errors.As(err, &pe) {
 		e := &Error{Code: codeSyntax, Message: pe.Message, Position: max(pe.Cursorpos, 0)}
 		switch {
+		case strings.HasPrefix(pe.Message, "role name ") && strings.HasSuffix(pe.Message, " is reserved"):
+			e.Code = codeReserved
 		case strings.Contains(pe.Message, "stack depth") || strings.Contains(pe.Message, "memory exhausted"):
 			e.Code = codeTooComplex
 		case strings.Contains(pe.Message, "not supported") || strings.Contains(pe.Message, "not yet implemented") ||
@@ -95,6 +98,9 @@ func convert(sql string, err error) error {
 			e.Code = codeUnsupported
 		}
 		return e
+	}
+	if strings.Contains(err.Error(), "maximum recursion depth") { // of the tree's encoding
+		return &Error{Code: codeTooComplex, Message: "stack depth limit exceeded", Hint: "The statement is nested too deep."}
 	}
 	return &Error{Code: codeInternal, Message: err.Error()}
 }

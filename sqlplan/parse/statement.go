@@ -296,10 +296,11 @@ const (
 	AlterSet
 	AlterReset
 	AlterRename
+	AlterOwner
 )
 
 func (a AlterAction) String() string {
-	return [...]string{"suspend", "resume", "set", "reset", "rename"}[a]
+	return [...]string{"suspend", "resume", "set", "reset", "rename", "owner"}[a]
 }
 
 // Alter is ALTER {FEATURE | FEATURE VIEW | ENTITY | SOURCE | CONNECTION}; only a feature and a source can be suspended.
@@ -308,9 +309,10 @@ type Alter struct {
 	Name     Name
 	IfExists bool
 	Action   AlterAction
-	Options  Options // of SET; of RESET by name, without values
-	NewName  string  // of RENAME TO
-	Position int     // bytes: of the action
+	Options  Options            // of SET; of RESET by name, without values
+	NewName  string             // of RENAME TO
+	Owner    *pg_query.RoleSpec // of OWNER TO
+	Position int                // bytes: of the action
 }
 
 // Refresh is REFRESH FEATURE or REFRESH SOURCE.

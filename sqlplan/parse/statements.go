@@ -264,14 +264,27 @@ func alter(r *reader, o Object) (Statement, error) {
 		a.Action, a.Options = AlterReset, r.options()
 	case r.accept("rename", "to"):
 		a.Action, a.NewName = AlterRename, r.ident()
+	case r.accept("owner", "to"):
+		a.Action, a.Owner = AlterOwner, r.role()
 	default:
-		r.unexpected("ALTER takes SUSPEND, RESUME, SET (…), RESET (…) or RENAME TO.")
+		r.unexpected("ALTER takes SUSPEND, RESUME, SET (…), RESET (…), RENAME TO or OWNER TO.")
 	}
 	r.end()
 	if r.err == nil && a.Action <= AlterResume && o != Feature && o != Source {
 		return nil, faultAt(at, codeUnsupported, "", "%s objects cannot be suspended or resumed", string(o))
 	}
 	return a, r.err
+}
+
+// role takes the name of a role, or one of the words that stand for one.
+func (r *reader) role() *pg_query.RoleSpec {
+	for word, kind := range map[string]pg_query.RoleSpecType{"current_role": pg_query.RoleSpecType_ROLESPEC_CURRENT_ROLE,
+		"current_user": pg_query.RoleSpecType_ROLESPEC_CURRENT_USER, "session_user": pg_query.RoleSpecType_ROLESPEC_SESSION_USER} {
+		if r.accept(word) {
+			return &pg_query.RoleSpec{Roletype: kind}
+		}
+	}
+	return &pg_query.RoleSpec{Roletype: pg_query.RoleSpecType_ROLESPEC_CSTRING, Rolename: r.ident()}
 }
 
 func refresh(r *reader, _ int) (Statement, error) {

@@ -41,8 +41,8 @@ type Objects struct {
 	// "database", "function", "sequence", "type", "tablespace", "language", "server" or "foreign data wrapper"; column is a
 	// number or 0. A privilege is PostgreSQL's word in capitals, perhaps with " WITH GRANT OPTION".
 	Privileged func(role uint32, kind string, oid uint32, column int, privilege string) bool
-	// HasRole reports whether a role has the rights of another ("USAGE") or is a member of it ("MEMBER"); nil: the same role, and
-	// superusers.
+	// HasRole reports whether a role has the rights of another ("USAGE"), is a member of it ("MEMBER"), or may make others members
+	// ("ADMIN"); nil: the same role, and superusers.
 	HasRole func(role, of uint32, privilege string) bool
 }
 

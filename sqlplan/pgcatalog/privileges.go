@@ -150,12 +150,16 @@ func init() {
 		if err != nil {
 			return nil, err
 		}
-		words, err := privileges(a.text(at+1), []string{"USAGE", "MEMBER"})
-		if err != nil {
-			return nil, err
-		}
-		for _, p := range words {
-			if s.hasRole(role, of, strings.TrimSuffix(p, " WITH GRANT OPTION")) {
+		for p := range strings.SplitSeq(a.text(at+1), ",") {
+			word := strings.ToUpper(strings.TrimSpace(p))
+			kind, option, _ := strings.Cut(word, " WITH ")
+			if kind != "USAGE" && kind != "MEMBER" || word != kind && option != "ADMIN OPTION" && option != "GRANT OPTION" {
+				return nil, &Error{"22023", fmt.Sprintf("unrecognized privilege type: \"%s\"", strings.TrimSpace(p))}
+			}
+			if word != kind {
+				kind = "ADMIN"
+			}
+			if s.hasRole(role, of, kind) {
 				return true, nil
 			}
 		}

@@ -117,11 +117,11 @@ func init() {
 		trim_array(anyarray,int4)	CASE WHEN $2 < 0 OR $2 > len($1) THEN error('tilehouse 2202E: number of elements to trim must be between 0 and ' || CAST(len($1) AS text)) ELSE array_slice($1, 1, len($1) - $2) END
 		array_to_string(anyarray,text)	__array_join($1, $2, NULL)
 		array_to_string(anyarray,text,text)	__array_join($1, $2, $3)
-		generate_series(int4,int4)	CAST(generate_series(CAST($1 AS int8), CAST($2 AS int8)) AS int4[])
-		generate_series(int4,int4,int4)	CAST(generate_series(CAST($1 AS int8), CAST($2 AS int8), CASE WHEN $3 = 0 THEN error('tilehouse 22023: step size cannot equal zero') ELSE CAST($3 AS int8) END) AS int4[])
-		generate_series(int8,int8)	generate_series($1, $2)
-		generate_series(int8,int8,int8)	generate_series($1, $2, CASE WHEN $3 = 0 THEN error('tilehouse 22023: step size cannot equal zero') ELSE $3 END)
-		array_fill(anyelement,_int4)	array_resize(array_slice(list_append(NULL, $1), 1, 0), list_extract($2, 1), $1)
+		generate_series(int4,int4)	CAST(generate_series(CAST($1 AS int8), CASE WHEN __fits(CAST(least(greatest((CAST($2 AS double) - CAST($1 AS double)) / 1, 0), 9e15) AS int8), 8.0) IS NULL THEN NULL ELSE CAST($2 AS int8) END) AS int4[])
+		generate_series(int4,int4,int4)	CAST(generate_series(CAST($1 AS int8), CASE WHEN __fits(CAST(least(greatest((CAST($2 AS double) - CAST($1 AS double)) / (CASE WHEN $3 = 0 THEN 1 ELSE CAST($3 AS double) END), 0), 9e15) AS int8), 8.0) IS NULL THEN NULL ELSE CAST($2 AS int8) END, CASE WHEN $3 = 0 THEN error('tilehouse 22023: step size cannot equal zero') ELSE CAST($3 AS int8) END) AS int4[])
+		generate_series(int8,int8)	generate_series($1, CASE WHEN __fits(CAST(least(greatest((CAST($2 AS double) - CAST($1 AS double)) / 1, 0), 9e15) AS int8), 8.0) IS NULL THEN NULL ELSE $2 END)
+		generate_series(int8,int8,int8)	generate_series($1, CASE WHEN __fits(CAST(least(greatest((CAST($2 AS double) - CAST($1 AS double)) / (CASE WHEN $3 = 0 THEN 1 ELSE CAST($3 AS double) END), 0), 9e15) AS int8), 8.0) IS NULL THEN NULL ELSE $2 END, CASE WHEN $3 = 0 THEN error('tilehouse 22023: step size cannot equal zero') ELSE $3 END)
+		array_fill(anyelement,_int4)	array_resize(array_slice(list_append(NULL, $1), 1, 0), __fits(list_extract($2, 1)::bigint, 16.0), $1)
 	`)
 	// By an index of the elements to keep, DuckDB picks them whatever their type.
 	add(&Function{Call: "array_remove(anycompatiblearray,anycompatible)", SQL: "list_select($1, __array_keep($1, $2))"})
@@ -230,12 +230,18 @@ func init() {
 		}
 		c, from, to := a.elements(0)
 		var parts []string
+		size := 0
 		for j := from; j < to; j++ {
 			switch {
 			case !c.IsNull(j):
 				parts = append(parts, elementText(c, j, a.set))
 			case !a.null(2):
 				parts = append(parts, a.s(2))
+			default:
+				continue
+			}
+			if size += len(parts[len(parts)-1]) + len(a.b(1)); size > maxText {
+				return errTooLong()
 			}
 		}
 		out.AppendString(strings.Join(parts, a.s(1)))

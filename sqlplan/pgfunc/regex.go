@@ -528,7 +528,9 @@ func regexpReplace(s, pattern, with string, f regexFlags, start, nth int64) (str
 		}
 		b.WriteString(s[done:m[0]])
 		replacement(&b, with, s, m)
-		done = m[1]
+		if done = m[1]; b.Len() > maxText {
+			return "", errTooLong()
+		}
 	}
 	return b.String() + s[done:], nil
 }

@@ -15,10 +15,11 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // maxText bounds the text that a function makes, in bytes.
-const maxText = 256 << 20
+const maxText = duck.MaxBatchText
 
 func errTooLong() error { return bad("54000", "requested length too large") }
 
@@ -731,9 +732,13 @@ func init() {
 	})
 	ours("__concat_ws(text,_text)", "text", func(a args, out *vector.Vector) error {
 		var l []string
+		size := 0
 		for _, s := range a.texts(1) {
 			if s != nil {
 				l = append(l, *s)
+				if size += len(*s) + len(a.b(0)); size > maxText {
+					return errTooLong()
+				}
 			}
 		}
 		out.AppendString(strings.Join(l, a.s(0)))

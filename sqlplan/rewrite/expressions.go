@@ -73,9 +73,10 @@ func syntaxCalls(c *context, m proto.Message) error {
 			n.Node = call("today").Node
 		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_TIMESTAMP:
 			n.Node = call("now").Node
-		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_USER, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE,
-			pg_query.SQLValueFunctionOp_SVFOP_SESSION_USER, pg_query.SQLValueFunctionOp_SVFOP_USER:
+		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_USER, pg_query.SQLValueFunctionOp_SVFOP_CURRENT_ROLE, pg_query.SQLValueFunctionOp_SVFOP_USER:
 			n.Node = text(c.opt.Role).Node
+		case pg_query.SQLValueFunctionOp_SVFOP_SESSION_USER:
+			n.Node = text(c.opt.SessionRole).Node
 		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_SCHEMA:
 			n.Node = text(publicSchema).Node
 		case pg_query.SQLValueFunctionOp_SVFOP_CURRENT_CATALOG:

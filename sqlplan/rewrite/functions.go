@@ -33,12 +33,17 @@ const maxInlined = 10_000
 // Inline puts the bodies of functions in place of their calls in n, which is changed. An argument is cast to its type wherever
 // the body has it, and the result to the function's: what the call says of types is what the text says. Nothing is captured, because
 // a body has no names but its arguments', and these are replaced in it alone.
-func Inline(n *pg_query.Node, lookup Lookup) error {
+// What lookup does not answer must be listed in allowed.go.
+func Inline(n *pg_query.Node, lookup Lookup) error { return inline(n, lookup, false) }
+
+func inline(n *pg_query.Node, lookup Lookup, checked bool) error {
 	if lookup == nil {
-		return nil
+		lookup = func(string, string, []*pg_query.Node, bool) (*Function, error) { return nil, nil }
 	}
 	var err error
 	left := maxInlined
+	known := newCalls()
+	known.off = checked
 	parse.Walk(n, func(m proto.Message) bool {
 		node, ok := m.(*pg_query.Node)
 		if err != nil || !ok {
@@ -47,11 +52,13 @@ func Inline(n *pg_query.Node, lookup Lookup) error {
 		inFrom := node.GetRangeFunction()
 		call := node.GetFuncCall()
 		if inFrom != nil {
+			known.from(inFrom)
 			call = onlyCall(inFrom)
 		}
 		space, name := functionName(call.GetFuncname())
 		if name == "" {
-			return true
+			err = known.check(call)
+			return err == nil
 		}
 		var f *Function
 		if f, err = lookup(space, name, call.Args, inFrom != nil); err != nil {
@@ -59,14 +66,15 @@ func Inline(n *pg_query.Node, lookup Lookup) error {
 			return false
 		}
 		if f == nil || f.Table != (inFrom != nil) {
-			return true
+			err = known.check(call)
+			return err == nil
 		}
 		if left--; left < 0 {
 			err = located(call, "54001", fmt.Sprintf("the statement's functions expand to more than %d calls", maxInlined), "")
 			return false
 		}
 		var body *pg_query.Node
-		if body, err = f.expand(call); err != nil {
+		if body, err = f.expand(call, known); err != nil {
 			return false
 		}
 		if inFrom != nil {
@@ -124,7 +132,7 @@ func located(call *pg_query.FuncCall, code, message, hint string) error {
 func typeOf(t *pg_query.TypeName) *pg_query.TypeName { return proto.Clone(t).(*pg_query.TypeName) }
 
 // expand is the expression that a call stands for.
-func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
+func (f *Function) expand(call *pg_query.FuncCall, known *calls) (*pg_query.Node, error) {
 	switch {
 	case call.Over != nil || call.AggDistinct || call.AggFilter != nil || len(call.AggOrder) > 0 || call.AggWithinGroup || call.AggStar:
 		return nil, located(call, "42809", fmt.Sprintf("%s is no aggregate and no window function", f.Name), "")
@@ -133,6 +141,9 @@ func (f *Function) expand(call *pg_query.FuncCall) (*pg_query.Node, error) {
 	}
 	uses := make([]int, len(f.Args))
 	out := copyOf(f.Body)
+	if f.Types == nil { // PostgreSQL's own
+		known.trust(out)
+	}
 	f.arguments(out, func(n *pg_query.Node, i int) {
 		uses[i]++
 		n.Node = copyOf(call.Args[i]).Node

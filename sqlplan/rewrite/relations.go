@@ -43,6 +43,13 @@ func (c *context) relations(m proto.Message, ctes []string) error {
 	return c.children(m, ctes, nil)
 }
 
+// EachRelation calls visit for every table that a statement reads, as Options.Relation is asked for: not for the names of WITH
+// queries, nor for the table that an INSERT, UPDATE or DELETE writes.
+func EachRelation(n *pg_query.Node, visit func(rv *pg_query.RangeVar) error) error {
+	c := &context{opt: Options{Relation: func(rv *pg_query.RangeVar) (string, bool, error) { return "", false, visit(rv) }}}
+	return c.relations(n, nil)
+}
+
 // scope goes through a statement with WITH queries: each sees those before it, and all of them where WITH is RECURSIVE.
 func (c *context) scope(m proto.Message, w *pg_query.WithClause, target *pg_query.RangeVar, ctes []string) error {
 	ctes = slices.Clone(ctes)

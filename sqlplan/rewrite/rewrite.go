@@ -27,8 +27,10 @@ type Options struct {
 	ColumnType func(c *pg_query.ColumnRef) (vector.Type, bool)
 	// Divisions says what divisions divide, where it is known. It may be nil.
 	Divisions *Divisions
-	// Role is what CURRENT_USER and SESSION_USER are, Database what CURRENT_CATALOG and current_database() are.
-	Role, Database string
+	// Role is what CURRENT_USER is, SessionRole what SESSION_USER is, Database what CURRENT_CATALOG and current_database() are.
+	Role, SessionRole, Database string
+	// Checked says that CheckCalls, or what gave the statement its meaning, has passed the functions that it calls.
+	Checked bool
 	// Function finds functions that DuckDB does not have. It may be nil. Calls are expanded before any rule runs.
 	Function Lookup
 	// Off names rules that are left out.
@@ -52,6 +54,7 @@ var rules = []rule{
 	{"parameters", parameters},
 	{"regex", regex},
 	{"like_escape", likeEscape},
+	{"bounded", bounded},
 	{"syntax_calls", syntaxCalls},
 	{"division", divisions},
 	{"result_types", resultTypes},
@@ -99,7 +102,7 @@ func Rewrite(stmt *pg_query.Node, opt Options) (sql string, err error) {
 	c := &context{opt: opt, qualified: map[string]bool{}, top: topSelect(n), original: map[proto.Message]string{}}
 	c.setOperation = c.top != nil && n.GetSelectStmt() != c.top
 	c.names(n)
-	if err := Inline(n, opt.Function); err != nil {
+	if err := inline(n, opt.Function, opt.Checked); err != nil {
 		return "", err
 	}
 	if err := c.numberDivisions(n); err != nil {

@@ -17,7 +17,7 @@ import (
 func testOptions() Options {
 	types := map[string]vector.Type{"i": vector.T(vector.Int32), "b": vector.T(vector.Int64), "d": vector.DecimalOf(10, 2)}
 	return Options{
-		Role: "reader", Database: "shop",
+		Role: "reader", SessionRole: "reader", Database: "shop",
 		Relation: func(rv *pg_query.RangeVar) (string, bool, error) {
 			switch rv.Relname {
 			case "events":

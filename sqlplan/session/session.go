@@ -11,11 +11,24 @@ import (
 
 // Engine is what a gateway serves: it opens sessions. Implementations are safe for concurrent use.
 type Engine interface {
-	// Password returns the SCRAM-SHA-256 verifier of a role in PostgreSQL's form ("SCRAM-SHA-256$4096:…"), "" where the role
-	// has none, and an *Error (28000) where it does not exist.
-	Password(ctx context.Context, role string) (verifier string, err error)
+	// Login says how a role logs in. Of one that does not exist it says so, and gives a Salt all the same.
+	Login(ctx context.Context, role string) (Login, error)
 	// Connect opens a session. Errors are *Error (3D000 for an unknown database, 28000 for an unknown role).
 	Connect(ctx context.Context, info ConnectInfo) (Session, error)
+}
+
+// Login is what a gateway must know of a role to let it in.
+type Login struct {
+	Exists    bool
+	Superuser bool
+	// Verifier is a SCRAM-SHA-256 verifier in PostgreSQL's form ("SCRAM-SHA-256$4096:…"); "": the role has no password.
+	Verifier string
+	// Expired says that the password is no longer valid.
+	Expired bool
+	// Connections is how many sessions the role may have at a time; -1: any number.
+	Connections int
+	// Salt is 16 bytes that belong to the name, for good: what a role without a verifier seems to have for a salt.
+	Salt []byte
 }
 
 // ConnectInfo is what the startup message said.

@@ -109,6 +109,9 @@ func (db *DB) configure(o Options) error {
 	if err := registerSequences(c.c); err != nil {
 		return err
 	}
+	if err := registerFits(c.c); err != nil {
+		return err
+	}
 	stmts := []string{
 		"SET GLOBAL TimeZone = 'UTC'",
 		"SET GLOBAL integer_division = true",

@@ -28,9 +28,13 @@ type Scalar struct {
 	// Volatile functions are not folded, nor computed once for equal arguments.
 	Volatile bool
 	// Run appends to out the value for row i of args. It is called on several threads at once. An error must be an *Error, whose
-	// SQLSTATE and message the client sees.
+	// SQLSTATE and message the client sees. What it makes of a batch of rows is refused beyond MaxBatchText; a single value that may
+	// be larger is for Run to refuse before it makes it.
 	Run func(args []*vector.Vector, i int, out *vector.Vector) error
 }
+
+// maxFixedBytes is what a value takes beside its text, at most.
+const maxFixedBytes = 64
 
 // scalars are the functions that were registered, by their numbers.
 var scalars struct {
@@ -147,6 +151,9 @@ rows:
 		}
 		if err := s.Run(args, i, result); err != nil {
 			return err
+		}
+		if result.MemBytes() > MaxBatchText+n*maxFixedBytes {
+			return &Error{SQLState: "54000", Message: "requested length too large"}
 		}
 	}
 	var w writer

@@ -17,8 +17,12 @@ type Catalog struct {
 	Groups       map[uint32]*Group
 	Functions    map[uint32]*Function
 	Roles        map[uint32]*Role
+	Memberships  map[uint32]*Membership
+	Privileges   map[uint32]*Privileges        // of the objects that do not have the default
+	Defaults     map[uint32]*DefaultPrivileges // of the objects to come
 
 	byName map[string]any
+	byRef  map[Ref]*Privileges
 }
 
 // The document kinds of the objects.
@@ -30,17 +34,22 @@ const (
 	KindGroup       = "group"
 	KindFunction    = "function"
 	KindRole        = "role"
+	KindMembership  = "membership"
+	KindPrivileges  = "privileges"
+	KindDefaults    = "default privileges"
 )
 
 // Empty is a catalog without objects.
 func Empty() *Catalog {
-	return &Catalog{Relations: map[uint32]*Relation{}, Entities: map[uint32]*Entity{}, Features: map[uint32]*Feature{}, FeatureViews: map[uint32]*FeatureView{}, Groups: map[uint32]*Group{}, Functions: map[uint32]*Function{}, Roles: map[uint32]*Role{}, byName: map[string]any{}}
+	return &Catalog{Relations: map[uint32]*Relation{}, Entities: map[uint32]*Entity{}, Features: map[uint32]*Feature{}, FeatureViews: map[uint32]*FeatureView{}, Groups: map[uint32]*Group{}, Functions: map[uint32]*Function{}, Roles: builtinRoles(),
+		Memberships: builtinMemberships(), Privileges: map[uint32]*Privileges{}, Defaults: map[uint32]*DefaultPrivileges{}, byName: map[string]any{}}
 }
 
 // Clone is a copy that may be changed: maps are new, objects shared. Replace objects, do not change them.
 func (c *Catalog) Clone() *Catalog {
 	return &Catalog{Version: c.Version, Relations: maps.Clone(c.Relations), Entities: maps.Clone(c.Entities),
-		Features: maps.Clone(c.Features), FeatureViews: maps.Clone(c.FeatureViews), Groups: maps.Clone(c.Groups), Functions: maps.Clone(c.Functions), Roles: maps.Clone(c.Roles)}
+		Features: maps.Clone(c.Features), FeatureViews: maps.Clone(c.FeatureViews), Groups: maps.Clone(c.Groups), Functions: maps.Clone(c.Functions), Roles: maps.Clone(c.Roles),
+		Memberships: maps.Clone(c.Memberships), Privileges: maps.Clone(c.Privileges), Defaults: maps.Clone(c.Defaults)}
 }
 
 // Index makes the lookups by name; call it once a changed catalog is complete.
@@ -57,6 +66,10 @@ func (c *Catalog) Index() *Catalog {
 	}
 	for _, v := range c.FeatureViews {
 		c.byName[v.Name] = v
+	}
+	c.byRef = map[Ref]*Privileges{}
+	for _, p := range c.Privileges {
+		c.byRef[p.Ref] = p
 	}
 	return c
 }
@@ -181,7 +194,22 @@ func (c *Catalog) Add(kind string, body []byte) error {
 	case KindRole:
 		o := &Role{}
 		err = json.Unmarshal(body, o)
+		if o.Name == BootstrapRole {
+			o = bootstrap(o)
+		}
 		c.Roles[o.ID] = o
+	case KindMembership:
+		o := &Membership{}
+		err = json.Unmarshal(body, o)
+		c.Memberships[o.ID] = o
+	case KindPrivileges:
+		o := &Privileges{}
+		err = json.Unmarshal(body, o)
+		c.Privileges[o.ID] = o
+	case KindDefaults:
+		o := &DefaultPrivileges{}
+		err = json.Unmarshal(body, o)
+		c.Defaults[o.ID] = o
 	default:
 		return fmt.Errorf("catalog: unknown kind of document %q", kind)
 	}
@@ -196,16 +224,6 @@ func (c *Catalog) Function(name string) *Function {
 	for _, f := range c.Functions {
 		if f.Name == name {
 			return f
-		}
-	}
-	return nil
-}
-
-// Role is the role of a name, nil if there is none.
-func (c *Catalog) Role(name string) *Role {
-	for _, r := range c.Roles {
-		if r.Name == name {
-			return r
 		}
 	}
 	return nil

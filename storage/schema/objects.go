@@ -227,10 +227,3 @@ type Function struct {
 	SQL     string   `json:"sql"` // the statement that made it
 	Comment string   `json:"comment,omitempty"`
 }
-
-// Role is who may connect.
-type Role struct {
-	ID       uint32 `json:"id"`
-	Name     string `json:"name"`
-	Verifier string `json:"verifier,omitempty"` // SCRAM-SHA-256 in PostgreSQL's form; "": no password is asked for
-}

@@ -100,6 +100,13 @@ func (r *Registry) diff(b *pebble.Batch, old, next *Catalog) (int, error) {
 			return diff(r.store, b, next.Version, KindFunction, old.Functions, next.Functions)
 		},
 		func() (int, error) { return diff(r.store, b, next.Version, KindRole, old.Roles, next.Roles) },
+		func() (int, error) {
+			return diff(r.store, b, next.Version, KindMembership, old.Memberships, next.Memberships)
+		},
+		func() (int, error) {
+			return diff(r.store, b, next.Version, KindPrivileges, old.Privileges, next.Privileges)
+		},
+		func() (int, error) { return diff(r.store, b, next.Version, KindDefaults, old.Defaults, next.Defaults) },
 	} {
 		k, err := d()
 		if err != nil {

@@ -32,6 +32,7 @@ type scriptStatement struct {
 	line int
 	mark outcome // how it differs, where it may
 	why  string
+	as   string // the role that runs it
 }
 
 // script is a file of statements.
@@ -66,7 +67,8 @@ func readScript(t *testing.T, path string) script {
 	defer f.Close()
 	var out script
 	var sql strings.Builder
-	next := scriptStatement{}
+	as := "tilehouse"
+	next := scriptStatement{as: as}
 	in := bufio.NewScanner(f)
 	for n := 1; in.Scan(); n++ {
 		line := in.Text()
@@ -79,6 +81,9 @@ func readScript(t *testing.T, path string) script {
 					next.mark, next.why = o, why
 				}
 			}
+			if role, ok := strings.CutPrefix(line, "-- as "); ok {
+				as, next.as = role, role
+			}
 			if strings.HasPrefix(line, "--") || strings.TrimSpace(line) == "" {
 				continue
 			}
@@ -88,7 +93,7 @@ func readScript(t *testing.T, path string) script {
 		if strings.HasSuffix(line, ";") {
 			next.sql = sql.String()
 			out.statements = append(out.statements, next)
-			next = scriptStatement{}
+			next = scriptStatement{as: as}
 			sql.Reset()
 		}
 	}

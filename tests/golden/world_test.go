@@ -89,13 +89,17 @@ func (w *world) stop(t *testing.T) {
 	}
 }
 
-// session is the connection of that name, opened when it is first asked for.
+// session is the connection of that name, opened when it is first asked for. A name @bob is a connection of role bob.
 func (w *world) session(t *testing.T, name string) *pgconn.PgConn {
 	t.Helper()
 	if c := w.sessions[name]; c != nil && !c.IsClosed() {
 		return c
 	}
-	cfg, err := pgconn.ParseConfig(fmt.Sprintf("postgres://tilehouse@%s/tilehouse?sslmode=disable", w.server.Addr()))
+	user := "tilehouse"
+	if role, ok := strings.CutPrefix(name, "@"); ok {
+		user = role
+	}
+	cfg, err := pgconn.ParseConfig(fmt.Sprintf("postgres://%s@%s/tilehouse?sslmode=disable", user, w.server.Addr()))
 	if err != nil {
 		t.Fatal(err)
 	}
