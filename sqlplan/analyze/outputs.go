@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"google.golang.org/protobuf/proto"
 )
 
@@ -368,3 +369,6 @@ func wrapQuery(n *pg_query.Node, cols []column) *pg_query.Node {
 	outer.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{Subquery: n, Alias: alias}}}}
 	return &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: outer}}
 }
+
+// figureName is the name of an output without an alias.
+func figureName(n *pg_query.Node) string { return parse.FigureColumnName(n) }

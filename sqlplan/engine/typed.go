@@ -67,8 +67,9 @@ func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type
 		return nil, asError(err)
 	}
 	known := func(name string) bool {
-		return analyze.Knows(name) && (t.Whole || name != "format" && name != "generate_series")
-	} // which are unbounded in DuckDB
+		// Those two are unbounded in DuckDB.
+		return pgcatalog.Listed(name) || analyze.Knows(name) && (t.Whole || name != "format" && name != "generate_series")
+	}
 	if err := rewrite.CheckCalls(n, known, b.function); err != nil {
 		return nil, b.placed(err)
 	}

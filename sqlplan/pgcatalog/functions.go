@@ -274,6 +274,9 @@ func tableFunctionNamed(name string) *tableFunction {
 	return f
 }
 
+// Listed reports whether a function of that name stands in FROM for rows that this package holds, such as pg_get_keywords.
+func Listed(name string) bool { return Lookup("functions", name) != nil }
+
 // tableFunctions are the functions by name, without what fills them.
 var tableFunctions = sync.OnceValue(func() map[string]*tableFunction {
 	out := map[string]*tableFunction{}

@@ -66,7 +66,7 @@ var allowedScalars = wordSet(`
 `)
 
 // allowedTables are the functions that may stand in FROM.
-var allowedTables = wordSet(`generate_series range unnest generate_subscripts regexp_split_to_table json_each json_tree string_to_table pg_listening_channels`)
+var allowedTables = wordSet(`generate_series range unnest generate_subscripts regexp_split_to_table json_each json_tree string_to_table pg_listening_channels pg_timezone_names`)
 
 func wordSet(words string) map[string]bool {
 	m := map[string]bool{}

@@ -66,7 +66,7 @@ func alike(t *testing.T, theirs string, ours *servertest.Server) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	script := []string{"DROP ROLE other", "CREATE SCHEMA tilehouse", "CREATE FOREIGN DATA WRAPPER tilehouse", "CREATE SERVER files FOREIGN DATA WRAPPER tilehouse", "DROP EXTENSION plpgsql", "DELETE FROM pg_collation WHERE oid >= 12000", "SET search_path = public"}
+	script := []string{"DROP ROLE other", "CREATE SCHEMA tilehouse", "GRANT USAGE ON SCHEMA tilehouse TO PUBLIC", "CREATE FOREIGN DATA WRAPPER tilehouse", "CREATE SERVER files FOREIGN DATA WRAPPER tilehouse", "DROP EXTENSION plpgsql", "DELETE FROM pg_collation WHERE oid >= 12000", "SET search_path = public"}
 	for _, x := range r {
 		for _, row := range x.Rows {
 			script = append(script, string(row[0]))
