@@ -198,23 +198,33 @@ func tilehouseDivide(info, chunk, out unsafe.Pointer) {
 	}
 }
 
-func divideChunk(chunk m.DataChunk, out m.Vector) error {
-	n := int(m.DataChunkGetSize(chunk))
-	var sides [2]*vector.Vector
+// arguments are the two arguments of a function for the n rows of a chunk, each of n values.
+func arguments(chunk m.DataChunk) (sides [2]*vector.Vector, n int, err error) {
+	n = int(m.DataChunkGetSize(chunk))
 	for i := range sides {
 		src := m.DataChunkGetVector(chunk, m.IdxT(i))
 		l := m.VectorGetColumnType(src)
 		c, err := columnOf(l)
 		m.DestroyLogicalType(&l)
 		if err != nil {
-			return err
+			return sides, n, err
 		}
 		sides[i] = vector.New(c.typ, n)
-		if b := c.typ.Buffer(); b != vector.BufI128 && b != vector.BufI64 && c.typ.Kind != vector.Null { // planned for other types
-			return &Error{SQLState: "42804", Message: fmt.Sprintf("a value of type %s cannot be divided as a decimal", c.typ)}
-		}
 		if err := c.appendTo(sides[i], src, 0, n); err != nil {
-			return err
+			return sides, n, err
+		}
+	}
+	return sides, n, nil
+}
+
+func divideChunk(chunk m.DataChunk, out m.Vector) error {
+	sides, n, err := arguments(chunk)
+	if err != nil {
+		return err
+	}
+	for _, side := range sides {
+		if b := side.Type.Buffer(); b != vector.BufI128 && b != vector.BufI64 && side.Type.Kind != vector.Null { // planned for other types
+			return &Error{SQLState: "42804", Message: fmt.Sprintf("a value of type %s cannot be divided as a decimal", side.Type)}
 		}
 	}
 	l := m.VectorGetColumnType(out)

@@ -72,20 +72,9 @@ func fits(info, chunk, out unsafe.Pointer) {
 }
 
 func fitsChunk(chunk m.DataChunk, out m.Vector) error {
-	n := int(m.DataChunkGetSize(chunk))
-	var sides [2]*vector.Vector
-	for i := range sides {
-		src := m.DataChunkGetVector(chunk, m.IdxT(i))
-		l := m.VectorGetColumnType(src)
-		c, err := columnOf(l)
-		m.DestroyLogicalType(&l)
-		if err != nil {
-			return err
-		}
-		sides[i] = vector.New(c.typ, n)
-		if err := c.appendTo(sides[i], src, 0, n); err != nil {
-			return err
-		}
+	sides, n, err := arguments(chunk)
+	if err != nil {
+		return err
 	}
 	total := 0.0
 	for i := range n {

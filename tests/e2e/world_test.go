@@ -415,3 +415,35 @@ func (w *world) refresh() {
 	w.t.Helper()
 	w.exec("REFRESH FEATURE " + w.features[w.r.IntN(len(w.features))].name)
 }
+
+// oneOf reads sql, whose rows are printed as their values' texts with spaces between, and compares them with those that want has,
+// as many as there are.
+func (w *world) oneOf(t *testing.T, sql string, want map[string]bool) {
+	t.Helper()
+	rows, err := w.conn.Query(context.Background(), sql, pgx.QueryExecModeSimpleProtocol)
+	if err != nil {
+		t.Fatal(sql, err)
+	}
+	got, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (string, error) {
+		var words []string
+		for _, v := range row.RawValues() {
+			if v == nil {
+				v = []byte("NULL")
+			}
+			words = append(words, string(v))
+		}
+		return strings.Join(words, " "), nil
+	})
+	if err != nil {
+		t.Fatal(sql, err)
+	}
+	if len(got) != len(want) {
+		t.Fatalf("%d rows, want %d: %s", len(got), len(want), sql)
+	}
+	for _, g := range got {
+		if !want[g] {
+			t.Fatalf("%s\ngot %s, want one of %v\nlast: %v", sql, g, want, w.log)
+		}
+		w.values++
+	}
+}
