@@ -27,10 +27,11 @@ type attributes struct {
 	log  *reclog.Log
 	at   map[uint32]uint64          // event table → position up to which its versions are there
 	has  map[uint32]map[uint32]bool // file source → files whose rows are there
+	cols map[uint32]int             // event table → columns of the table that holds its versions
 }
 
 func newAttributes(conn *duck.Conn, log *reclog.Log) *attributes {
-	return &attributes{conn: conn, log: log, at: map[uint32]uint64{}, has: map[uint32]map[uint32]bool{}}
+	return &attributes{conn: conn, log: log, at: map[uint32]uint64{}, has: map[uint32]map[uint32]bool{}, cols: map[uint32]int{}}
 }
 
 func attributesTable(relation uint32) string { return fmt.Sprintf("attributes_%d", relation) }
@@ -111,6 +112,9 @@ func (a *attributes) create(ctx context.Context, b *schema.Relation) error {
 func (a *attributes) bring(ctx context.Context, b *schema.Relation, position uint64) (err error) {
 	position = min(position, a.log.Position())
 	at, loaded := a.at[b.ID]
+	if loaded && len(b.Columns) != a.cols[b.ID] { // one was added; statements of before still read by theirs
+		at, loaded = 0, false
+	}
 	if loaded && at >= position {
 		return nil
 	}
@@ -118,13 +122,14 @@ func (a *attributes) bring(ctx context.Context, b *schema.Relation, position uin
 		if err := a.create(ctx, b); err != nil {
 			return err
 		}
+		a.cols[b.ID] = len(b.Columns)
 	}
 	defer func() {
 		if err != nil { // some of it may be there: it is loaded anew
 			delete(a.at, b.ID)
 		}
 	}()
-	err = a.log.Scan(ctx, reclog.SourceID(b.ID), at, position, columnTypes(b), func(pos uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
+	err = a.log.Scan(ctx, reclog.SourceID(b.ID), at, position, RowSchema(b), func(pos uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
 		return a.change(ctx, b, pos, deleted, first, ins)
 	})
 	if err == nil {
@@ -147,6 +152,10 @@ func (a *attributes) change(ctx context.Context, b *schema.Relation, position ui
 	}
 	if ins == nil || ins.N == 0 {
 		return nil
+	}
+	ins, err := fit(b, ins)
+	if err != nil {
+		return err
 	}
 	wide := &vector.Chunk{N: ins.N, Cols: slices.Clone(ins.Cols)}
 	ids, added, removed := vector.New(vector.T(vector.Int64), ins.N), vector.New(vector.T(vector.Int64), ins.N), vector.New(vector.T(vector.Int64), ins.N)

@@ -154,7 +154,7 @@ func (m *Manager) catchUp(ctx context.Context, cat *schema.Catalog, g *Group) er
 	if err != nil {
 		return err
 	}
-	err = m.cfg.Log.Scan(ctx, source, g.tilesAt, upTo, types, func(pos uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
+	err = m.cfg.Log.Scan(ctx, source, g.tilesAt, upTo, RowSchema(b), func(pos uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
 		change := &reclog.Applied{Source: source, Position: pos, FirstInsertID: first, Inserted: ins, DeletedIDs: deleted}
 		if len(deleted) > 0 {
 			change.Deleted = vector.NewChunk(types, len(deleted))

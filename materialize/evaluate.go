@@ -19,7 +19,7 @@ import (
 type evaluator struct {
 	mu     sync.Mutex
 	conn   *duck.Conn
-	tables map[uint32]bool // temporary tables made, by relation
+	tables map[uint32]int // temporary tables made, by relation: how many columns they have
 
 	attributes *attributes // of the connection
 }
@@ -54,6 +54,9 @@ func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Grou
 	r := c.Relations[g.Relation]
 	if ch.N == 0 {
 		return out, nil
+	}
+	if ch, err = fit(b, ch); err != nil {
+		return nil, err
 	}
 	if columnsOnly(c, g) {
 		pick := &vector.Chunk{N: ch.N}
@@ -120,7 +123,7 @@ const fewRows = 10_000
 // load puts rows of a relation into its temporary table, in place of what it had, and says the table's name.
 func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Chunk, ids []int64) (string, error) {
 	table := fmt.Sprintf("rows_%d", b.ID)
-	if !ev.tables[b.ID] {
+	if ev.tables[b.ID] != len(b.Columns) {
 		cols := make([]string, len(b.Columns))
 		for i, col := range b.Columns {
 			cols[i] = duck.QuoteIdent(col.Name) + " " + col.Type.DuckDB()
@@ -128,7 +131,7 @@ func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Ch
 		if _, err := ev.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDColumn)); err != nil {
 			return "", err
 		}
-		ev.tables[b.ID] = true
+		ev.tables[b.ID] = len(b.Columns)
 	}
 	if _, err := ev.conn.Exec(ctx, "TRUNCATE temp.main."+table); err != nil {
 		return "", err
@@ -143,7 +146,7 @@ func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Ch
 func (ev *evaluator) drop(ctx context.Context, relation uint32) error {
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
-	if err := ev.attributes.forget(ctx, relation); err != nil || !ev.tables[relation] {
+	if err := ev.attributes.forget(ctx, relation); err != nil || ev.tables[relation] == 0 {
 		return err
 	}
 	delete(ev.tables, relation)

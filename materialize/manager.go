@@ -93,8 +93,8 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	}
 	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]int64{}, wake: make(chan struct{}, 1),
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
-		proj:   &projections{db: cfg.DB, log: cfg.Log, tables: map[uint32]*projection{}},
-		eval:   &evaluator{conn: conn, tables: map[uint32]bool{}, attributes: newAttributes(conn, cfg.Log)}}
+		proj:   &projections{db: cfg.DB, log: cfg.Log, catalog: cfg.Catalog.Current, tables: map[uint32]*projection{}},
+		eval:   &evaluator{conn: conn, tables: map[uint32]int{}, attributes: newAttributes(conn, cfg.Log)}}
 	m.schedule = newSchedule()
 	m.checkpoints = &checkpoints{m: m, by: map[string]*checkpoint{}}
 	damaged, err := m.recover(ctx)
@@ -114,7 +114,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	})
 	m.done.Go(func() { m.keepRefreshing(background) })
 	for _, r := range cfg.Catalog.Current().Relations {
-		if r.Retention != 0 { // a crash may have left rows
+		if r.Retention != 0 || r.KeptFrom != nil { // a crash may have left rows
 			m.poke()
 		}
 	}

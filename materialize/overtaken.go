@@ -202,8 +202,12 @@ func (m *Manager) overtakes(ctx context.Context, cat *schema.Catalog, g *Group, 
 	pending := vector.NewChunk(columnTypes(b), 0)
 	for k := range batch {
 		if c := &batch[k]; c.Source == reclog.SourceID(b.ID) && c.Position < position && c.Inserted != nil {
-			for row := range c.Inserted.N {
-				pending.AppendRow(c.Inserted, row)
+			rows, err := fit(b, c.Inserted)
+			if err != nil {
+				return false, err
+			}
+			for row := range rows.N {
+				pending.AppendRow(rows, row)
 			}
 		}
 	}
@@ -223,7 +227,7 @@ func (m *Manager) overtakes(ctx context.Context, cat *schema.Catalog, g *Group, 
 		if err != nil {
 			return false, err
 		}
-		base = fmt.Sprintf("(SELECT * FROM %s UNION ALL SELECT * FROM %s)", base, table)
+		base = fmt.Sprintf("(SELECT * FROM %s UNION ALL BY NAME SELECT * FROM %s)", base, table)
 	}
 	attrs, err := ev.attributes.of(ctx, cat, def, position)
 	if err != nil {

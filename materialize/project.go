@@ -16,8 +16,9 @@ import (
 // projections keep event tables as DuckDB tables for SQL. Each is brought up to a statement's position before the statement
 // runs; the position stands in the same DuckDB transaction as the rows, so a crash between the two is impossible.
 type projections struct {
-	db  *duck.DB
-	log *reclog.Log
+	db      *duck.DB
+	log     *reclog.Log
+	catalog func() *schema.Catalog
 
 	mu     sync.Mutex // guards tables
 	tables map[uint32]*projection
@@ -26,7 +27,8 @@ type projections struct {
 type projection struct {
 	mu       sync.Mutex // one catch-up at a time
 	position uint64
-	known    bool // position was read from DuckDB
+	columns  int  // of the table, without the row id
+	known    bool // position and columns were read from DuckDB
 }
 
 // CreatePositions runs before the configuration is locked.
@@ -43,12 +45,16 @@ func (p *projections) of(relation uint32) *projection {
 	return t
 }
 
-// bring brings r's projection up to position at least. It is a no-op where nothing was written since.
+// bring brings r's projection up to position at least. It is a no-op where nothing was written since. A statement may know fewer
+// columns of r than there are by now, and no rows are to lose theirs: the projection has the columns of the newest catalog.
 func (p *projections) bring(ctx context.Context, r *schema.Relation, position uint64) (err error) {
 	t := p.of(r.ID)
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.known && t.position >= position {
+	if now := p.catalog().Relations[r.ID]; now != nil {
+		r = now
+	}
+	if t.known && t.position >= position && t.columns == len(r.Columns) {
 		return nil
 	}
 	conn, err := p.db.Connect()
@@ -58,6 +64,11 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 	defer conn.Close()
 	if !t.known {
 		if err := t.load(ctx, conn, r); err != nil {
+			return err
+		}
+	}
+	if t.columns < len(r.Columns) {
+		if err := t.widen(ctx, conn, r); err != nil {
 			return err
 		}
 	}
@@ -89,8 +100,18 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 // load reads the projection's position, and makes its table where there is none.
 func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relation) error {
 	var err error
-	if t.position, t.known, err = projectedTo(ctx, conn, r.ID); err != nil || t.known {
+	var found bool
+	if t.position, found, err = projectedTo(ctx, conn, r.ID); err != nil {
 		return err
+	}
+	if found {
+		st, err := conn.Prepare(ctx, "SELECT * FROM "+ProjectionTable(r.ID))
+		if err != nil {
+			return err
+		}
+		defer st.Close()
+		t.columns, t.known = len(st.Columns())-1, true
+		return nil
 	}
 	cols := make([]string, len(r.Columns))
 	for i, c := range r.Columns {
@@ -106,7 +127,40 @@ func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relati
 			return err
 		}
 	}
-	t.position, t.known = 0, true
+	t.position, t.columns, t.known = 0, len(r.Columns), true
+	return nil
+}
+
+// widen gives a projection the columns that were added to its relation. The row id stays the last one.
+func (t *projection) widen(ctx context.Context, conn *duck.Conn, r *schema.Relation) error {
+	table, s := ProjectionTable(r.ID), RowSchema(r)
+	items := make([]string, len(r.Columns))
+	for i, c := range r.Columns {
+		items[i] = duck.QuoteIdent(c.Name)
+	}
+	added := vector.NewChunk(s.Types[t.columns:], 1)
+	added.N = 1
+	cols := make([]string, len(added.Cols))
+	for i, v := range added.Cols {
+		at := t.columns + i
+		if at < len(s.Missing) && s.Missing[at] != nil {
+			v.AppendFrom(s.Missing[at], 0)
+		} else {
+			v.AppendNull()
+		}
+		cols[i] = duck.QuoteIdent(r.Columns[at].Name) + " " + v.Type.DuckDB()
+	}
+	// The values come through a table, as what they are.
+	if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE missing (%s)", strings.Join(cols, ", "))); err != nil {
+		return err
+	}
+	if err := appendRows(conn, "temp", "missing", added); err != nil {
+		return err
+	}
+	if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TABLE %s AS SELECT %s, %s FROM %[1]s, temp.main.missing", table, strings.Join(items, ", "), rowIDColumn)); err != nil {
+		return err
+	}
+	t.columns = len(r.Columns)
 	return nil
 }
 
@@ -168,7 +222,7 @@ func (p *projections) replay(ctx context.Context, conn *duck.Conn, r *schema.Rel
 		part.Reset()
 		return err
 	}
-	err := p.log.Scan(ctx, reclog.SourceID(r.ID), after, upTo, columnTypes(r), func(_ uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
+	err := p.log.Scan(ctx, reclog.SourceID(r.ID), after, upTo, RowSchema(r), func(_ uint64, deleted []uint64, first uint64, ins *vector.Chunk) error {
 		for _, id := range deleted {
 			dead = append(dead, fmt.Sprint(id))
 			if len(dead) >= deleteBatch {

@@ -23,6 +23,7 @@ var ErrOvertaken = errors.New("a source or a feature that the definitions build 
 type Batch struct {
 	m         *Manager
 	exclusive bool
+	locks     bool // Publish holds the build lock, whether or not there is something built
 	held      bool // the build lock is held
 	built     []*Built
 }
@@ -39,6 +40,9 @@ type Built struct {
 // Begin starts a batch. An exclusive one keeps builds, refreshes and settlements of others out from its first Build to its
 // end, so that it must not wait for a client in between; another one can be overtaken by them (ErrOvertaken).
 func (m *Manager) Begin(exclusive bool) *Batch { return &Batch{m: m, exclusive: exclusive} }
+
+// HoldRetention keeps rows from being dropped by retention while the batch is published: its steps depend on what is kept.
+func (b *Batch) HoldRetention() { b.locks = true }
 
 // lock takes the build lock unless the batch holds it; the function returned gives it back.
 func (b *Batch) lock() (unlock func()) {
@@ -158,7 +162,7 @@ func (m *Manager) current() (*schema.Catalog, error) { return m.cfg.Catalog.Curr
 // are for the caller to Discard.
 func (b *Batch) Publish(ctx context.Context, rows []reclog.Change, change func(c *schema.Catalog) error) error {
 	defer b.end()
-	if len(b.built) > 0 || len(rows) > 0 {
+	if len(b.built) > 0 || len(rows) > 0 || b.locks {
 		defer b.lock()()
 	}
 	future := b.m.cfg.Catalog.Current().Clone().Index()
@@ -184,6 +188,9 @@ func (b *Batch) Publish(ctx context.Context, rows []reclog.Change, change func(c
 	b.built = nil
 	if err == nil {
 		err = b.m.publish(ctx, fresh, rows, change)
+	}
+	if err == nil && b.locks {
+		b.m.poke()
 	}
 	if err != nil {
 		for _, g := range fresh {

@@ -26,15 +26,31 @@ const (
 // KeptFrom is the event time from which the table under a relation keeps events, and that table; event.Forever where it keeps all.
 func (m *Manager) KeptFrom(cat *schema.Catalog, relation uint32) (int64, *schema.Relation, error) {
 	b, err := baseOf(cat, relation)
-	if err != nil || b.Retention == 0 {
+	if err != nil {
 		return event.Forever, b, err
+	}
+	kept := int64(event.Forever)
+	if b.KeptFrom != nil {
+		kept = *b.KeptFrom
+	}
+	if b.Retention == 0 {
+		return kept, b, nil
 	}
 	newest, ok, err := m.cfg.Log.Newest(reclog.SourceID(b.ID), m.cfg.Log.Position())
-	if err != nil || !ok || newest < event.Forever+b.Retention {
-		return event.Forever, b, err
+	if err != nil || !ok {
+		return kept, b, err
 	}
-	var utc event.Days // what is kept is part of what a read says: it does not depend on what daily states are of
-	return utc.Start(utc.Of(newest - b.Retention)), b, nil
+	return max(kept, KeptBefore(newest, b.Retention)), b, nil
+}
+
+// KeptBefore is the event time from which a retention keeps events where the newest is at a time: the start of a day, UTC, because what
+// is kept is part of what a read says and does not depend on what daily states are of.
+func KeptBefore(newest, retention int64) int64 {
+	if newest < event.Forever+retention {
+		return event.Forever
+	}
+	var utc event.Days
+	return utc.Start(utc.Of(newest - retention))
 }
 
 // Dropped reports whether everything before what a table keeps is deleted.
@@ -50,7 +66,7 @@ func (m *Manager) expire(ctx context.Context) error {
 	cat := m.cfg.Catalog.Current()
 	var errs []error
 	for _, r := range cat.Relations {
-		if r.Retention == 0 {
+		if r.Retention == 0 && r.KeptFrom == nil {
 			continue
 		}
 		kept, _, err := m.KeptFrom(cat, r.ID)

@@ -144,7 +144,7 @@ func (m *Manager) LiveRows(ctx context.Context, b *schema.Relation, position uin
 	if err != nil {
 		return err
 	}
-	return m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, position, columnTypes(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
+	return m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, position, RowSchema(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
 		if ins == nil {
 			return nil
 		}

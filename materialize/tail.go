@@ -224,7 +224,7 @@ func (m *Manager) deletes(ctx context.Context, b *schema.Relation, after, upTo u
 // row id that came (0: none).
 func (m *Manager) changes(ctx context.Context, cat *schema.Catalog, b *schema.Relation, g *schema.Group, after, upTo uint64, emit func(*event.Rows) error) (dead map[uint64]uint64, first uint64, err error) {
 	dead = map[uint64]uint64{}
-	err = m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), after, upTo, columnTypes(b), func(pos uint64, deleted []uint64, id uint64, ins *vector.Chunk) error {
+	err = m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), after, upTo, RowSchema(b), func(pos uint64, deleted []uint64, id uint64, ins *vector.Chunk) error {
 		for _, d := range deleted {
 			dead[d] = pos
 		}
@@ -345,7 +345,7 @@ func (m *Manager) daysOf(ctx context.Context, cat *schema.Catalog, b *schema.Rel
 func (m *Manager) oldRows(ctx context.Context, b *schema.Relation, wanted map[uint64]bool, upTo uint64) (*vector.Chunk, []int64, error) {
 	out := vector.NewChunk(columnTypes(b), len(wanted))
 	var ids []int64
-	err := m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, upTo, columnTypes(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
+	err := m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), 0, upTo, RowSchema(b), func(_ uint64, _ []uint64, first uint64, ins *vector.Chunk) error {
 		if ins == nil {
 			return nil
 		}

@@ -44,12 +44,20 @@ those that went count until they are merged away. ` + "`lag`" + ` is how long ag
 		Synopsis: `
 ALTER FEATURE [IF EXISTS] name {SUSPEND | RESUME | SET (option = value, …) | RESET (option, …) | RENAME TO name}
 ALTER {TABLE | SOURCE | VIEW} [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
+ALTER TABLE name ADD COLUMN [IF NOT EXISTS] column type [DEFAULT value] [NOT NULL], …
+ALTER TABLE name ALTER COLUMN column {SET DEFAULT value | DROP DEFAULT | SET NOT NULL | DROP NOT NULL}, …
 ALTER FEATURE VIEW [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
 ALTER ENTITY [IF EXISTS] name RENAME TO name`,
 		Text: `
 A suspended feature keeps nothing and costs nothing. Reading it is refused (55000) until RESUME builds it again: a value that nobody keeps
 is never answered. SET and RESET take the options of CREATE FEATURE, and build what the new definition lacks, or those of CREATE FEATURE VIEW; of a table, a source or a view
-they take those that do not say which rows it has: lateness, future_bound, complete_through.
+they take those that do not say which rows it has: lateness, future_bound, complete_through; and a table's retention, for as long as the
+features over it do not read further back. A shorter one drops days at once; what was dropped stays dropped under a longer one, and reads that need
+it are refused.
+
+An event table takes further columns. Rows that are there have the default in them as it was then, also in features; the transaction that adds
+one cannot read or write the table before COMMIT. Columns are not dropped, renamed or of another type: an event view leaves them out, and gives
+them other names and types. Ordinary tables are altered as in PostgreSQL.
 
 RENAME TO gives a feature's columns their names anew. The definitions of readers follow: one that reads a renamed table goes on to know it by its
 old name, as an alias. What a feature view names is not renamed.`,
@@ -59,6 +67,11 @@ old name, as an alias. What a feature view names is not renamed.`,
 				`ALTER FEATURE rare_1d SUSPEND`,
 				`SELECT name, state FROM tilehouse.features WHERE name = 'rare_1d'`,
 				`ALTER FEATURE rare_1d RESUME`,
+			}},
+			{"Another column, and a feature of it:", []string{
+				`ALTER TABLE purchases ADD COLUMN channel text DEFAULT 'web'`,
+				`CREATE FEATURE web_30d ON customer AS SELECT customer_id, count(*) FILTER (WHERE channel = 'web') FROM purchases GROUP BY customer_id WINDOW 30 DAYS`,
+				`SELECT web_30d FROM customer WHERE customer_id = 42`,
 			}},
 			{"Another name, and another option:", []string{
 				`ALTER FEATURE rare_1d RENAME TO seldom_1d`,

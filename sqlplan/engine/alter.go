@@ -53,7 +53,7 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		case *schema.Feature:
 			err = s.setFeature(ctx, sql, st, o)
 		case *schema.Relation:
-			err = s.setRelation(sql, st, o)
+			err = s.setRelation(ctx, sql, st, o)
 		case *schema.FeatureView:
 			err = s.setFeatureView(ctx, sql, st, o)
 		default:
@@ -198,13 +198,13 @@ func merged(have parse.Options, st *parse.Alter) parse.Options {
 
 // changeable are the options of relations that do not say which rows they have, and can be changed.
 var changeable = map[schema.RelationKind][]string{
-	schema.EventTable: {"future_bound", "lateness"},
+	schema.EventTable: {"future_bound", "lateness", "retention"},
 	schema.FileSource: {"complete_through", "lateness"},
 	schema.EventView:  {"lateness"},
 }
 
 // setRelation is ALTER {TABLE | SOURCE | VIEW} … SET and RESET of a relation of ours.
-func (s *Session) setRelation(sql string, st *parse.Alter, r *schema.Relation) error {
+func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, r *schema.Relation) error {
 	can := changeable[r.Kind]
 	for _, name := range slices.Sorted(maps.Keys(st.Options)) {
 		if !slices.Contains(can, name) {
@@ -240,6 +240,7 @@ func (s *Session) setRelation(sql string, st *parse.Alter, r *schema.Relation) e
 	switch r.Kind {
 	case schema.EventTable:
 		next.FutureBound = o.duration("future_bound", defaultFutureBound, 0)
+		next.Retention = o.duration("retention", 0, leastRetention)
 	case schema.FileSource:
 		file := *r.File
 		file.CompleteThrough = 0
@@ -253,13 +254,29 @@ func (s *Session) setRelation(sql string, st *parse.Alter, r *schema.Relation) e
 	if o.err != nil {
 		return o.err
 	}
+	var newest *int64
+	retention := next.Retention != r.Retention
+	if retention {
+		if newest, err = s.newestEvent(ctx, s.catalog(), r); err != nil {
+			return err
+		}
+		s.defining().batch.HoldRetention()
+	}
 	return s.define(func(c *schema.Catalog) error {
 		have := c.Relations[r.ID]
 		if have == nil {
 			return fail(codeConflict, "%s %q was dropped meanwhile", r.Kind, r.Name)
 		}
 		now := next
-		now.Name, now.Columns, now.Comment = have.Name, have.Columns, have.Comment
+		now.Name, now.Columns, now.Comment, now.KeptFrom = have.Name, have.Columns, have.Comment, have.KeptFrom
+		if retention {
+			if err := s.changeRetention(c, &now, newest); err != nil {
+				return err
+			}
+			if err := s.retained(c, &now); err != nil {
+				return at(asError(err), sql, st.Options["retention"].Position)
+			}
+		}
 		if have.File != nil { // a refresh may have come in between
 			file := *next.File
 			file.Files = have.File.Files
@@ -455,6 +472,9 @@ func (s *Session) bindAlterTable(ctx context.Context, cat *schema.Catalog, st *p
 	if r == nil {
 		return s.bindAlterOrdinary(st, n), nil
 	}
+	if altersEvents(r, n) {
+		return s.bindAlterEvents(st, n, r.Name), nil
+	}
 	kind := "TABLE"
 	if n.Objtype == pg_query.ObjectType_OBJECT_VIEW {
 		kind = "VIEW"
@@ -468,7 +488,7 @@ func (s *Session) bindAlterTable(ctx context.Context, cat *schema.Catalog, st *p
 		case cmd.GetSubtype() == pg_query.AlterTableType_AT_ResetRelOptions && (i == 0 || a.Action == parse.AlterReset):
 			a.Action = parse.AlterReset
 		default:
-			return bound{}, at(hint(fail(codeUnsupported, "%s %q takes RENAME TO, SET (…) and RESET (…) only", r.Kind, r.Name), "Its columns stay as they are: DROP it and CREATE it anew, or define an event view over it."), st.Text, int(n.Relation.Location))
+			return bound{}, at(hint(fail(codeUnsupported, "%s is not supported of %s %q", alterWords(cmd), r.Kind, r.Name), "%s", alterHint(r)), st.Text, int(n.Relation.Location))
 		}
 		opts, err := parse.RelOptions(st.Text, cmd.GetDef().GetList().GetItems()[0].GetDefElem())
 		if err != nil {
@@ -478,6 +498,23 @@ func (s *Session) bindAlterTable(ctx context.Context, cat *schema.Catalog, st *p
 	}
 	a.Position = a.Name.Position
 	return s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, st.Text, kind, a) }), nil
+}
+
+// alterWords is a command of ALTER TABLE, for messages.
+func alterWords(cmd *pg_query.AlterTableCmd) string {
+	if w := map[pg_query.AlterTableType]string{pg_query.AlterTableType_AT_DropColumn: "DROP COLUMN", pg_query.AlterTableType_AT_AlterColumnType: "ALTER COLUMN … TYPE",
+		pg_query.AlterTableType_AT_AddConstraint: "ADD CONSTRAINT", pg_query.AlterTableType_AT_DropConstraint: "DROP CONSTRAINT", pg_query.AlterTableType_AT_AddColumn: "ADD COLUMN"}[cmd.GetSubtype()]; w != "" {
+		return w
+	}
+	return "this form of ALTER"
+}
+
+// alterHint says what can be changed of a relation of ours instead.
+func alterHint(r *schema.Relation) string {
+	if r.Kind == schema.EventTable {
+		return fmt.Sprintf("Columns can be added: ALTER TABLE %s ADD COLUMN …. An event view leaves columns out, and gives them other names and types: CREATE VIEW v WITH (event_time = '%s') AS SELECT … FROM %[1]s.", r.Name, r.EventTime)
+	}
+	return "It takes RENAME TO, SET (…) and RESET (…). Its columns stay as they are: DROP it and CREATE it anew, or define an event view over it."
 }
 
 // renameInFeatures rewrites the definitions of the features that read an entity, or else a relation, which was called old.

@@ -173,6 +173,9 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 
 // baseSQL is the rows of a relation that is no view, with what the open block changed of them, and their ids.
 func (b *binder) baseSQL(r *schema.Relation) (string, error) {
+	if err := b.s.columnsCommitted(r); err != nil {
+		return "", err
+	}
 	var sql string
 	var err error
 	if r.Kind == schema.EventTable && b.s.unborn(r) {

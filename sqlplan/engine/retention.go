@@ -19,6 +19,9 @@ const leastRetention = event.Day
 func (s *Session) retainedWindow(cat *schema.Catalog, r *schema.Relation, w schema.Window) *session.Error {
 	b := materialize.Base(cat, r)
 	switch {
+	case w.Lifetime && b.KeptFrom != nil && w.Start < *b.KeptFrom:
+		return hint(fail(codeInvalidParameter, "a lifetime needs every event, and table %q keeps those from %s on", b.Name, formatTime(*b.KeptFrom)),
+			"A window, or WITH (start = '%s'): events before it do not exist for the feature.", formatTime(*b.KeptFrom))
 	case b.Retention == 0:
 		return nil
 	case w.Lifetime:
@@ -29,6 +32,67 @@ func (s *Session) retainedWindow(cat *schema.Catalog, r *schema.Relation, w sche
 			"A window of up to %s, or a table with a longer retention.", durationText(b.Retention))
 	}
 	return nil
+}
+
+// retained refuses a retention that some reader of a table does not fit, a feature or an event view.
+func (s *Session) retained(cat *schema.Catalog, r *schema.Relation) error {
+	for _, v := range sorted(cat.Relations, func(v *schema.Relation) string { return v.Name }) {
+		if v.View == nil || v.View.Base != r.ID {
+			continue
+		}
+		if time := v.View.Items[v.ColumnIndex(v.EventTime)]; r.Retention != 0 && time != duck.QuoteIdent(r.EventTime) {
+			return retainedTime(r, v, schema.Expr{Column: -1})
+		}
+	}
+	for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
+		for _, id := range f.Attributes {
+			if b := materialize.Base(cat, cat.Relations[id]); b.ID == r.ID && r.Retention != 0 {
+				return hint(fail(codeDependent, "feature %q joins rows of table %q as of its events, and needs all of them", f.Name, r.Name), "DROP FEATURE %s first.", f.Name)
+			}
+		}
+		if materialize.Base(cat, cat.Relations[f.Relation]).ID != r.ID {
+			continue
+		}
+		for _, o := range f.Outputs {
+			if err := s.retainedWindow(cat, r, o.Window); err != nil {
+				err.Code = codeDependent
+				return hint(err, "Feature %q reads it so in column %q. DROP FEATURE %s first, or keep events for longer.", f.Name, o.Name, f.Name)
+			}
+		}
+	}
+	return nil
+}
+
+// changeRetention gives next, which a table is to become, what a change of its retention leaves behind: what is dropped stays dropped,
+// and a shorter retention drops at once. newest is the newest event time, nil where there are no events.
+func (s *Session) changeRetention(c *schema.Catalog, next *schema.Relation, newest *int64) error {
+	kept, _, err := s.e.mat.KeptFrom(c, next.ID)
+	if err != nil {
+		return err
+	}
+	if newest != nil && next.Retention != 0 {
+		kept = max(kept, materialize.KeptBefore(*newest, next.Retention))
+	}
+	if next.KeptFrom = nil; kept != event.Forever {
+		next.KeptFrom = &kept
+	}
+	return nil
+}
+
+// newestEvent is the newest event time of a table, nil where it has no rows.
+func (s *Session) newestEvent(ctx context.Context, cat *schema.Catalog, r *schema.Relation) (*int64, error) {
+	b := s.binderAt(ctx, cat, "", false)
+	sql, err := b.relationSQL(r, false)
+	if err != nil {
+		return nil, err
+	}
+	defer s.dropTemps()
+	ch, err := s.one(ctx, fmt.Sprintf("SELECT max(%s) FROM %s", duck.QuoteIdent(r.EventTime), sql))
+	if err != nil || ch == nil || ch.Cols[0].IsNull(0) {
+		return nil, err
+	}
+	newest := ch.Cols[0].I64[0]
+	return &newest, nil
 }
 
 // retainedTime refuses an event view whose event time is not that of its table, where the table drops rows by theirs.
@@ -42,6 +106,10 @@ func retainedTime(base, view *schema.Relation, time schema.Expr) *session.Error 
 
 // notKept refuses a read at an instant whose window begins before what its table keeps.
 func notKept(table *schema.Relation, kept, lo, when int64) error {
+	if table.Retention == 0 {
+		return hint(fail(codeInvalidParameter, "the value at %s needs events of %q from %s on, which are kept from %s on", formatTime(when), table.Name, endText(lo), formatTime(kept)),
+			"Read at later times only: the retention that the table had dropped whole days.")
+	}
 	return hint(fail(codeInvalidParameter, "the value at %s needs events of %q from %s on, which are kept from %s on", formatTime(when), table.Name, endText(lo), formatTime(kept)),
 		"Read at later times only: retention = '%s' of the table drops whole days.", durationText(table.Retention))
 }
@@ -87,7 +155,7 @@ func (e *Engine) keptLabels(cat *schema.Catalog, req *joinRequest) (pointintime.
 func (s *Session) retentionLines(cat *schema.Catalog) ([][]string, error) {
 	var out [][]string
 	for _, r := range sorted(cat.Relations, func(r *schema.Relation) string { return r.Name }) {
-		if r.Retention == 0 {
+		if r.Retention == 0 && r.KeptFrom == nil {
 			continue
 		}
 		kept, _, err := s.e.mat.KeptFrom(cat, r.ID)

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
@@ -246,10 +247,17 @@ func (s *Session) pendingOf(r *schema.Relation) *pendingRows {
 	if s.tx == nil {
 		return nil
 	}
-	if i := slices.IndexFunc(s.tx.events, func(p *pendingRows) bool { return p.rel.ID == r.ID }); i >= 0 {
-		return s.tx.events[i]
+	i := slices.IndexFunc(s.tx.events, func(p *pendingRows) bool { return p.rel.ID == r.ID })
+	if i < 0 {
+		return nil
 	}
-	return nil
+	p := s.tx.events[i]
+	if len(p.rel.Columns) < len(r.Columns) { // others added one since the first of these rows
+		if wide, err := materialize.RowSchema(r).Fit(p.inserts); err == nil { // columns are only added
+			p.rel, p.inserts = r, wide
+		}
+	}
+	return p
 }
 
 // refuseMixed refuses a block that writes event tables or definitions, and ordinary tables: the two have no common commit.
@@ -281,6 +289,9 @@ func (s *Session) refuseOwnWrites(cat *schema.Catalog, relation uint32) error {
 // write applies a change of an event table: at once outside a block, at COMMIT inside. Row ids below 0 are pending rows.
 func (s *Session) write(ctx context.Context, rel *schema.Relation, deletes []int64, inserts *vector.Chunk) error {
 	if err := s.refuseMixed(true); err != nil {
+		return err
+	}
+	if err := s.columnsCommitted(rel); err != nil {
 		return err
 	}
 	if s.tx == nil {

@@ -170,7 +170,7 @@ func TestBulkMemory(t *testing.T) {
 	}
 	rows := 0
 	start = time.Now()
-	err = l.Scan(t.Context(), 1, 0, 1, testSchema, func(_ uint64, _ []uint64, _ uint64, c *vector.Chunk) error { rows += c.N; return nil })
+	err = l.Scan(t.Context(), 1, 0, 1, Schema{Types: testSchema}, func(_ uint64, _ []uint64, _ uint64, c *vector.Chunk) error { rows += c.N; return nil })
 	if err != nil || rows != n {
 		t.Fatalf("%d rows, %v", rows, err)
 	}

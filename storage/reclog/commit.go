@@ -56,13 +56,15 @@ type Applied struct {
 	Source        SourceID
 	Position      uint64
 	DeletedIDs    []uint64
-	Deleted       *vector.Chunk // the deleted rows, in the order of DeletedIDs; columns added to the source since are NULL or absent. nil: none
+	Deleted       *vector.Chunk // the deleted rows, in the order of DeletedIDs, with the columns of Applier.Schema. nil: none
 	FirstInsertID uint64
-	Inserted      *vector.Chunk // nil: none
+	Inserted      *vector.Chunk // with the columns that the writer knew. nil: none
 }
 
 // Applier derives further writes from changes, in the batch that commits them: online tiles.
 type Applier interface {
+	// Schema is the newest columns of a source, which no rows have more of; without types where the source is not known.
+	Schema(source SourceID) Schema
 	// Apply is called once for a group of transactions, from one goroutine, with positions ascending. b is not indexed: reads
 	// go to Log.DB, which holds every earlier group, and what changes of one group mean together is for Apply to work out.
 	// An error fails the group, whose transactions are then tried one by one, so that only the guilty one fails. Unless it

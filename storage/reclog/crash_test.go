@@ -98,7 +98,7 @@ func (h *history) check(t *testing.T, l *Log) {
 	seen := map[uint64]map[int64]bool{}
 	firsts := map[uint64][]int64{}
 	scan := func(s SourceID, fn func(pos uint64, del []uint64, keys []int64)) {
-		err := l.Scan(context.Background(), s, 0, l.Position(), testSchema, func(pos uint64, del []uint64, _ uint64, c *vector.Chunk) error {
+		err := l.Scan(context.Background(), s, 0, l.Position(), Schema{Types: testSchema}, func(pos uint64, del []uint64, _ uint64, c *vector.Chunk) error {
 			fn(pos, del, c.Cols[0].I64)
 			return nil
 		})

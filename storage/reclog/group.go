@@ -276,24 +276,19 @@ func (g *group) delete(c *Change) (*vector.Chunk, error) {
 	if !want {
 		return nil, nil
 	}
-	return gather(old)
+	return gather(old, (*g.l.applier.Load()).Schema(c.Source))
 }
 
 // gather copies rows of one source, of which older ones may lack columns, into one chunk.
-func gather(rows []localRows) (*vector.Chunk, error) {
-	widest := rows[0].c
-	for _, r := range rows {
-		if len(r.c.Cols) > len(widest.Cols) {
-			widest = r.c
+func gather(rows []localRows, schema Schema) (*vector.Chunk, error) {
+	if schema.Types == nil {
+		for _, v := range rows[0].c.Cols {
+			schema.Types = append(schema.Types, v.Type)
 		}
 	}
-	types := make([]vector.Type, len(widest.Cols))
-	for i, v := range widest.Cols {
-		types[i] = v.Type
-	}
-	out := vector.NewChunk(types, len(rows))
+	out := vector.NewChunk(schema.Types, len(rows))
 	for _, r := range rows {
-		if err := appendRow(out, r.c, r.from); err != nil {
+		if err := appendRow(out, r.c, r.from, schema); err != nil {
 			return nil, err
 		}
 	}

@@ -49,7 +49,7 @@ func insert(s SourceID, keys ...int64) Change {
 func contents(t testing.TB, l *Log, s SourceID) map[uint64]int64 {
 	t.Helper()
 	rows, last := map[uint64]int64{}, uint64(0)
-	err := l.Scan(context.Background(), s, 0, l.Position(), testSchema, func(pos uint64, del []uint64, first uint64, c *vector.Chunk) error {
+	err := l.Scan(context.Background(), s, 0, l.Position(), Schema{Types: testSchema}, func(pos uint64, del []uint64, first uint64, c *vector.Chunk) error {
 		if pos < last {
 			return fmt.Errorf("position %d after %d", pos, last)
 		}
@@ -88,7 +88,7 @@ func verify(t testing.TB, l *Log, sources ...SourceID) {
 	for _, s := range sources {
 		rows := contents(t, l, s)
 		ids := slices.Sorted(maps.Keys(rows))
-		c, err := l.Rows(context.Background(), s, ids, testSchema)
+		c, err := l.Rows(context.Background(), s, ids, Schema{Types: testSchema})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -359,6 +359,8 @@ func TestClock(t *testing.T) {
 
 type testApplier func(b *pebble.Batch, changes []Applied) (func(bool), error)
 
+func (testApplier) Schema(SourceID) Schema { return Schema{} }
+
 func (f testApplier) Apply(b *pebble.Batch, c []Applied) (func(bool), error) { return f(b, c) }
 
 // An Applier mirrors live rows into its own keyspace, and refuses some: only the guilty fail, and the mirror stays equal.
@@ -433,31 +435,89 @@ func TestApplier(t *testing.T) {
 	}
 }
 
-// Rows written before a column was added have NULL in it, in Scan, Rows and for the Applier.
+// Rows written before a column was added have what the schema says in it, or NULL, in Scan, Rows and for the Applier; a reader by an
+// older schema sees its columns.
 func TestAddedColumn(t *testing.T) {
 	l := mustOpen(t, vfs.NewMem())
 	defer l.Close()
-	if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{insert(1, 5)}}); err != nil {
+	seven := vector.New(vector.T(vector.Int64), 1)
+	seven.AppendInt(7)
+	wider := Schema{Types: append(slices.Clone(testSchema), vector.ListOf(vector.T(vector.Text)), vector.T(vector.Int64)), Missing: make([]*vector.Vector, 6)}
+	wider.Missing[5] = seven
+	var deleted []*vector.Chunk
+	l.SetApplier(schemaApplier{wider, func(changes []Applied) {
+		for _, c := range changes {
+			if c.Deleted != nil {
+				deleted = append(deleted, c.Deleted)
+			}
+		}
+	}})
+	if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{insert(1, 5, 6)}}); err != nil {
 		t.Fatal(err)
 	}
-	wider := append(slices.Clone(testSchema), vector.ListOf(vector.T(vector.Text)))
+	check := func(c *vector.Chunk, i int, key int64) {
+		t.Helper()
+		if c.Check(); c.Cols[0].I64[i] != key || !c.Cols[4].IsNull(i) || c.Cols[5].IsNull(i) || c.Cols[5].I64[i] != 7 {
+			t.Fatalf("row %d of %v", i, c)
+		}
+	}
 	c, err := l.Rows(t.Context(), 1, []uint64{1}, wider)
-	if err != nil || c.N != 1 || !c.Cols[4].IsNull(0) || c.Cols[0].I64[0] != 5 {
+	if err != nil || c.N != 1 {
 		t.Fatalf("%v, %v", c, err)
 	}
-	err = l.Scan(t.Context(), 1, 0, 1, wider, func(_ uint64, _ []uint64, _ uint64, c *vector.Chunk) error {
-		c.Check()
-		if !c.Cols[4].IsNull(0) {
-			return errors.New("not NULL")
-		}
-		return nil
-	})
+	check(c, 0, 5)
+	// A row of the wider schema beside the two.
+	wide, err := wider.Fit(insert(1, 9).Inserts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.Rows(t.Context(), 1, []uint64{1}, testSchema[:2]); !errors.Is(err, ErrCorrupt) {
-		t.Fatalf("a narrower schema: %v", err)
+	wide.Cols[5].I64[0] = 8
+	if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{{Source: 1, Inserts: wide, Key: insert(1, 9).Key}}}); err != nil {
+		t.Fatal(err)
 	}
+	rows := 0
+	for _, schema := range []Schema{wider, {Types: testSchema}} {
+		err = l.Scan(t.Context(), 1, 0, 2, schema, func(pos uint64, _ []uint64, _ uint64, c *vector.Chunk) error {
+			if rows += c.N; len(c.Cols) != len(schema.Types) {
+				return fmt.Errorf("%d columns", len(c.Cols))
+			}
+			c.Check()
+			if pos == 1 && len(c.Cols) == 6 {
+				check(c, 0, 5)
+				check(c, 1, 6)
+			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rows != 6 {
+		t.Fatalf("%d rows", rows)
+	}
+	if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{{Source: 1, Deletes: []uint64{3, 1}}}}); err != nil {
+		t.Fatal(err)
+	}
+	if len(deleted) != 1 || deleted[0].N != 2 || deleted[0].Cols[5].I64[0] != 8 {
+		t.Fatalf("deleted: %v", deleted)
+	}
+	check(deleted[0], 1, 5)
+	other := Schema{Types: append([]vector.Type{vector.T(vector.Text)}, testSchema[1:]...)}
+	if _, err := l.Rows(t.Context(), 1, []uint64{2}, other); !errors.Is(err, ErrCorrupt) {
+		t.Fatalf("another type: %v", err)
+	}
+}
+
+// schemaApplier has a schema and is told of changes.
+type schemaApplier struct {
+	schema Schema
+	told   func([]Applied)
+}
+
+func (a schemaApplier) Schema(SourceID) Schema { return a.schema }
+func (a schemaApplier) Apply(_ *pebble.Batch, changes []Applied) (func(bool), error) {
+	a.told(changes)
+	return nil, nil
 }
 
 func TestSequence(t *testing.T) {

@@ -20,9 +20,8 @@ type Version struct {
 
 // Scan calls fn with the changes of a source at positions after < p ≤ upTo, in order. A change of more rows than fit one
 // record comes in several calls: the first has its deletes, each has consecutive rows from firstInsertID on. inserted is nil
-// where there are none; it has the columns of schema, and NULL in those added to the source after the rows. What fn is given
-// is its own to keep. Positions beyond Position() do not exist. Errors: fn's, ctx's, ErrCorrupt, ErrBadChunk.
-func (l *Log) Scan(ctx context.Context, source SourceID, after, upTo uint64, schema []vector.Type,
+// where there are none; it has the columns of schema. What fn is given is its own to keep. Positions beyond Position() do not exist. Errors: fn's, ctx's, ErrCorrupt, ErrBadChunk.
+func (l *Log) Scan(ctx context.Context, source SourceID, after, upTo uint64, schema Schema,
 	fn func(pos uint64, deletedIDs []uint64, firstInsertID uint64, inserted *vector.Chunk) error) error {
 	return l.scanChanges(ctx, source, after, upTo, func(pos uint64, c *change) error {
 		if c.rows == 0 {
@@ -109,30 +108,15 @@ func (l *Log) scanChanges(ctx context.Context, source SourceID, after, upTo uint
 	return it.Error()
 }
 
-func decodeRows(b []byte, schema []vector.Type) (*vector.Chunk, error) {
+func decodeRows(b []byte, schema Schema) (*vector.Chunk, error) {
 	c, err := DecodeChunk(b)
 	if err != nil {
 		return nil, err
 	}
-	if len(c.Cols) > len(schema) {
-		return nil, fmt.Errorf("%w: rows of %d columns, the schema has %d", ErrCorrupt, len(c.Cols), len(schema))
-	}
-	for i, v := range c.Cols {
-		if !v.Type.Equal(schema[i]) {
-			return nil, fmt.Errorf("%w: column %d is %s, the schema says %s", ErrCorrupt, i, v.Type, schema[i])
-		}
-	}
-	for _, t := range schema[len(c.Cols):] {
-		v := vector.New(t, c.N)
-		for range c.N {
-			v.AppendNull()
-		}
-		c.Cols = append(c.Cols, v)
-	}
-	return c, nil
+	return schema.Fit(c)
 }
 
-func (l *Log) bulkRows(s SourceID, bulk uint64, chunk int, schema []vector.Type) (*vector.Chunk, error) {
+func (l *Log) bulkRows(s SourceID, bulk uint64, chunk int, schema Schema) (*vector.Chunk, error) {
 	v, closer, err := l.db.Get(bulkKey(s, bulk, chunk))
 	if err != nil {
 		return nil, fmt.Errorf("chunk %d of bulk %d: %w", chunk, bulk, err)
@@ -156,8 +140,8 @@ func bulkHeader(v []byte) (key []int, chunk []byte, err error) {
 
 // Rows is the live rows of a source with the ids, in their order, with the columns of schema. It sees the newest state.
 // Errors: ErrConflict where one is not live.
-func (l *Log) Rows(ctx context.Context, source SourceID, ids []uint64, schema []vector.Type) (*vector.Chunk, error) {
-	out := vector.NewChunk(schema, len(ids))
+func (l *Log) Rows(ctx context.Context, source SourceID, ids []uint64, schema Schema) (*vector.Chunk, error) {
+	out := vector.NewChunk(schema.Types, len(ids))
 	if len(ids) == 0 {
 		return out, nil
 	}
@@ -191,22 +175,19 @@ func (l *Log) Rows(ctx context.Context, source SourceID, ids []uint64, schema []
 		if err != nil {
 			return nil, err
 		}
-		if err := appendRow(out, rows.c, int(i)); err != nil {
+		if err := appendRow(out, rows.c, int(i), schema); err != nil {
 			return nil, err
 		}
 	}
 	return out, nil
 }
 
-// appendRow appends row i of src, which may lack the last columns of dst.
-func appendRow(dst, src *vector.Chunk, i int) error {
-	if len(src.Cols) > len(dst.Cols) {
-		return fmt.Errorf("%w: row of %d columns, the schema has %d", ErrCorrupt, len(src.Cols), len(dst.Cols))
-	}
+// appendRow appends row i of src to a chunk of a schema.
+func appendRow(dst, src *vector.Chunk, i int, schema Schema) error {
 	for j, v := range dst.Cols {
 		switch {
 		case j >= len(src.Cols):
-			v.AppendNull()
+			schema.appendMissing(v, j)
 		case !v.Type.Equal(src.Cols[j].Type):
 			return fmt.Errorf("%w: column %d is %s, the schema says %s", ErrCorrupt, j, src.Cols[j].Type, v.Type)
 		default:

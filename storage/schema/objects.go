@@ -18,6 +18,9 @@ type Column struct {
 	// Bare says that the column was declared numeric without precision, or an event view computes it of such: an aggregate of it
 	// asks for a cast.
 	Bare bool `json:"bare,omitempty"`
+	// Missing is what rows have that were written before the column was added: an encoded chunk of one value, nil for NULL. It never
+	// changes, whatever becomes of the default. Event tables only.
+	Missing []byte `json:"missing,omitempty"`
 }
 
 // RelationKind says where a relation's rows live.
@@ -50,6 +53,9 @@ type Relation struct {
 	Watermark *Watermark `json:"watermark,omitempty"`
 	// Retention is how long before the newest event time events are kept, in microseconds; 0: for good. Event tables only.
 	Retention int64 `json:"retention,omitempty"`
+	// KeptFrom is the event time before which events may be gone whatever the retention is by now: what a change of it leaves behind.
+	// nil: none. Event tables only.
+	KeptFrom *int64 `json:"kept_from,omitempty"`
 
 	File *File `json:"file,omitempty"`
 	View *View `json:"view,omitempty"`

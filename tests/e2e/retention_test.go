@@ -16,13 +16,14 @@ import (
 )
 
 // A table with a retention answers with the values of all rows that it ever had, or refuses: never a short sum. The oracle keeps every row,
-// and the bound as the option says it: the UTC day of the newest event time less the retention.
+// and the bound as the option says it: the UTC day of the newest event time less the retention. The option changes in between: what was
+// dropped stays dropped.
 func TestRetention(t *testing.T) {
 	r := newRand(t)
 	const (
 		hour, day = int64(3600e6), int64(86400e6)
-		keep      = 3 * day
 	)
+	keep, floor := 3*day, int64(0) // floor: what retentions of before have dropped
 	windows := map[string]int64{"spend_6h": 6 * hour, "spend_2d": 2 * day}
 	base := time.Date(2024, 4, 2, 0, 0, 0, 0, time.UTC).UnixMicro()
 	var now atomic.Int64
@@ -71,10 +72,27 @@ func TestRetention(t *testing.T) {
 		for _, x := range rows {
 			newest = max(newest, x.ts)
 		}
-		return (newest - keep) / day * day
+		if keep == 0 {
+			return floor
+		}
+		return max(floor, (newest-keep)/day*day)
+	}
+	change := func() {
+		dropped := kept()
+		if days := []int64{0, 3, 4, 5}[r.IntN(4)]; days == 0 {
+			exec("ALTER TABLE ev RESET (retention)")
+			keep = 0
+		} else {
+			exec(fmt.Sprintf("ALTER TABLE ev SET (retention = '%d days')", days))
+			keep = days * day
+		}
+		if floor = max(0, dropped); floor < base-3*day { // nothing was there
+			floor = 0
+		}
+		floor = max(floor, kept())
 	}
 	want := func(k, t, w int64, upTo int) string {
-		if t-w < kept() {
+		if k := kept(); k > 0 && t-w < k {
 			return "22023"
 		}
 		n, some := int64(0), false
@@ -139,6 +157,10 @@ func TestRetention(t *testing.T) {
 	for i := range 22 {
 		step()
 		check()
+		if i > 5 && r.IntN(3) == 0 {
+			change()
+			check()
+		}
 		if i%3 == 2 {
 			if err := srv.Engine.Settle(ctx); err != nil {
 				t.Fatal(err)
@@ -152,7 +174,7 @@ func TestRetention(t *testing.T) {
 			if g := got("SELECT count(*)::text FROM ev"); g != fmt.Sprint(live) {
 				t.Fatalf("the table has %s rows, and %d are kept", g, live)
 			}
-			if g := got("SELECT to_time::text || ' ' || state FROM tilehouse.materializations WHERE part = 'retention'"); kept() > base-keep && g != time.UnixMicro(kept()).UTC().Format("2006-01-02 15:04:05+00")+" dropped" {
+			if g := got("SELECT to_time::text || ' ' || state FROM tilehouse.materializations WHERE part = 'retention'"); kept() > base-3*day && g != time.UnixMicro(kept()).UTC().Format("2006-01-02 15:04:05+00")+" dropped" {
 				t.Fatalf("tilehouse.materializations says %s, and rows are kept from %s", g, stamp(kept()))
 			}
 			check()
