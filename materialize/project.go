@@ -178,6 +178,25 @@ func projectedTo(ctx context.Context, conn *duck.Conn, relation uint32) (uint64,
 	return uint64(ch.Cols[0].I64[0]), true, nil
 }
 
+// Projected are the positions of the relations' projections as a connection's transaction sees them.
+func Projected(ctx context.Context, conn *duck.Conn) (map[uint32]uint64, error) {
+	rows, err := conn.Query(ctx, "SELECT relation, position FROM proj.main.positions")
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	out := map[uint32]uint64{}
+	for {
+		ch, err := rows.Next()
+		if err != nil || ch == nil {
+			return out, err
+		}
+		for i := range ch.N {
+			out[uint32(ch.Cols[0].I64[i])] = uint64(ch.Cols[1].I64[i])
+		}
+	}
+}
+
 // deleteBatch bounds the row ids of one DELETE.
 const deleteBatch = 1000
 

@@ -201,6 +201,11 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 		if err := s.refuseOwnWrites(b.cat, reads[i].Relation); err != nil {
 			return "", err
 		}
+		if g := reads[i].Group; g != nil {
+			s.readsGroup(b.cat, g, nil)
+		} else {
+			s.readsGroup(b.cat, reads[i].Adhoc, nil)
+		}
 	}
 	tables := []string{}
 	for i := range reads {

@@ -178,14 +178,28 @@ func (b *binder) baseSQL(r *schema.Relation) (string, error) {
 	}
 	var sql string
 	var err error
-	if r.Kind == schema.EventTable && b.s.unborn(r) {
+	position := b.position
+	b.s.readsRelation(b.cat, r)
+	if r.Kind == schema.EventTable && b.s.tx != nil && b.s.tx.duck && (!b.s.tx.single || b.s.tx.serial != nil) && !b.s.unborn(r) {
+		p, err := b.s.projected(b.ctx, b.cat)
+		if err != nil {
+			return "", asError(err)
+		}
+		if position = p.position; !p.holds[r.ID] {
+			if sql, err = b.replayed(r, position); err != nil {
+				return "", asError(err)
+			}
+		}
+	}
+	if sql != "" {
+	} else if r.Kind == schema.EventTable && b.s.unborn(r) {
 		sql = fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s WHERE false)", nullColumns(r.Columns), rowIDName)
-	} else if sql, err = b.s.e.mat.RelationSQL(b.ctx, b.cat, r, b.position); err != nil {
+	} else if sql, err = b.s.e.mat.RelationSQL(b.ctx, b.cat, r, position); err != nil {
 		e := asError(err)
 		if e.Code != codeDiskFull {
 			return "", e
 		}
-		if sql, err = b.replayed(r); err != nil { // the projection cannot grow, but reads go on
+		if sql, err = b.replayed(r, position); err != nil { // the projection cannot grow, but reads go on
 			return "", asError(err)
 		}
 	}
@@ -196,7 +210,7 @@ func (b *binder) baseSQL(r *schema.Relation) (string, error) {
 }
 
 // replayed is an event table from the log, in a temporary table of this statement.
-func (b *binder) replayed(r *schema.Relation) (string, error) {
+func (b *binder) replayed(r *schema.Relation, position uint64) (string, error) {
 	cols := make([]string, len(r.Columns))
 	for i, c := range r.Columns {
 		cols[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
@@ -205,7 +219,7 @@ func (b *binder) replayed(r *schema.Relation) (string, error) {
 	if _, err := b.s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDName)); err != nil {
 		return "", err
 	}
-	err := b.s.e.mat.LiveRows(b.ctx, r, b.position, func(rows *vector.Chunk, ids []int64) error {
+	err := b.s.e.mat.LiveRows(b.ctx, r, position, func(rows *vector.Chunk, ids []int64) error {
 		return materialize.AppendWithIDs(b.s.conn, "temp", table, rows, ids)
 	})
 	return "temp.main." + table, err

@@ -40,11 +40,8 @@ func setIsolation(s *Session, v string) (string, error) {
 			return "", fail(codeInTransaction, "SET TRANSACTION ISOLATION LEVEL must not be called in a subtransaction")
 		}
 	}
-	v, err := checkIsolation(s, v)
-	if err == nil {
-		s.tx.level = v
-	}
-	return v, err
+	s.tx.level = v
+	return v, nil
 }
 
 // setReadOnly is SET TRANSACTION READ ONLY and READ WRITE, and SET transaction_read_only.

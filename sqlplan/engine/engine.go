@@ -100,6 +100,7 @@ type Engine struct {
 	tablesVersion atomic.Uint64 // counts the commits that changed ordinary objects
 	sequences     *sequences
 	locks         *tableLocks
+	changes       tableChanges
 }
 
 // Open opens or creates a data directory. Errors: one in use, one written by a newer version, a bad file root, too little memory.

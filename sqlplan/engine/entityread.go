@@ -243,6 +243,9 @@ func (r *entityRead) keyRows(b *binder, plan *lookupPlan, args []*vector.Vector)
 			return nil, err
 		}
 		if len(g.Unnest)+len(g.Joins) > 0 { // keys are elements of lists, or attributes
+			if err := b.s.refuseMoved(b.ctx, b.cat, g); err != nil {
+				return nil, err
+			}
 			var done func()
 			if rel, done, err = b.s.e.mat.WidenedSQL(b.ctx, b.s.conn, b.cat, g, b.position); err != nil {
 				return nil, err

@@ -56,7 +56,11 @@ func (s *Session) bindEventWrite(ctx context.Context, cat *schema.Catalog, st *p
 	}
 	out.run = func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
 		for round := 1; ; round++ {
-			res, err := w.writeEvents(ctx, args)
+			var res *writeResult
+			err := s.inSerial(ctx, func(ctx context.Context) (err error) {
+				res, err = w.writeEvents(ctx, args)
+				return err
+			})
 			if err == nil {
 				return w.result(ctx, res, args)
 			}

@@ -255,7 +255,7 @@ func (s *Session) explainValues(ctx context.Context, cat *schema.Catalog, view *
 		if err := g.kept(s.e, cat, when); err != nil {
 			return nil, err
 		}
-		src := view.Source(live, asOf, s.readFlags(), &event.ReadStats{})
+		src := view.Source(live, s.readsGroup(cat, g.group, asOf), s.readFlags(), &event.ReadStats{})
 		as := plan.assembler(g, live)
 		for i, o := range g.outputs {
 			iv := o.window.Interval(when, false)

@@ -267,7 +267,7 @@ func (s *Session) export(ctx context.Context, cat *schema.Catalog, st *parse.SQL
 		}
 	}()
 	defer s.dropTemps()
-	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
+	b := &binder{ctx: ctx, s: s, cat: cat, position: s.position(), sql: st.Text, refs: map[string]string{}}
 	if err := s.beginDuck(ctx); err != nil {
 		return 0, err
 	}

@@ -248,19 +248,23 @@ func (s *Session) bindInsertQuery(ctx context.Context, cat *schema.Catalog, st *
 		}
 	}
 	return bound{params: q.params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		res, err := q.run(ctx, args)
+		var got *vector.Chunk
+		err := s.inSerial(ctx, func(ctx context.Context) error {
+			res, err := q.run(ctx, args)
+			if err != nil {
+				return err
+			}
+			got, err = s.collect(ctx, res, p)
+			res.Close()
+			if err != nil {
+				return err
+			}
+			if err := s.checkRows(p.rel, got); err != nil {
+				return err
+			}
+			return s.write(ctx, p.rel, nil, got)
+		})
 		if err != nil {
-			return nil, err
-		}
-		got, err := s.collect(ctx, res, p)
-		res.Close()
-		if err != nil {
-			return nil, err
-		}
-		if err := s.checkRows(p.rel, got); err != nil {
-			return nil, err
-		}
-		if err := s.write(ctx, p.rel, nil, got); err != nil {
 			return nil, err
 		}
 		return noRows{fmt.Sprintf("INSERT 0 %d", got.N)}, nil

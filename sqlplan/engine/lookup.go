@@ -168,7 +168,7 @@ func (l *lookup) read(ctx context.Context, view *materialize.View, asOf *uint64,
 		if err := g.read.kept(l.s.e, l.cat, when); err != nil {
 			return err
 		}
-		src := view.Source(g.live, asOf, l.s.readFlags(), stats)
+		src := view.Source(g.live, l.s.readsGroup(l.cat, g.read.group, asOf), l.s.readFlags(), stats)
 		for i := range l.keys.N {
 			if i&1023 == 1023 && ctx.Err() != nil {
 				return ctx.Err()

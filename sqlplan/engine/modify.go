@@ -102,7 +102,11 @@ func (s *Session) bindModify(ctx context.Context, cat *schema.Catalog, st *parse
 	}
 	return bound{params: params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
 		for try := 0; ; try++ {
-			n, err := s.modify(ctx, cat, st, p, find, args)
+			var n int
+			err := s.inSerial(ctx, func(ctx context.Context) (err error) {
+				n, err = s.modify(ctx, cat, st, p, find, args)
+				return err
+			})
 			if e := asError(err); e != nil && e.Code == codeConflict && s.tx == nil && try < modifyRetries {
 				continue
 			}
@@ -119,7 +123,7 @@ func (s *Session) modify(ctx context.Context, cat *schema.Catalog, st *parse.SQL
 		return 0, err
 	}
 	defer s.dropTemps()
-	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}}
+	b := &binder{ctx: ctx, s: s, cat: cat, position: s.position(), sql: st.Text, refs: map[string]string{}}
 	sql, err := find(b)
 	if err != nil {
 		return 0, err

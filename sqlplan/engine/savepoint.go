@@ -248,7 +248,7 @@ func (s *Session) restoreDuck(ctx context.Context, sp *savepoint) error {
 			return hint(fail(codeUnsupported, "cannot roll back to savepoint %q: the transaction wrote values of %s before it", sp.name, e.volatile), "Only ROLLBACK is possible. What a transaction wrote to ordinary tables before a savepoint is written again on the way back to it, and would be other values.")
 		}
 	}
-	snapshot := len(again) > 0 || tx.level == "repeatable read"
+	snapshot := len(again) > 0 || tx.level == "repeatable read" || tx.level == serializable
 	finished, position := j.finished, j.position
 	_, _ = s.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK") // one that was aborted has rolled back already
 	s.keepTempDocs()

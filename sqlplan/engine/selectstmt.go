@@ -164,7 +164,7 @@ func (s *Session) describe(ctx context.Context, text, sql string, given []vector
 
 // runQuery executes a SELECT at the newest position; copy is set for COPY … TO STDOUT.
 func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *queryPlan, typed *typedQuery, columns []session.Column, args []*vector.Vector, copy *session.CopyFormat) (session.Result, error) {
-	b := &binder{ctx: ctx, s: s, cat: cat, position: s.e.log.Position(), sql: st.Text, refs: map[string]string{}, args: args}
+	b := &binder{ctx: ctx, s: s, cat: cat, position: s.position(), sql: st.Text, refs: map[string]string{}, args: args}
 	done := s.dropTemps
 	rows, err := func() (*duck.Rows, error) {
 		if err := s.beginDuck(ctx); err != nil {

@@ -272,7 +272,7 @@ func (s *Session) evaluate(ctx context.Context, n *pg_query.Node, t vector.Type)
 	if err := s.useZone(ctx, false); err != nil {
 		return nil, err
 	}
-	b := &binder{ctx: ctx, s: s, cat: s.catalog(), position: s.e.log.Position(), refs: map[string]string{}}
+	b := &binder{ctx: ctx, s: s, cat: s.catalog(), position: s.position(), refs: map[string]string{}}
 	sql, err := b.duckSQL(&pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: &pg_query.SelectStmt{
 		TargetList:  []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(n, 0)},
 		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}}})

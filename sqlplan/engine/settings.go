@@ -130,7 +130,7 @@ func init() { // what settings check asks the session, which reads settings
 		numberSetting("wal_sender_timeout", "60000", "ms", 0, maxSetting, noEffect),
 
 		// Transactions.
-		choiceSetting("default_transaction_isolation", "read committed", isolationLevels, "isolation of new transactions").checked(checkIsolation),
+		choiceSetting("default_transaction_isolation", "read committed", isolationLevels, "isolation of new transactions"),
 		flagSetting("default_transaction_read_only", "off", "whether new transactions are read only"), flagSetting("default_transaction_deferrable", "off", noEffect),
 		choiceSetting("transaction_isolation", "read committed", isolationLevels, "isolation of this transaction").hide().checked(setIsolation).shown((*Session).isolation),
 		flagSetting("transaction_read_only", "off", "whether this transaction is read only").hide().checked(setReadOnly).shown(func(s *Session) string { return onOff(s.readOnly()) }),

@@ -354,14 +354,6 @@ func checkTime(_ *Session, v string) (string, error) {
 	return v, nil
 }
 
-// checkIsolation takes the levels that hold here.
-func checkIsolation(_ *Session, v string) (string, error) {
-	if v == "serializable" {
-		return "", hint(fail(codeUnsupported, "isolation level %q is not supported", v), "REPEATABLE READ is: a transaction reads one snapshot, and writes of the same row by two are refused with 40001.")
-	}
-	return v, nil
-}
-
 // checkSwitch reads a Boolean option.
 func checkSwitch(v string) (string, error) {
 	b, ok := readBool(v)

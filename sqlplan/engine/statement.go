@@ -239,6 +239,11 @@ func (p *prepared) journaled(ctx context.Context, values []*vector.Vector) (sess
 		return p.run(ctx, values)
 	}
 	tx.queried = true
+	if tx.level == serializable {
+		if err := p.s.beginDuck(ctx); err != nil {
+			return nil, err
+		}
+	}
 	wrote, entries, run := tx.writes, len(tx.journal.entries), p.run
 	r, err := run(ctx, values)
 	if p.s.tx != tx { // the statement ended it

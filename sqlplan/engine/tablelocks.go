@@ -95,8 +95,13 @@ func (l *tableLocks) snapshot() uint64 {
 
 // lockFor takes the locks that a write needs.
 func (s *Session) lockFor(ctx context.Context, w *rowWrite) error {
+	if _, err := s.ordinary(ctx); err != nil { // a rollback has forgotten it
+		return err
+	}
 	ids := s.lockSet(w.table, w.kind == 'i' && w.conflict == nil)
+	s.changes(w.table, w.kind != 'i')
 	for _, c := range w.ctes {
+		s.changes(c.table, c.kind != 'i')
 		ids = append(ids, s.lockSet(c.table, c.kind == 'i' && c.conflict == nil)...)
 	}
 	return s.takeLocks(ctx, ids)
@@ -128,7 +133,7 @@ func (s *Session) takeLocks(ctx context.Context, ids []uint64) error {
 
 // mayReadAnew reports whether the open transaction may see what others committed since it began.
 func (s *Session) mayReadAnew() bool {
-	return s.tx.level != "repeatable read" && s.tx.level != "serializable" && len(s.cursors) == 0
+	return s.tx.level != "repeatable read" && s.tx.level != serializable && len(s.cursors) == 0
 }
 
 // lockSet are the tables whose rows a change of a table depends on: those that it refers to, those that refer to it, and itself

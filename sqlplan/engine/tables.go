@@ -101,6 +101,7 @@ func (s *Session) putObject(ctx context.Context, o *tables.Object) error {
 	} else {
 		s.tx.ddl = true
 	}
+	s.changes(o, false)
 	doc := vector.New(vector.T(vector.Text), 1)
 	doc.AppendBytes(o.Encode())
 	sql := fmt.Sprintf("INSERT INTO %s VALUES (%d, $1)", table, o.ID)
@@ -129,6 +130,7 @@ func (s *Session) removeDocument(ctx context.Context, o *tables.Object) error {
 	} else {
 		s.tx.ddl = true
 	}
+	s.changes(o, false)
 	if _, err := s.conn.Exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE id = %d", table, o.ID)); err != nil {
 		return err
 	}

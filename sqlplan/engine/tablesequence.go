@@ -175,6 +175,7 @@ func (s *Session) bindTruncate(st *parse.SQL, n *pg_query.TruncateStmt) bound {
 		var locks []uint64
 		for _, o := range targets {
 			locks = append(locks, s.lockSet(o, false)...)
+			s.changes(o, false)
 		}
 		if err := s.takeLocks(ctx, locks); err != nil {
 			return "", err

@@ -361,6 +361,9 @@ func (b *binder) ordinaryRelation(rv *pg_query.RangeVar) (sql string, ok bool, e
 			return "", false, hint(fail("55000", "materialized view %q has not been populated", o.Name), "Use the REFRESH MATERIALIZED VIEW command.")
 		}
 	}
+	if !b.describe {
+		b.s.readsTable(o)
+	}
 	return duckName(o), true, nil
 }
 

@@ -252,12 +252,17 @@ func (s *Session) runWith(ctx context.Context, cat *schema.Catalog, p *withPlan,
 	var rows string // temporary table of the statement's own rows
 	var res *writeResult
 	err := s.inTransaction(ctx, func(ctx context.Context) error {
+		if _, err := s.ordinary(ctx); err != nil { // a rollback has forgotten it
+			return err
+		}
 		var locks []uint64
 		for _, x := range p.writes {
 			locks = append(locks, s.lockSet(x.w.table, false)...)
+			s.changes(x.w.table, true)
 		}
 		if p.main != nil {
 			locks = append(locks, s.lockSet(p.main.table, false)...)
+			s.changes(p.main.table, true)
 		}
 		if err := s.takeLocks(ctx, locks); err != nil {
 			return err

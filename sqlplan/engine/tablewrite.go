@@ -111,7 +111,7 @@ func (s *Session) planWrite(ctx context.Context, cat *schema.Catalog, st *parse.
 func (s *Session) binderAt(ctx context.Context, cat *schema.Catalog, sql string, describe bool) *binder {
 	b := &binder{ctx: ctx, s: s, cat: cat, describe: describe, sql: sql, refs: map[string]string{}}
 	if !describe {
-		b.position = s.e.log.Position()
+		b.position = s.position()
 	}
 	return b
 }
@@ -152,6 +152,9 @@ func (w *rowWrite) targetRows(b *binder) (string, error) {
 			return "", nil
 		}
 		return b.relationSQL(w.event, true)
+	}
+	if !b.describe && (w.kind != 'i' || w.conflict != nil) {
+		w.s.readsTable(w.table)
 	}
 	return fmt.Sprintf("(SELECT *, rowid AS %s FROM %s)", stagedRowID, duckName(w.table)), nil
 }

@@ -30,11 +30,14 @@ type transaction struct {
 	savepoint []*savepoint
 	journal   journal
 	notify    pendingNotify
-	ddl       bool        // ordinary objects that are not temporary were changed
-	upserts   bool        // ON CONFLICT looked for rows of event tables
-	snapshot  uint64      // that DuckDB's transaction sees, see tableLocks
-	locks     []uint64    // that it holds
-	deferred  [][2]uint64 // tables and references of theirs that are checked at COMMIT
+	ddl       bool            // ordinary objects that are not temporary were changed
+	upserts   bool            // ON CONFLICT looked for rows of event tables
+	snapshot  uint64          // that DuckDB's transaction sees, see tableLocks
+	projected *projectedRows  // what DuckDB's transaction sees of event tables; nil: it has read none
+	serial    *serialReads    // of a SERIALIZABLE transaction that has begun to read
+	changed   map[uint64]bool // ordinary tables whose rows it changes
+	locks     []uint64        // that it holds
+	deferred  [][2]uint64     // tables and references of theirs that are checked at COMMIT
 }
 
 // pendingRows is what a transaction changed of an event table and did not commit yet. A pending row's id is −1 − its index.
@@ -100,6 +103,10 @@ func (s *Session) beginDuck(ctx context.Context) error {
 	if s.tx == nil || s.tx.duck {
 		return nil
 	}
+	s.tx.projected = nil
+	if s.tx.level == serializable {
+		return s.beginSerial(ctx)
+	}
 	s.tx.journal.seen(s)
 	s.tx.snapshot = s.e.locks.snapshot()
 	if _, err := s.conn.Exec(ctx, "BEGIN TRANSACTION"); err != nil {
@@ -129,6 +136,7 @@ func (s *Session) rollback() {
 		s.forgetTables()
 	}
 	s.e.locks.release(s, s.tx, false)
+	s.endSerial(s.tx)
 	if err := s.discardDefinitions(); err != nil { // the next start removes it
 		s.e.cfg.Log.Error("removing what a transaction built", "error", err)
 	}
@@ -168,9 +176,29 @@ func (s *Session) commit(ctx context.Context) error {
 	if tx.ordinary || len(changes) > 0 {
 		defer s.e.writing()()
 	}
+	if tx.serial != nil && (tx.ordinary || len(changes) > 0 || tx.defs != nil) {
+		s.e.changes.gate.Lock()
+		err := s.checkSerial()
+		if err != nil {
+			s.e.changes.gate.Unlock()
+			s.rollback()
+			return err
+		}
+		if tx.ordinary || len(changes) > 0 {
+			defer s.e.changes.gate.Unlock()
+		} else { // definitions may take long, and change no rows
+			s.e.changes.gate.Unlock()
+		}
+	} else if tx.ordinary {
+		s.e.changes.gate.RLock()
+		defer s.e.changes.gate.RUnlock()
+	}
 	if tx.ordinary && tx.duck {
 		tx.duck = false // it is over, however it ends
 		_, err := s.conn.Exec(ctx, "COMMIT")
+		if err == nil {
+			s.e.changes.committed(tx.changed)
+		}
 		if tx.ddl {
 			s.e.tablesVersion.Add(1)
 		}
@@ -192,6 +220,7 @@ func (s *Session) commit(ctx context.Context) error {
 			return asError(err)
 		}
 	}
+	s.endSerial(tx)
 	s.tx = nil
 	if !maps.Equal(s.set, s.kept) { // SET LOCAL ends
 		s.set = s.kept

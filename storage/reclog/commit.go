@@ -284,6 +284,7 @@ func (l *Log) commitGroup(ps []*pending) error {
 	if err := g.write(); err != nil {
 		return err
 	}
+	l.noteChanged(g)
 	if err := g.b.Commit(pebble.Sync); err != nil {
 		// Pebble reports here only what it refuses before writing; a failed write ends in Options.Fatal.
 		return err

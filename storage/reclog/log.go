@@ -96,8 +96,11 @@ type Log struct {
 	lock *pebble.Lock
 	db   *pebble.DB
 
-	pos      atomic.Uint64
-	lastTime int64 // of position pos; committer only after Open
+	pos atomic.Uint64
+	// changed is the position that last changed each source since Open, guarded by changedMu.
+	changedMu sync.Mutex
+	changed   map[SourceID]uint64
+	lastTime  int64 // of position pos; committer only after Open
 
 	epoch uint64        // of this opening
 	bulks atomic.Uint64 // bulks staged in this epoch
@@ -141,7 +144,7 @@ func Open(dir string, o Options) (_ *Log, err error) {
 	l := &Log{
 		o: o, lock: lock, fs: newSpaceFS(o.FS, dir, o.ReserveBytes),
 		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), ended: make(chan struct{}),
-		next: map[SourceID]uint64{}, newest: map[SourceID]int64{}, cache: newChunkCache(),
+		next: map[SourceID]uint64{}, newest: map[SourceID]int64{}, changed: map[SourceID]uint64{}, cache: newChunkCache(),
 		preps: map[*preparation]struct{}{}, seqs: map[string]*sequence{}, idle: make(chan struct{}),
 	}
 	defer func() {
