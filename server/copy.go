@@ -3,12 +3,49 @@ package server
 import (
 	"encoding/binary"
 	"errors"
+	"io"
 	"net"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tilehouse/tilehouse/server/copydata"
 )
+
+// fileReader is a CopyIn whose data may stand in a file of the server's: nil where the client sends it.
+type fileReader interface{ File() (io.ReadCloser, error) }
+
+// copyPiece is how many bytes of a file are read at once.
+const copyPiece = 64 << 10
+
+// copyData decodes rows of COPY data given in pieces.
+type copyData interface {
+	Write(p []byte) error
+	Close() error
+	Where() string
+}
+
+// copyFile gives the bytes of a file to a reader of rows.
+func (c *conn) copyFile(file io.Reader, r copyData) error {
+	piece := make([]byte, copyPiece)
+	for {
+		if c.ctx.Err() != nil {
+			return c.ctx.Err()
+		}
+		n, err := file.Read(piece)
+		if n > 0 {
+			if err := r.Write(piece[:n]); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return r.Close()
+		}
+		if err != nil {
+			return &Error{Code: "58030", Message: "could not read from COPY file: " + err.Error()}
+		}
+	}
+}
 
 // tableNamer is a CopyIn that knows its table, for messages as "COPY purchases, line 3".
 type tableNamer interface{ Table() string }
@@ -30,23 +67,42 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 	}()
 	columns := in.Columns()
 	format := in.Format()
-	c.put(&pgproto3.CopyInResponse{OverallFormat: overall(format), ColumnFormatCodes: codes(format, len(columns))})
-	if err := c.flush(); err != nil {
-		return nil, err
+	var file io.ReadCloser
+	if f, ok := in.(fileReader); ok {
+		if file, err = f.File(); err != nil {
+			return nil, err
+		}
+	}
+	if file != nil {
+		defer file.Close()
+	} else {
+		c.put(&pgproto3.CopyInResponse{OverallFormat: overall(format), ColumnFormatCodes: codes(format, len(columns))})
+		if err := c.flush(); err != nil {
+			return nil, err
+		}
 	}
 	table := ""
 	if t, ok := in.(tableNamer); ok {
 		table = t.Table()
 	}
-	var r interface {
-		Write(p []byte) error
-		Close() error
-		Where() string
-	}
+	var r copyData
 	if format.Format == "binary" {
 		r = copydata.NewBinaryReader(table, columns, c.refresh(), c.srv.cfg.MaxCopyLine, in.Add)
 	} else {
 		r = copydata.NewReader(*format, table, columns, c.refresh(), c.srv.cfg.MaxCopyLine, in.Add)
+	}
+	if file != nil {
+		if err := c.copyFile(file, r); err != nil {
+			var e *Error
+			named, ok := file.(interface{ Name() string })
+			if ok && format.Format == "text" && strings.HasSuffix(named.Name(), ".csv") && errors.As(err, &e) && strings.HasPrefix(e.Code, "22") && e.Hint == "" {
+				e.Hint = "COPY reads format text, with tabs, unless it is told: WITH (FORMAT csv, HEADER true)."
+			}
+			return nil, err
+		}
+		finished = true
+		text, err := in.Finish(nil)
+		return []byte(text), err
 	}
 	c.setCopying(true)
 	defer c.setCopying(false)

@@ -66,7 +66,7 @@ func (c *serveConfig) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.data, "data", "", "data `directory`; made if it does not exist")
 	fs.StringVar(&c.listen, "listen", "127.0.0.1:5433", "`host:port` to listen on; without a password only a loopback address")
 	fs.StringVar(&c.exportRoot, "export-root", "", "`directory` under which COPY … TO 'file' may write; none: no files")
-	fs.Var(&c.fileRoots, "file-root", "`directory` under which file sources may read; may be given several times; none: no files")
+	fs.Var(&c.fileRoots, "file-root", "`directory` under which file sources and COPY may read; may be given several times; none: no files")
 	fs.StringVar(&c.password, "password", "", "set the password of role tilehouse to this at start; better: tilehouse password, or TILEHOUSE_PASSWORD")
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate `file` (PEM)")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "private key `file` (PEM)")

@@ -23,6 +23,26 @@ session's. FULL says what REFRESH without a range does in any case.`,
 		See: []string{"CREATE SOURCE", "CREATE FEATURE"},
 	},
 	{
+		Name:    "COPY",
+		Purpose: "Read rows from a file or the client, and write a query's rows to one",
+		Synopsis: `
+COPY table [(column, …)] FROM {STDIN | 'file'} [WITH (FORMAT {text | csv | binary}, …)]
+COPY table [(column, …)] FROM 'file.parquet'
+COPY {table [(column, …)] | (query)} TO {STDOUT | 'file.parquet' | 'file.csv'} [WITH (…)]`,
+		Text: `
+Text, csv and binary are PostgreSQL's, with its options. All rows of a COPY are one commit: the features of an event table count them
+together, or none.
+
+A file that is read lies below a directory given by ` + "`--file-root`" + `, links resolved, and a relative path is looked for in each; the role is a superuser
+or a member of pg_read_server_files. Without FORMAT it is text, or Parquet where its name ends so. Columns of Parquet are found by
+name: without a list those that the file has, the table's other ones have their defaults, and a column that the table lacks is refused. Values are
+assigned as INSERT does, a time without a zone is one of UTC. To read many files without copying them, CREATE SOURCE.
+
+A file that is written lies below ` + "`--export-root`" + ` and is there whole or not at all; the role is a superuser or a member of
+pg_write_server_files. Its name says the format, or FORMAT does.`,
+		See: []string{"CREATE SOURCE", "CREATE TABLE", "ASOF JOIN"},
+	},
+	{
 		Name:    "SHOW",
 		Purpose: "List what there is",
 		Synopsis: `

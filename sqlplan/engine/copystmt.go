@@ -18,21 +18,30 @@ import (
 // maxCopyBytes bounds the rows that one COPY into an event table holds in memory until they are committed together.
 const maxCopyBytes = 2 << 30
 
-// bindCopy binds COPY … FROM STDIN, COPY … TO STDOUT and COPY … TO a file.
+// bindCopy binds COPY from and to the client, and files of the server.
 func (s *Session) bindCopy(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt) (bound, error) {
-	if n.IsProgram || n.IsFrom && n.Filename != "" {
-		return bound{}, hint(fail(codeUnsupported, "COPY from a file of the server, and from or to a program, is not supported"), `Use COPY … FROM STDIN or psql's \copy; files are read by CREATE SOURCE.`)
+	if n.IsProgram {
+		return bound{}, hint(fail(codeUnsupported, "COPY from or to a program is not supported"), `Use COPY … FROM STDIN or psql's \copy.`)
 	}
-	if n.Filename != "" {
+	var file *copyFile
+	if n.IsFrom && n.Filename != "" {
+		var err error
+		if file, err = s.copyFileOf(ctx, st, n); err != nil {
+			return bound{}, err
+		}
+	} else if n.Filename != "" {
 		target, err := s.exportTarget(st, n)
 		if err != nil {
 			return bound{}, err
 		}
 		return s.bindCopyOut(ctx, cat, st, n, nil, target)
 	}
-	format, err := copyFormat(st.Text, n)
-	if err != nil {
-		return bound{}, err
+	format := &copyOptions{}
+	if file == nil || !file.parquet {
+		var err error
+		if format, err = copyFormat(st.Text, n); err != nil {
+			return bound{}, err
+		}
 	}
 	if !n.IsFrom {
 		return s.bindCopyOut(ctx, cat, st, n, format, nil)
@@ -48,6 +57,26 @@ func (s *Session) bindCopy(ctx context.Context, cat *schema.Catalog, st *parse.S
 		}
 		names = append(names, name)
 	}
+	if file != nil && file.parquet {
+		if err := file.has(names); err != nil {
+			return bound{}, err
+		}
+		if names == nil {
+			if err := s.fitsFile(ctx, cat, st, n, file); err != nil {
+				return bound{}, err
+			}
+			names = file.names()
+		}
+	}
+	b, err := s.bindCopyIn(ctx, cat, st, n, names, format)
+	if err == nil && file != nil {
+		b = s.bindCopyFile(b, file)
+	}
+	return b, err
+}
+
+// bindCopyIn binds COPY into a table, of rows that come from elsewhere.
+func (s *Session) bindCopyIn(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt, names []string, format *copyOptions) (bound, error) {
 	if r := eventTableOf(cat, n.Relation); r != nil {
 		if r.Kind != schema.EventTable {
 			return bound{}, at(fail(codeWrongObject, "cannot copy into %s %q", r.Kind, r.Name), st.Text, int(n.Relation.Location))
@@ -124,6 +153,7 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 // copyIn is the common part of COPY … FROM STDIN.
 type copyIn struct {
 	noRows
+	file    *copyFile // that the data is read from; nil: the client sends it
 	table   string
 	format  *session.CopyFormat
 	columns []session.Column
