@@ -291,8 +291,12 @@ func (c *conn) notices() {
 	}
 }
 
-// endQuery tells changed settings and the transaction's status, and has all of it written.
+// endQuery tells changed settings and the transaction's status, and has all of it written. A session that another one terminated is
+// not told that it may go on: it would take the statement that was cut off for one that ended.
 func (c *conn) endQuery() error {
+	if c.told() != nil {
+		return nil
+	}
 	c.notices()
 	if changed := c.session.ReportedSettings(false); len(changed) > 0 {
 		for _, name := range slices.Sorted(maps.Keys(changed)) {

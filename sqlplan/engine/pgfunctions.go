@@ -152,6 +152,24 @@ func init() {
 			}
 			return "''", nil
 		},
+		"pg_sleep": func(_ *binder, args []*pg_query.Node) (string, error) {
+			if len(args) != 1 {
+				return "", nil
+			}
+			return duck.SleepFunction.Name + "(($1)::float8)", nil
+		},
+		"pg_sleep_for": func(_ *binder, args []*pg_query.Node) (string, error) {
+			if len(args) != 1 {
+				return "", nil
+			}
+			return duck.SleepFunction.Name + "(epoch(($1)::interval))", nil
+		},
+		"pg_sleep_until": func(_ *binder, args []*pg_query.Node) (string, error) {
+			if len(args) != 1 {
+				return "", nil
+			}
+			return duck.SleepFunction.Name + "(epoch(($1)::timestamptz) - epoch(get_current_timestamp()))", nil
+		},
 		"pg_cancel_backend":    func(b *binder, args []*pg_query.Node) (string, error) { return signalCall(b, args, 1, "cancel") },
 		"pg_terminate_backend": func(b *binder, args []*pg_query.Node) (string, error) { return signalCall(b, args, 2, "terminate") },
 		"pg_listening_channels": func(b *binder, args []*pg_query.Node) (string, error) {

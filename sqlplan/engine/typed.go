@@ -3,7 +3,6 @@ package engine
 import (
 	"context"
 	"errors"
-	"slices"
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -230,7 +229,7 @@ func showVector(v *vector.Vector, t vector.Type) {
 }
 
 // functionsOfOurs are those that the engine's DuckDB gets.
-func functionsOfOurs() []duck.Scalar { return slices.Clip(pgfunc.Scalars()) }
+func functionsOfOurs() []duck.Scalar { return pgfunc.Scalars() }
 
 // knowsFunction reports whether DuckDB has a function of a name.
 func (e *Engine) knowsFunction(name string) bool {

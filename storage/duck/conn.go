@@ -22,6 +22,9 @@ type Conn struct {
 	db   *DB
 	c    m.Connection
 	rows *Rows // the open result, which every other use of the connection would kill
+
+	interruption *interruption
+	forget       func() // frees it
 }
 
 // Close ends the session, rolls back its transaction and closes its open Rows. Its Stmts and Appenders are closed before it.
@@ -33,6 +36,7 @@ func (c *Conn) Close() {
 		c.rows.Close()
 	}
 	m.Disconnect(&c.c)
+	c.forget()
 	c.db.open.Add(-1)
 }
 
@@ -66,6 +70,7 @@ func (c *Conn) watch(ctx context.Context, call func()) {
 		defer close(stopped)
 		tick := time.NewTicker(interruptEvery)
 		defer tick.Stop()
+		c.interruption.ended.Store(1)
 		for {
 			m.Interrupt(c.c)
 			select {
@@ -79,6 +84,7 @@ func (c *Conn) watch(ctx context.Context, call func()) {
 	if !stop() {
 		close(returned)
 		<-stopped
+		c.interruption.ended.Store(0)
 	}
 }
 

@@ -173,6 +173,7 @@ func (db *DB) Connect() (*Conn, error) {
 	if m.Connect(db.db, &c.c) == m.StateError {
 		return nil, &Error{SQLState: "53300", Message: "the engine refused a connection"}
 	}
+	c.interruption, c.forget = newInterruption(c.c)
 	db.open.Add(1)
 	return c, nil
 }

@@ -3,6 +3,7 @@ package duck
 /*
 #include <stdlib.h>
 void tilehouseScalar(void *info, void *chunk, void *out);
+void tilehouseBind(void *info);
 */
 import "C"
 
@@ -10,6 +11,7 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
+	"time"
 	"unsafe"
 
 	m "github.com/duckdb/duckdb-go-bindings"
@@ -31,7 +33,13 @@ type Scalar struct {
 	// SQLSTATE and message the client sees. What it makes of a batch of rows is refused beyond MaxBatchText; a single value that may
 	// be larger is for Run to refuse before it makes it.
 	Run func(args []*vector.Vector, i int, out *vector.Vector) error
+	// Waits replaces Run where a single value may take long: told says whether the statement is to end, and is asked at least every
+	// maxDeaf.
+	Waits func(told func() bool, args []*vector.Vector, i int, out *vector.Vector) error
 }
+
+// maxDeaf is how long a function may take, at most, to notice that its statement is to end.
+const maxDeaf = 10 * time.Millisecond
 
 // maxFixedBytes is what a value takes beside its text, at most.
 const maxFixedBytes = 64
@@ -76,6 +84,7 @@ func registerScalar(c m.Connection, s Scalar) error {
 	id := C.malloc(8)
 	*(*uint64)(id) = uint64(number)
 	m.ScalarFunctionSetExtraInfo(f, id, C.free)
+	m.ScalarFunctionSetBind(f, C.tilehouseBind)
 	m.ScalarFunctionSetFunction(f, C.tilehouseScalar)
 	if m.RegisterScalarFunction(c, f) == m.StateError {
 		return &Error{SQLState: "XX000", Message: "the engine refused the function " + s.Name}
@@ -90,7 +99,8 @@ func tilehouseScalar(info, chunk, out unsafe.Pointer) {
 	scalars.RLock()
 	s := scalars.list[number]
 	scalars.RUnlock()
-	if err := s.chunk(m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
+	on := (*interruption)(m.ScalarFunctionGetBindData(i))
+	if err := s.chunk(on, m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
 		m.ScalarFunctionSetError(i, raise(err))
 	}
 }
@@ -117,7 +127,7 @@ const (
 	hintMark   = "\x1ehint\x1e"
 )
 
-func (s *Scalar) chunk(chunk m.DataChunk, out m.Vector) (err error) {
+func (s *Scalar) chunk(on *interruption, chunk m.DataChunk, out m.Vector) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = &Error{SQLState: "XX000", Message: fmt.Sprintf("function %s failed: %v\n%s", s.Name, r, debug.Stack())}
@@ -149,7 +159,16 @@ rows:
 				}
 			}
 		}
-		if err := s.Run(args, i, result); err != nil {
+		if on.told() {
+			return interrupted()
+		}
+		var err error
+		if s.Waits != nil {
+			err = s.Waits(on.told, args, i, result)
+		} else {
+			err = s.Run(args, i, result)
+		}
+		if err != nil {
 			return err
 		}
 		if result.MemBytes() > MaxBatchText+n*maxFixedBytes {

@@ -327,3 +327,11 @@ set local search_path to '';
 select * from sp;
 rollback;
 select * from sp;
+
+-- sleeping
+select pg_sleep(0);
+select pg_sleep(0.001) as a, pg_sleep(-1) as b, pg_sleep(null) as c;
+select pg_sleep_for('1 millisecond');
+select pg_sleep_until(now());
+select pg_sleep('a');
+select pg_sleep();

@@ -1,0 +1,66 @@
+package duck
+
+/*
+#include <stdlib.h>
+void tilehouseBind(void *info);
+void *tilehouseShared(void *data);
+*/
+import "C"
+
+import (
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	m "github.com/duckdb/duckdb-go-bindings"
+)
+
+// DuckDB looks for an interrupt between two chunks of rows, and not while a function of ours computes one. So that such a function
+// ends with its statement, it is told of its connection: DuckDB binds a call with the address of the connection's interruption, which
+// is the same of all calls, since DuckDB compares calls by that address.
+
+// interruption says whether a connection's running statement is to end. It lies in C's memory, since DuckDB holds its address.
+type interruption struct{ ended atomic.Int32 }
+
+// interruptions are those of open connections, by DuckDB's number of the connection.
+var interruptions sync.Map
+
+// newInterruption makes a connection's; forget frees it when the connection is closed.
+func newInterruption(c m.Connection) (i *interruption, forget func()) {
+	i = (*interruption)(C.calloc(1, C.size_t(unsafe.Sizeof(interruption{}))))
+	var ctx m.ClientContext
+	m.ConnectionGetClientContext(c, &ctx)
+	id := m.ClientContextGetConnectionId(ctx)
+	m.DestroyClientContext(&ctx)
+	interruptions.Store(id, i)
+	return i, func() {
+		interruptions.Delete(id)
+		C.free(unsafe.Pointer(i))
+	}
+}
+
+// told reports whether the statement is to end. Of a call that no connection of ours bound, it is not.
+func (i *interruption) told() bool { return i != nil && i.ended.Load() != 0 }
+
+// interrupted is the error of a function whose statement is to end.
+func interrupted() error {
+	return &Error{Type: "INTERRUPT", SQLState: "57014", Message: "canceling statement due to user request"}
+}
+
+//export tilehouseBind
+func tilehouseBind(info unsafe.Pointer) {
+	bind := m.BindInfo{Ptr: info}
+	var ctx m.ClientContext
+	m.ScalarFunctionGetClientContext(bind, &ctx)
+	id := m.ClientContextGetConnectionId(ctx)
+	m.DestroyClientContext(&ctx)
+	if i, ok := interruptions.Load(id); ok {
+		m.ScalarFunctionSetBindData(bind, unsafe.Pointer(i.(*interruption)), nil)
+		m.ScalarFunctionSetBindDataCopy(bind, C.tilehouseShared)
+	}
+}
+
+// tilehouseShared copies bind data: it is the connection's.
+//
+//export tilehouseShared
+func tilehouseShared(data unsafe.Pointer) unsafe.Pointer { return data }
