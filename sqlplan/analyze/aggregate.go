@@ -50,7 +50,7 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 			if v.t == oidJSON {
 				return out, fail("42883", at, "could not identify an equality operator for type json")
 			}
-			if keyed(v) {
+			if keyed(v) && p.name != "count" {
 				return out, fail("0A000", at, "%s(DISTINCT …) of %s without a fixed scale is not supported", p.name, typeName(v.t))
 			}
 		}
@@ -78,6 +78,9 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 		if len(vs) == 0 {
 			out.n = countStar(f)
 		} else {
+			if f.AggDistinct {
+				x.n = key(x)
+			}
 			out.n = over(f, "count", x.n)
 		}
 		return out, nil
@@ -159,6 +162,12 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 			return out, fail("0A000", at, "arrays of more than one dimension are not supported")
 		}
 		out.n = list(textual(x).n)
+		return out, nil
+	case "range_agg":
+		out.n = call("__range_agg", rangeName(vs), list(x.n))
+		return out, nil
+	case "range_intersect_agg":
+		out.n = call("__range_common", rangeName(vs), list(x.n))
 		return out, nil
 	case "string_agg":
 		if x.t != oidBytea {
@@ -358,6 +367,9 @@ func (a *analyzer) window(f *pg_query.FuncCall, p *proc, vs []value, result OID,
 func (a *analyzer) list(p *proc, vs []value, c candidate, result OID, at int32) (value, error) {
 	if result == oidRecord {
 		return value{}, fail("0A000", at, "function %s is supported in FROM only", p.name)
+	}
+	if p.name == "unnest" && isMultirange(vs[0].t) {
+		return typed(call("__range_list", rangeName(vs), vs[0].n), result, at), nil
 	}
 	if p.name == "unnest" {
 		return typed(vs[0].n, result, at), nil

@@ -16,6 +16,8 @@ import (
 type Column struct {
 	Name string
 	Type vector.Type // of an output: with the OID and modifier that clients see
+	// Raw: a column of jsonb whose values may be written otherwise than PostgreSQL writes them.
+	Raw bool
 }
 
 // Env is what an analysis needs to know. Settings must not be nil.
@@ -33,6 +35,8 @@ type Env struct {
 	Settings  *codec.Settings
 	Collation func(name string) bool // whether PostgreSQL has a collation; it may be nil
 	SQL       string                 // the statement, into which locations point
+	// Random names the generator of random() (pgfunc.NewRandom); "": DuckDB's.
+	Random string
 	// Role is what CURRENT_USER is, SessionRole what SESSION_USER is.
 	Role, SessionRole, Database string
 }
@@ -80,7 +84,7 @@ func Query(n *pg_query.Node, env *Env) (*Result, error) {
 			out.Outputs = nil
 			break
 		}
-		out.Outputs = append(out.Outputs, Column{c.name, wireType(c)})
+		out.Outputs = append(out.Outputs, Column{Name: c.name, Type: wireType(c)})
 	}
 	for i, t := range a.params {
 		for int(i) > len(out.Params) {

@@ -20,6 +20,7 @@ const (
 	oidAnyCompatible, oidAnyCompatibleArray                        OID = 5077, 5078
 	oidAnyCompatibleNonArray, oidVoid, oidTextArray                OID = 5079, 2278, 1009
 	oidRegclass, oidRegtype, oidRegproc                            OID = 2205, 2206, 24
+	oidAnyRange, oidAnyMultirange                                  OID = 3831, 4537
 )
 
 // pgType is a row of pg_type.

@@ -120,10 +120,16 @@ func (a *analyzer) convert(v value, to OID, ctx context) (value, error) {
 	case isString(from) && to == oidName:
 		out.n = call("left", v.n, integer(63))
 		return out, nil
+	case to == oidChar && from == oidInt4:
+		out.n = call("__int_char", v.n)
+		return out, nil
+	case from == oidChar && to == oidInt4:
+		out.n = call("__char_int", v.n)
+		return out, nil
 	case to == oidChar && !isString(from):
 		return v, fail("0A000", v.at, "a cast from %s to %s is not supported", typeName(from), typeName(to))
 	case to == oidChar && isString(from):
-		out.n = call("left", v.n, integer(1))
+		out.n = call("__text_char", v.n)
 		return out, nil
 	case isString(from) && isString(to):
 		return out, nil
@@ -186,6 +192,17 @@ func (a *analyzer) modify(v value, mod int32, ctx context) (value, error) {
 	if mod < 0 {
 		return out, nil
 	}
+	if e := elemOf(v.t); e == oidVarchar || e == oidBPChar {
+		kind := "__varchar"
+		if e == oidBPChar {
+			kind = "__bpchar"
+		}
+		if ctx == explicit {
+			kind += "_cut"
+		}
+		out.n = call(kind+"s", v.n, integer(int64(mod-4)))
+		return out, nil
+	}
 	switch v.t {
 	case oidNumeric:
 		p, s := numericOfMod(mod)
@@ -212,6 +229,10 @@ func (a *analyzer) modify(v value, mod int32, ctx context) (value, error) {
 	case oidTime, oidTimestamp, oidTimestampTZ:
 		if mod < 6 {
 			out.n = call("__round_"+shortName(v.t), v.n, integer(int64(mod)))
+		}
+	case oidTimeTZ:
+		if mod < 6 {
+			out.n = call("__timetz", v.n, integer(int64(mod)))
 		}
 	case oidInterval:
 		out.n = call("__interval_mod", v.n, integer(int64(mod)))
@@ -315,13 +336,15 @@ func key(v value) *pg_query.Node {
 		return call("__inet_key", v.n)
 	case v.t == oidTimeTZ:
 		return call("__timetz_key", v.n)
+	case isRange(v.t) || isMultirange(v.t):
+		return call("__range_key", castTo(str(shortName(v.t)), "text"), v.n)
 	}
 	return v.n
 }
 
 // keyed reports whether a value's equals can differ in their text, so that grouping by the text would be wrong.
 func keyed(v value) bool {
-	return v.t == oidNumeric && !v.dec || v.t == oidBPChar || v.t == oidTimeTZ || v.t == oidInet
+	return v.t == oidNumeric && !v.dec || v.t == oidBPChar || v.t == oidJSONB || v.t == oidTimeTZ || v.t == oidInet || v.t == oidNumRange || v.t == oidNumMultirange
 }
 
 // columnValue is what a column of a type of the engine's is.

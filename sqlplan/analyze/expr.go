@@ -439,7 +439,7 @@ func (a *analyzer) typeOf(t *pg_query.TypeName) (oid OID, mod int32, ok bool, er
 	if k == nil {
 		return 0, mod, false, nil
 	}
-	if k.oid == oidRecord || k.kind == 'r' || k.kind == 'm' || k.kind == 'p' {
+	if k.oid == oidRecord || k.kind == 'p' {
 		return 0, mod, false, nil
 	}
 	oid = k.oid

@@ -10,7 +10,7 @@ import (
 func (a *analyzer) fromItem(n *pg_query.Node, sc *scope) ([]shown, error) {
 	switch x := n.Node.(type) {
 	case *pg_query.Node_RangeVar:
-		return a.rangeVar(x.RangeVar, sc)
+		return a.rangeVar(n, x.RangeVar, sc)
 	case *pg_query.Node_RangeSubselect:
 		return a.rangeSubselect(n, x.RangeSubselect, sc)
 	case *pg_query.Node_RangeFunction:
@@ -78,7 +78,7 @@ func rename(cols []column, alias *pg_query.Alias, sql bool) ([]column, error) {
 	return out, nil
 }
 
-func (a *analyzer) rangeVar(rv *pg_query.RangeVar, sc *scope) ([]shown, error) {
+func (a *analyzer) rangeVar(n *pg_query.Node, rv *pg_query.RangeVar, sc *scope) ([]shown, error) {
 	name := rv.Relname
 	if rv.Alias != nil {
 		name = rv.Alias.Aliasname
@@ -112,6 +112,9 @@ func (a *analyzer) rangeVar(rv *pg_query.RangeVar, sc *scope) ([]shown, error) {
 		own = append(own, column{name: c.Name, t: t, mod: mod, dec: dec, prec: p, scale: s, sql: c.Name})
 	}
 	if own, err = rename(own, rv.Alias, true); err != nil {
+		return nil, err
+	}
+	if err := a.readAs(n, rv, name, cols, own); err != nil {
 		return nil, err
 	}
 	return a.addRelation(&relation{alias: name, real: rv.Relname, cols: own}, sc, rv.Location)

@@ -161,7 +161,9 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 			}
 		}
 		out := untypedValue(n)
-		if p := procs[name]; len(p) == 1 && !p[0].set && (p[0].result == oidText || isInt(p[0].result) || p[0].result == oidBool) {
+		if p := procs[name]; len(p) > 0 && p[0].result == oidVoid {
+			return voidValue(n), nil
+		} else if len(p) == 1 && !p[0].set && (p[0].result == oidText || isInt(p[0].result) || p[0].result == oidBool) {
 			out.t = p[0].result
 		}
 		return out, nil
@@ -281,9 +283,19 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 		return a.coerce(vs[0], result, -1, explicit)
 	}
 	if strings.HasPrefix(name, "pg_") && pgfunc.Find(signature(p)) == nil { // of the catalog, which is not this package's
-		return a.leaveCall(n, f, vs), nil
+		out := a.leaveCall(n, f, vs)
+		if p.result == oidVoid {
+			out = voidValue(n)
+		}
+		return out, nil
 	}
 	return a.scalar(p, c, vs, concrete, result, at)
+}
+
+// voidValue is the value of a function that gives none.
+func voidValue(n *pg_query.Node) value {
+	n = &pg_query.Node{Node: &pg_query.Node_CoalesceExpr{CoalesceExpr: &pg_query.CoalesceExpr{Args: []*pg_query.Node{castTo(n, "text"), str("")}}}}
+	return typed(n, oidVoid, -1)
 }
 
 // signature is a function's key in the list of functions.
@@ -319,7 +331,9 @@ func (a *analyzer) scalar(p *proc, c candidate, vs []value, concrete []OID, resu
 	if err != nil {
 		return value{}, err
 	}
-	if fn.SQL != "" {
+	if fn.Ranged {
+		n = a.ofText(n, result)
+	} else if fn.SQL != "" {
 		n = castNode(n, physical(result))
 	}
 	return typed(n, result, at), nil
@@ -402,7 +416,13 @@ func (a *analyzer) emit(fn *pgfunc.Function, vs []value) (*pg_query.Node, error)
 		args = append(args, castTo(str(a.env.settings()), "text"))
 	}
 	for _, v := range vs {
+		if fn.Ranged {
+			v.n = a.plainText(v)
+		}
 		args = append(args, textual(v).n)
+	}
+	if fn.Ranged {
+		args = append(args, rangeName(vs))
 	}
 	if fn.SQL == "" {
 		return call(fn.Name, args...), nil
@@ -504,6 +524,16 @@ func (a *analyzer) special(p *proc, vs []value, result OID, at int32) (v value, 
 	switch sig := signature(p); sig {
 	case "pg_typeof(any)":
 		return typed(castTo(str(typeName(vs[0].t)), "text"), oidRegtype, at), true, nil
+	case "random()":
+		if a.env.Random == "" {
+			break
+		}
+		return typed(call("__random", castTo(str(a.env.Random), "text")), oidFloat8, at), true, nil
+	case "setseed(float8)":
+		if a.env.Random == "" {
+			break
+		}
+		return typed(call("__setseed", castTo(str(a.env.Random), "text"), vs[0].n), oidVoid, at), true, nil
 	case "current_database()":
 		return typed(castTo(str(a.env.Database), "text"), oidName, at), true, nil
 	case "current_schema()":

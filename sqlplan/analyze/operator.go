@@ -288,7 +288,7 @@ func comparableType(t OID) bool {
 		oidDate, oidTime, oidTimestamp, oidTimestampTZ, oidInterval, oidJSONB, oidOid, oidInet, oidCidr, oidTimeTZ, oidBit, oidVarbit:
 		return true
 	}
-	return false
+	return isRange(t) || isMultirange(t)
 }
 
 // binary is l op r.
@@ -398,7 +398,9 @@ func (a *analyzer) byTable(sig string, vs []value, result OID, at int32, what st
 	if err != nil {
 		return value{}, err
 	}
-	if fn.SQL != "" { // or DuckDB would give a constant NULL a type of its own
+	if fn.Ranged {
+		n = a.ofText(n, result)
+	} else if fn.SQL != "" { // or DuckDB would give a constant NULL a type of its own
 		n = castNode(n, physical(result))
 	}
 	return typed(n, result, at), nil

@@ -94,10 +94,14 @@ func (a *analyzer) anyArray(n *pg_query.Node, e *pg_query.A_Expr, sc *scope, nam
 	if found[0].op.result != oidBool {
 		return l, fail("42809", at, "op ANY/ALL (array) requires operator to yield boolean")
 	}
-	if l, err = a.coerce(l, found[0].args[0], -1, implicit); err != nil {
+	args := found[0].args
+	if concrete, _, ok := solve(args, []OID{l.t, elem}, oidBool); ok && !isArray(l.t) {
+		args = concrete
+	}
+	if l, err = a.coerce(l, args[0], -1, implicit); err != nil {
 		return l, err
 	}
-	want := found[0].args[1]
+	want := args[1]
 	if polymorphic(want) {
 		return l, fail("0A000", at, "operator %s %s of arrays is not supported", name, word)
 	}
@@ -124,6 +128,12 @@ func (a *analyzer) anyArray(n *pg_query.Node, e *pg_query.A_Expr, sc *scope, nam
 		}
 		if lt := found[0].args[0]; lt == oidBPChar || lt == oidTimeTZ || lt == oidInet {
 			return l, fail("0A000", at, "operator %s %s of %s is not supported", name, word, typeName(lt))
+		}
+		if isRange(l.t) || isMultirange(l.t) {
+			if !isComparison(name) {
+				return l, fail("0A000", at, "operator %s %s of %s is not supported", name, word, typeName(l.t))
+			}
+			l.n, r.n = key(l), call("__range_keys", castTo(str(shortName(l.t)), "text"), r.n)
 		}
 		return typed(call("__any_all", castTo(str(name+" "+word+" "+shortName(l.t)), "text"), l.n, r.n), oidBool, at), nil
 	}

@@ -65,6 +65,8 @@ type body struct {
 	outputs []column
 	// leaves are the lists of outputs by part of a set operation, which are coerced together.
 	set func(i int, t OID, form value) error // makes output i of every part of type t and the form's kind of numeric
+	// grouped: a UNION whose equal rows can differ in their text, so that it is grouped by keys.
+	grouped bool
 }
 
 // settle gives an output that is an untyped literal the type text.
@@ -427,6 +429,11 @@ func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, err
 		}
 		if !(sel.Op == pg_query.SetOperation_SETOP_UNION && sel.All) && !out.unknown {
 			if keyed(out.value(nil)) {
+				if t != oidNumeric && sel.Op == pg_query.SetOperation_SETOP_UNION {
+					b.grouped = true
+					b.outputs = append(b.outputs, out)
+					continue
+				}
 				if t != oidNumeric {
 					return nil, fail("0A000", -1, "%s of %s is not supported", name, typeName(t))
 				}
@@ -490,7 +497,7 @@ func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, err
 
 // order orders a set operation or VALUES by outputs: by their numbers, or in a query around it by what sorts as they do.
 func (b *body) order(sel *pg_query.SelectStmt, keys []int) {
-	wrap := false
+	wrap := b.grouped
 	for _, at := range keys {
 		wrap = wrap || key(b.outputs[at].value(columnNode("x"))).GetColumnRef() == nil
 	}
@@ -510,11 +517,35 @@ func (b *body) order(sel *pg_query.SelectStmt, keys []int) {
 		t.GetResTarget().Name = c.name
 		sel.TargetList = append(sel.TargetList, t)
 	}
+	if b.grouped {
+		inner = b.group(inner)
+	}
 	sel.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
 		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: inner}}, Alias: alias}}}}
 	for i, at := range keys {
 		sel.SortClause[i].GetSortBy().Node = key(b.outputs[at].value(columnNode("__s", "__c"+itoa(at+1))))
 	}
+}
+
+// group is one row of each set of equal rows of a UNION.
+func (b *body) group(union *pg_query.SelectStmt) *pg_query.SelectStmt {
+	union.All = true
+	alias := &pg_query.Alias{Aliasname: "__g"}
+	out := &pg_query.SelectStmt{LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+	for i, c := range b.outputs {
+		name := "__c" + itoa(i+1)
+		alias.Colnames = append(alias.Colnames, pg_query.MakeStrNode(name))
+		v := columnNode("__g", name)
+		k := key(c.value(copyOf(v)))
+		out.GroupClause = append(out.GroupClause, k)
+		if k.GetColumnRef() == nil {
+			v = call("any_value", v)
+		}
+		out.TargetList = append(out.TargetList, pg_query.MakeResTargetNodeWithVal(v, 0))
+	}
+	out.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
+		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: union}}, Alias: alias}}}}
+	return out
 }
 
 func firstOutput(sel *pg_query.SelectStmt) int32 { return outputAt(sel, 0) }

@@ -67,6 +67,10 @@ func canCoerce(from, to OID, ctx context) bool {
 			return from == oidUnknown || !isArray(from)
 		case oidAnyElement, oidAnyCompatible:
 			return true
+		case oidAnyRange:
+			return from == oidUnknown || isRange(from)
+		case oidAnyMultirange:
+			return from == oidUnknown || isMultirange(from)
 		}
 		return from == oidUnknown
 	case from == oidUnknown:
@@ -238,11 +242,16 @@ func choose(in []OID, cands []candidate) []candidate {
 func consistent(params, in []OID) bool {
 	var compatible []OID
 	elem, array := OID(0), OID(0)
+	ranges := rangeSolution{}
 	for i, p := range params {
 		if i >= len(in) || in[i] == oidUnknown || in[i] == 0 {
 			continue
 		}
 		switch p {
+		case oidAnyRange, oidAnyMultirange:
+			if !ranges.take(in[i]) {
+				return false
+			}
 		case oidAnyElement, oidAnyNonArray:
 			if elem != 0 && elem != in[i] {
 				return false
@@ -259,7 +268,7 @@ func consistent(params, in []OID) bool {
 			compatible = append(compatible, elemOf(in[i]))
 		}
 	}
-	if elem != 0 && array != 0 && elemOf(array) != elem {
+	if elem != 0 && array != 0 && elemOf(array) != elem || elem != 0 && ranges.elem != 0 && elem != ranges.elem {
 		return false
 	}
 	if len(compatible) > 1 {
@@ -435,6 +444,7 @@ func solve(params, in []OID, result OID) (concrete []OID, out OID, ok bool) {
 	concrete = slices.Clone(params)
 	elem, array := OID(0), OID(0)
 	var compatible []OID
+	ranges := rangeSolution{}
 	any := polymorphic(result)
 	for i, p := range params {
 		if !polymorphic(p) {
@@ -470,12 +480,22 @@ func solve(params, in []OID, result OID) (concrete []OID, out OID, ok bool) {
 			} else {
 				compatible = append(compatible, elemOf(t))
 			}
+		case oidAnyRange, oidAnyMultirange:
+			if t != oidUnknown && !ranges.take(t) {
+				return nil, 0, false
+			}
 		default:
 			return nil, 0, false
 		}
 	}
 	if !any {
 		return concrete, result, true
+	}
+	if ranges.elem != 0 {
+		if elem != 0 && elem != ranges.elem {
+			return nil, 0, false
+		}
+		elem = ranges.elem
 	}
 	if array != 0 {
 		e := elemOf(array)
@@ -503,6 +523,10 @@ func solve(params, in []OID, result OID) (concrete []OID, out OID, ok bool) {
 			return common
 		case oidAnyCompatibleArray:
 			return arrayOf(common)
+		case oidAnyRange:
+			return ranges.rng
+		case oidAnyMultirange:
+			return ranges.multi
 		}
 		return p
 	}

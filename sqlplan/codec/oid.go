@@ -102,8 +102,10 @@ func TypeOf(oid uint32) (t vector.Type, ok bool) {
 		return vector.T(vector.Text), true
 	case oidVarcharArray, oidBPChar:
 		return vector.ListOf(vector.T(vector.Text)), true
-	case OIDJSONB, OIDJSON:
+	case OIDJSON:
 		return vector.T(vector.JSON), true
+	case OIDJSONB:
+		return vector.Type{Kind: vector.JSON, Shown: OIDJSONB}, true
 	case OIDText:
 		return vector.T(vector.Text), true
 	case oidTextArray:
@@ -114,6 +116,9 @@ func TypeOf(oid uint32) (t vector.Type, ok bool) {
 		return vector.T(vector.Int64), true
 	case oidOIDArray:
 		return vector.ListOf(vector.T(vector.Int64)), true
+	}
+	if t, ok := keptType(oid); ok {
+		return t, true
 	}
 	for k, o := range kindOIDs {
 		t := vector.T(k)

@@ -22,6 +22,11 @@ func AppendText(dst []byte, v *vector.Vector, i int, s *Settings) []byte {
 		if v.Type.Kind == vector.Int64 && len(v.Child) == 1 { // an object id with its name
 			return append(dst, v.Child[0].Bytes(i)...)
 		}
+		if v.Type.Kind == vector.Text && s != Defaults {
+			if t, multi := RangeOf(v.Type.Shown); t != nil && t.Kind != vector.Text && t.Kind != vector.Int32 && t.Kind != vector.Int64 {
+				return append(dst, t.shownRange(string(v.Bytes(i)), multi, s)...)
+			}
+		}
 	}
 	switch v.Type.Kind {
 	case vector.Bool:

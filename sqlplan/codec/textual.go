@@ -78,11 +78,25 @@ func appendTextualBinary(dst, text []byte, oid uint32) (out []byte, ok bool, err
 		out = binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint64(dst, uint64(t)), uint32(offset))
 	case oidRegtype:
 		id, known := typeIDs[string(text)]
+		for i := range RangeTypes {
+			switch t := &RangeTypes[i]; string(text) {
+			case t.Name:
+				id, known = t.OID, true
+			case t.MultiName:
+				id, known = t.Multi, true
+			case t.Name + "[]":
+				id, known = t.Array, true
+			}
+		}
 		if !known {
 			return dst, false, nil
 		}
 		out = binary.BigEndian.AppendUint32(dst, id)
 	default:
+		if t, multi := RangeOf(oid); t != nil {
+			out, err = t.appendRangeBinary(dst, string(text), multi)
+			break
+		}
 		return dst, false, nil
 	}
 	return out, true, err
@@ -185,9 +199,59 @@ func textualOf(b []byte, oid uint32) (text string, ok bool, err error) {
 		}
 		return netip.PrefixFrom(a, int(b[1])).String(), true, nil
 	case oidTimeTZ:
-		return "", true, &Error{Code: "0A000", Message: "a time with time zone is sent as text"}
+		text, err = timeTZOfBinary(b)
+		return text, true, err
+	case oidChar:
+		switch c := b[0]; {
+		case c == 0:
+			return "", true, nil
+		case c < 0x80:
+			return string(rune(c)), true, nil
+		}
+		return string([]byte{'\\', '0' + b[0]>>6, '0' + b[0]>>3&7, '0' + b[0]&7}), true, nil
+	}
+	if t, multi := RangeOf(oid); t != nil {
+		text, err = t.textOfBinary(b, multi)
+		return text, true, err
 	}
 	return "", false, nil
+}
+
+// charByte is the byte of a "char", whose text is a character of ASCII or an octal escape.
+func charByte(text []byte) byte {
+	switch len(text) {
+	case 0:
+		return 0
+	case 4:
+		return (text[1]-'0')<<6 | (text[2]-'0')<<3 | (text[3] - '0')
+	}
+	return text[0]
+}
+
+// timeTZOfBinary is the text of a time with its zone, which is sent as microseconds and seconds west of Greenwich.
+func timeTZOfBinary(b []byte) (string, error) {
+	us, west := int64(binary.BigEndian.Uint64(b)), int64(int32(binary.BigEndian.Uint32(b[8:])))
+	if us < 0 || us > microsPerDay {
+		return "", &Error{Code: "22008", Message: "time out of range"}
+	}
+	const most = 16 * 3600 // PostgreSQL's MAX_TZDISP_HOUR and a minute
+	if west <= -most || west >= most {
+		return "", &Error{Code: "22009", Message: "time zone displacement out of range"}
+	}
+	sign, off := byte('+'), -west
+	if off < 0 {
+		sign, off = '-', -off
+	}
+	out := append(appendTime(nil, us), sign)
+	two := func(n int64) { out = append(out, byte('0'+n/10), byte('0'+n%10)) }
+	if two(off / 3600); off%3600 != 0 {
+		out = append(out, ':')
+		if two(off / 60 % 60); off%60 != 0 {
+			out = append(out, ':')
+			two(off % 60)
+		}
+	}
+	return string(out), nil
 }
 
 // numericOfBinary is the text of a numeric's binary form.

@@ -133,13 +133,15 @@ func ordinaryColumn(c tables.Column) pgcatalog.TableColumn {
 			case "numeric":
 				scale, _ := strconv.Atoi(m[2])
 				out.Mod = int32(n<<16|scale&0x7ff) + 4
-			case "interval":
-				out.Mod = int32(0x7fff<<16 | n)
+			case "interval": // it says so itself
 			default:
 				out.Mod = int32(n)
 			}
 		} else if c.Base == "bpchar" && c.Length > 0 {
 			out.Mod = int32(c.Length + 4)
+		}
+		if c.Modifier != 0 {
+			out.Mod = c.Modifier - 1
 		}
 	}
 	if c.Generated != "" {

@@ -31,7 +31,7 @@ func (s *Session) changeableNames(st *parse.SQL) error {
 				err = at(crossDatabase(n), st.Text, int(n.Location))
 			}
 		case *pg_query.FuncCall:
-			if name := n.Funcname[len(n.Funcname)-1].GetString_().GetSval(); name == raiseFunction {
+			if name := n.Funcname[len(n.Funcname)-1].GetString_().GetSval(); name == raiseFunction || name == storedFunction {
 				err = at(fail("42883", "function %s does not exist", name), st.Text, int(n.Location))
 			}
 		}

@@ -41,6 +41,9 @@ func (b *binder) function(space, name string, args []*pg_query.Node, inFrom bool
 	if name == raiseFunction && len(args) == 1 {
 		return &rewrite.Function{Name: name, Args: make([]string, 1), Body: expression("error($1)")}, nil
 	}
+	if name == storedFunction && len(args) == 2 {
+		return b.stored(args[0])
+	}
 	out := &rewrite.Function{Name: name, Args: make([]string, len(args))}
 	if body, ok, err := b.sequenceFunction(name, args); ok || err != nil {
 		if err == nil {

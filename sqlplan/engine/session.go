@@ -9,6 +9,7 @@ import (
 	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -52,6 +53,7 @@ type Session struct {
 	inbox       inbox
 	listens     int            // channels
 	system      *systemCatalog // the last snapshot of PostgreSQL's catalogs; nil: none
+	random      randomValues
 }
 
 func (e *Engine) newSession(info session.ConnectInfo, role *schema.Role) (*Session, error) {
@@ -133,6 +135,7 @@ func (s *Session) Close() {
 	s.dropProjections()
 	s.seqs.forget()
 	s.dropSystemCatalog()
+	pgfunc.FreeRandom(s.random.id)
 	s.conn.Close()
 }
 

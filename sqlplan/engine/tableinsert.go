@@ -11,6 +11,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
@@ -289,7 +290,7 @@ func (s *Session) defaultOf(o *tables.Object, c *tables.Column) (*pg_query.Node,
 // lengths of text and precisions of times. staged are further columns that stand before and after the table's.
 func (s *Session) finished(o *tables.Object, stage *pg_query.Node) (*pg_query.Node, error) {
 	if !slices.ContainsFunc(o.Columns, func(c tables.Column) bool {
-		return c.Generated != "" || c.Length > 0 || c.Precision != nil
+		return c.Generated != "" || c.Length > 0 || c.Precision != nil || storedBy(&c) != ""
 	}) {
 		return stage, nil
 	}
@@ -357,6 +358,13 @@ func (s *Session) declaredValue(v *pg_query.Node, c *tables.Column) *pg_query.No
 		return v
 	}
 	form := ""
+	if fn := storedBy(c); fn != "" {
+		form = fmt.Sprintf("%s(%s, (%s))", storedFunction, duck.QuoteLiteral(fn), text)
+		if out, err := expressionText(form); err == nil {
+			return out
+		}
+		return v
+	}
 	switch {
 	case c.Type.Kind == vector.List || c.Type.Kind != vector.Text && c.Precision == nil:
 		return v

@@ -7,7 +7,11 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -74,13 +78,20 @@ func columnType(t *pg_query.TypeName, c *tables.Column) error {
 		plain.Typmods = nil
 		if name != "interval" && len(mods) > 0 {
 			p := int(min(mods[0], 6))
-			if p < 6 && (name == "time" || name == "timetz" || len(t.ArrayBounds) > 0) {
-				return fail(codeUnsupported, "precisions of type %s are not supported", name+map[bool]string{true: "[]"}[len(t.ArrayBounds) > 0])
+			if p < 6 && len(t.ArrayBounds) > 0 {
+				return fail(codeUnsupported, "precisions of type %s[] are not supported", name)
 			}
 			c.Precision = &p
 			label = fmt.Sprintf("%s(%d)", label, p)
-		} else if name == "interval" && len(t.Typmods) > 0 {
-			return fail(codeUnsupported, "fields and precisions of type interval are not supported")
+		} else if name == "interval" && len(mods) > 0 {
+			if len(t.ArrayBounds) > 0 {
+				return fail(codeUnsupported, "fields and precisions of type interval[] are not supported")
+			}
+			mod := int32(mods[0])<<16 | 0xffff
+			if len(mods) > 1 {
+				mod = int32(mods[0])<<16 | int32(min(mods[1], 6))
+			}
+			c.Modifier, label = mod+1, pgcatalog.FormatType(codec.OIDInterval, mod)
 		}
 		label += timeTypes[name]
 	case name == "numeric" && len(mods) > 0:
@@ -90,9 +101,37 @@ func columnType(t *pg_query.TypeName, c *tables.Column) error {
 		}
 		label = fmt.Sprintf("numeric(%d,%d)", mods[0], scale)
 	}
-	typ, err := parse.TypeOf(plain)
-	if err != nil {
-		return err
+	var typ vector.Type
+	if oid := pgfunc.KeptAsText(name); oid != 0 {
+		plain.Typmods = nil
+		mod := int32(-1)
+		switch {
+		case len(mods) == 0:
+			if name == "bit" {
+				mod = 1
+			}
+		case name != "bit" && name != "varbit" && name != "timetz":
+			return fail("42601", "type modifier is not allowed for type %q", name)
+		case mods[0] < 1 && name != "timetz":
+			return fail(codeInvalidParameter, "length for type %s must be at least 1", name)
+		case len(t.ArrayBounds) > 0:
+			return fail(codeUnsupported, "lengths of the elements of arrays are not supported")
+		default:
+			mod = int32(mods[0])
+		}
+		if name == "bit" || name == "varbit" {
+			c.Length = int(max(mod, 0))
+		}
+		if typ = vector.T(vector.Text); len(t.ArrayBounds) > 0 {
+			typ = vector.ListOf(typ)
+		}
+		label = pgcatalog.FormatType(oid, mod)
+	} else {
+		var err error
+		if typ, err = parse.TypeOf(plain); err != nil {
+			return err
+		}
+		c.Canonical = name == "jsonb" && typ.Kind == vector.JSON
 	}
 	if len(t.ArrayBounds) > 0 {
 		label += "[]"
@@ -128,7 +167,7 @@ func duckColumnType(c *tables.Column) string { return c.Type.DuckDB() }
 // typeNode is a column's type as a cast names it; lengths and precisions are left out, because an assignment does not cut.
 func typeNode(c *tables.Column) *pg_query.TypeName {
 	name := c.Base
-	if name == "varchar" || name == "bpchar" {
+	if name == "varchar" || name == "bpchar" || pgfunc.KeptAsText(name) != 0 {
 		name = "text"
 	}
 	parsed, err := pg_query.Parse("SELECT NULL::" + castName(name, c))

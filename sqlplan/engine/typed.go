@@ -18,6 +18,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // typedQuery is a SELECT to which package analyze gave PostgreSQL's meaning.
@@ -45,7 +46,7 @@ func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type
 			}
 		}
 	}
-	env := &analyze.Env{Relation: b.columnsOf, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database,
+	env := &analyze.Env{Relation: b.columnsOf, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, Random: b.s.random.name(),
 		Expands: func(name string, args []*pg_query.Node) bool {
 			f, err := b.function("", name, args, false)
 			return f != nil || err != nil
@@ -129,6 +130,9 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 	relation := b.s.find(tabs, rv.Schemaname, rv.Relname)
 	if relation == nil {
 		return nil, false, nil
+	}
+	if relation.Kind == tables.Table || relation.Kind == tables.MaterializedView {
+		return declaredColumns(relation), true, nil
 	}
 	_, columns, err := b.s.described(b.ctx, "SELECT * FROM "+duckName(relation))
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 )
 
@@ -122,8 +123,25 @@ func (s *Session) setSeed(args []*pg_query.Node) error {
 	if seed < -1 || seed > 1 {
 		return fail(codeInvalidParameter, "%s is outside the valid range for parameter %q (-1 .. 1)", short(seed), "seed")
 	}
-	_, err = s.conn.Exec(context.Background(), "SELECT setseed("+strconv.FormatFloat(seed, 'g', -1, 64)+")")
-	return err
+	if _, err = s.conn.Exec(context.Background(), "SELECT setseed("+strconv.FormatFloat(seed, 'g', -1, 64)+")"); err != nil { // of statements that are not analyzed
+		return err
+	}
+	s.random.name()
+	return s.random.generator.Seed(seed)
+}
+
+// randomValues is what random() of a session takes its values from.
+type randomValues struct {
+	id        string
+	generator *pgfunc.Random
+}
+
+// name is the generator's name for package analyze.
+func (r *randomValues) name() string {
+	if r.generator == nil {
+		r.id, r.generator = pgfunc.NewRandom()
+	}
+	return r.id
 }
 
 // discard is DISCARD.

@@ -402,6 +402,11 @@ func TypeNamed(text string) uint32 {
 	return uint32(ownOnly().typeNamed(text))
 }
 
+// FormatType is format_type of a type of PostgreSQL's own; mod is −1 for none.
+func FormatType(oid uint32, mod int32) string {
+	return ownOnly().formatType(int64(oid), int64(mod), true)
+}
+
 // ownOnly is a snapshot of PostgreSQL's own objects.
 var ownOnly = sync.OnceValue(func() *Snapshot { return New(&Objects{}, nil) })
 

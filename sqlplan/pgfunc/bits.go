@@ -137,7 +137,29 @@ func timetzIn(s string, set *codec.Settings) (string, error) {
 	return string(codec.AppendText(nil, v, 0, codec.Defaults)) + zone, nil
 }
 
+// roundTimeTZ rounds a time with its zone to a number of digits.
+func roundTimeTZ(s string, digits int) (string, error) {
+	at := strings.LastIndexAny(s, "+-")
+	if at < 0 || digits >= 6 {
+		return s, nil
+	}
+	v, err := codec.ParseText(vector.T(vector.Time), s[:at], codec.Defaults)
+	if err != nil {
+		return "", err
+	}
+	unit := int64(1)
+	for range 6 - digits {
+		unit *= 10
+	}
+	v.I64[0] = roundTo(v.I64[0], unit)
+	return string(codec.AppendText(nil, v, 0, codec.Defaults)) + s[at:], nil
+}
+
 func init() {
+	ours("__timetz(text,int4)", "text", func(a args, out *vector.Vector) error {
+		s, err := roundTimeTZ(a.s(0), int(a.n(1)))
+		return putText(out, s, err)
+	})
 	for _, varying := range []bool{false, true} {
 		for _, cut := range []bool{false, true} {
 			name := map[bool]string{false: "__bit", true: "__varbit"}[varying]

@@ -24,6 +24,8 @@ type Function struct {
 	Name     string
 	Settings bool
 	JSON     bool // a VARIADIC "any" gets json instead of texts
+	// Ranged: SQL is over the texts of the arguments, and one more, the name of the range's type.
+	Ranged bool
 
 	scalar *duck.Scalar
 	once   sync.Once

@@ -384,13 +384,22 @@ func bracket(r []rune, i int, f regexFlags) (string, int, error) {
 }
 
 // similarPattern is a pattern of SIMILAR TO as a regular expression.
-func similarPattern(p, escape string, hasEscape bool) (string, error) {
+func similarPattern(p, escape string) (string, error) {
+	parts, err := similarParts(p, escape)
+	if err != nil {
+		return "", err
+	}
+	return "^(?:" + strings.Join(parts, ")(?:") + ")$", nil
+}
+
+// similarParts are regular expressions for the parts of a pattern of SIMILAR TO between its separators, of which it has at most two.
+func similarParts(p, escape string) ([]string, error) {
 	if utf8.RuneCountInString(escape) > 1 {
-		return "", withHint(bad("22025", "invalid escape string"), "Escape string must be empty or one character.")
+		return nil, withHint(bad("22025", "invalid escape string"), "Escape string must be empty or one character.")
 	}
 	esc := []rune(escape)
 	var b strings.Builder
-	b.WriteString("^(?:")
+	var parts []string
 	r := []rune(p)
 	inBracket := false
 	for i := 0; i < len(r); i++ {
@@ -399,8 +408,13 @@ func similarPattern(p, escape string, hasEscape bool) (string, error) {
 		case len(esc) > 0 && c == esc[0]:
 			if i+1 < len(r) {
 				i++
-				if r[i] == '"' {
-					return "", bad("0A000", "SIMILAR TO with separators is not supported")
+				if r[i] == '"' && !inBracket {
+					if len(parts) == 2 {
+						return nil, bad("2200C", "SQL regular expression may not contain more than two escape-double-quote separators")
+					}
+					parts = append(parts, b.String())
+					b.Reset()
+					continue
 				}
 				b.WriteString(`\` + string(r[i]))
 			}
@@ -427,8 +441,61 @@ func similarPattern(p, escape string, hasEscape bool) (string, error) {
 			b.WriteRune(c)
 		}
 	}
-	b.WriteString(")$")
-	return b.String(), nil
+	return append(parts, b.String()), nil
+}
+
+// maxSimilarText bounds the characters of a text of which SUBSTRING … SIMILAR takes a part: every pair of places may be tried.
+const maxSimilarText = 4096
+
+// similarSubstring is SUBSTRING(s SIMILAR p ESCAPE escape): what the part of the pattern between its separators matches where the part
+// before it matches as little, and then that part as much, as it can. found is false where the pattern does not match.
+func similarSubstring(s, p, escape string) (part string, found bool, err error) {
+	parts, err := similarParts(p, escape)
+	if err != nil {
+		return "", false, err
+	}
+	match := make([]func(string) (bool, error), len(parts))
+	for i, x := range parts {
+		match[i] = func(s string) (bool, error) { return matches(s, "^(?:"+x+")$", regexFlags{}) }
+	}
+	if len(parts) == 1 {
+		ok, err := match[0](s)
+		return s, ok, err
+	}
+	var places []int // between characters
+	for i := range s {
+		places = append(places, i)
+	}
+	if places = append(places, len(s)); len(places) > maxSimilarText {
+		return "", false, bad("54000", "a text of more than %d characters is too long for SUBSTRING SIMILAR", maxSimilarText-1)
+	}
+	ends := []int{len(s)}
+	if len(parts) == 3 {
+		ends = nil
+		for _, at := range places {
+			ok, err := match[2](s[at:])
+			if err != nil {
+				return "", false, err
+			}
+			if ok {
+				ends = append(ends, at)
+			}
+		}
+	}
+	for _, from := range places {
+		if ok, err := match[0](s[:from]); err != nil || !ok {
+			if err != nil {
+				return "", false, err
+			}
+			continue
+		}
+		for i := len(ends) - 1; i >= 0 && ends[i] >= from; i-- {
+			if ok, err := match[1](s[from:ends[i]]); ok || err != nil {
+				return s[from:ends[i]], ok, err
+			}
+		}
+	}
+	return "", false, nil
 }
 
 // like reports whether s matches a pattern of LIKE.

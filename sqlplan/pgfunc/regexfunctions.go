@@ -18,7 +18,7 @@ func init() {
 		}
 	}
 	ours("__similar(text,text,text)", "bool", func(a args, out *vector.Vector) error {
-		p, err := similarPattern(a.s(1), a.s(2), true)
+		p, err := similarPattern(a.s(1), a.s(2))
 		if err != nil {
 			return err
 		}
@@ -260,6 +260,14 @@ func init() {
 			return nil
 		})
 	}
+	ours("substring(text,text,text)", "text", func(a args, out *vector.Vector) error {
+		s, ok, err := similarSubstring(a.s(0), a.s(1), a.s(2))
+		if err == nil && !ok {
+			out.AppendNull()
+			return nil
+		}
+		return putText(out, s, err)
+	})
 	ours("substring(text,text)", "text", func(a args, out *vector.Vector) error {
 		re, err := compile(a.s(1), regexFlags{})
 		if err != nil {

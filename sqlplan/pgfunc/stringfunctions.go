@@ -428,24 +428,58 @@ func init() {
 		out.AppendString(b.String())
 		return nil
 	})
+	// "char" is one byte, kept as a text of at most one character; beyond ASCII as \ooo, which is how it is written.
+	ours("__text_char(text)", "char", func(a args, out *vector.Vector) error {
+		s, err := TextIn(a.s(0), 18, -1)
+		return putText(out, s, err)
+	})
+	ours("__int_char(int4)", "char", func(a args, out *vector.Vector) error {
+		n := a.n(0)
+		if n < -128 || n > 127 {
+			return bad("22003", `"char" out of range`)
+		}
+		out.AppendString(charText(byte(n)))
+		return nil
+	})
+	ours("__char_int(char)", "int4", func(a args, out *vector.Vector) error {
+		out.AppendInt(int64(int8(charByte(a.s(0)))))
+		return nil
+	})
 	// Lengths of character types.
 	for _, cut := range []bool{false, true} {
 		suffix := map[bool]string{true: "_cut", false: ""}[cut]
 		for _, fixed := range []bool{false, true} {
 			name := map[bool]string{true: "__bpchar", false: "__varchar"}[fixed]
-			ours(name+suffix+"(text,int4)", "text", func(a args, out *vector.Vector) error {
-				r, n := []rune(a.s(0)), int(a.n(1))
+			limit := func(s string, n int) (string, error) {
+				r := []rune(s)
 				if len(r) > n {
 					if !cut && strings.Trim(string(r[n:]), " ") != "" {
-						return bad("22001", "value too long for type %s(%d)", map[bool]string{true: "character", false: "character varying"}[fixed], n)
+						return "", bad("22001", "value too long for type %s(%d)", map[bool]string{true: "character", false: "character varying"}[fixed], n)
 					}
 					r = r[:n]
 				}
-				s := string(r)
-				if fixed && len(r) < n {
+				if s = string(r); fixed && len(r) < n {
 					s += strings.Repeat(" ", n-len(r))
 				}
-				out.AppendString(s)
+				return s, nil
+			}
+			ours(name+suffix+"(text,int4)", "text", func(a args, out *vector.Vector) error {
+				s, err := limit(a.s(0), int(a.n(1)))
+				return putText(out, s, err)
+			})
+			ours(name+suffix+"s(_text,int4)", "_text", func(a args, out *vector.Vector) error {
+				for _, x := range a.texts(0) {
+					if x == nil {
+						out.Child[0].AppendNull()
+						continue
+					}
+					s, err := limit(*x, int(a.n(1)))
+					if err != nil {
+						return err
+					}
+					out.Child[0].AppendString(s)
+				}
+				out.CloseNested()
 				return nil
 			})
 		}

@@ -19,7 +19,7 @@ type typeInfo struct {
 	sql        string      // as messages have it; "": name
 }
 
-var typeList = []typeInfo{
+var typeList = append([]typeInfo{
 	{"bool", 16, 1000, vector.Bool, "boolean"}, {"bytea", 17, 1001, vector.Bytes, ""}, {"char", 18, 1002, vector.Text, `"char"`},
 	{"name", 19, 1003, vector.Text, ""}, {"int8", 20, 1016, vector.Int64, "bigint"}, {"int2", 21, 1005, vector.Int16, "smallint"},
 	{"int4", 23, 1007, vector.Int32, "integer"}, {"text", 25, 1009, vector.Text, ""}, {"oid", 26, 1028, vector.Int64, ""},
@@ -31,6 +31,13 @@ var typeList = []typeInfo{
 	{"timetz", 1266, 1270, vector.Text, "time with time zone"}, {"bit", 1560, 1561, vector.Text, ""}, {"varbit", 1562, 1563, vector.Text, "bit varying"},
 	{"numeric", 1700, 1231, vector.Text, ""}, {"uuid", 2950, 2951, vector.UUID, ""}, {"jsonb", 3802, 3807, vector.Text, ""},
 	{"unknown", 705, 0, vector.Text, ""}, {"macaddr", 829, 1040, vector.Text, ""}, {"money", 790, 791, vector.Text, ""},
+}, rangeTypes()...)
+
+func rangeTypes() (out []typeInfo) {
+	for _, r := range codec.RangeTypes {
+		out = append(out, typeInfo{r.Name, r.OID, r.Array, vector.Text, ""}, typeInfo{r.MultiName, r.Multi, r.MultiArray, vector.Text, ""})
+	}
+	return out
 }
 
 var (
@@ -53,6 +60,8 @@ func typeNamed(name string) vector.Type {
 	switch name {
 	case "any", "anyelement", "anyarray", "anycompatible", "anycompatiblearray":
 		return vector.Type{}
+	case "anyrange", "anymultirange":
+		return vector.T(vector.Text)
 	}
 	if e, ok := strings.CutPrefix(name, "_"); ok {
 		return vector.ListOf(typeNamed(e))
@@ -115,6 +124,8 @@ func In(oid uint32, mod int32, s string, set *codec.Settings) (*vector.Vector, e
 		return text(bitIn(s))
 	case 869, 650:
 		return text(inetIn(s, oid == 650))
+	case 18, 19:
+		return text(TextIn(s, oid, mod))
 	case 26:
 		n, err := strconv.ParseInt(strings.TrimSpace(s), 10, 64)
 		if err != nil {
@@ -132,6 +143,9 @@ func In(oid uint32, mod int32, s string, set *codec.Settings) (*vector.Vector, e
 		if err := checkJSON(s, "json"); err != nil {
 			return nil, err
 		}
+	}
+	if r, multi := codec.RangeOf(oid); r != nil {
+		return text(rangeIn(r, multi, s, set))
 	}
 	t := infoByOID[oid]
 	if t == nil {
@@ -186,15 +200,35 @@ func TextIn(s string, oid uint32, mod int32) (string, error) {
 	}
 	switch oid {
 	case 18:
-		if s != "" {
-			s = s[:1]
-		}
+		s = charText(charByte(s))
 	case 19:
 		if len(s) > 63 {
 			s = cutUTF8(s, 63)
 		}
 	}
 	return s, nil
+}
+
+// charByte is the byte that a text means as "char": an octal escape, or the text's first byte.
+func charByte(s string) byte {
+	if len(s) == 4 && s[0] == '\\' && s[1] >= '0' && s[1] <= '3' && s[2] >= '0' && s[2] <= '7' && s[3] >= '0' && s[3] <= '7' {
+		return (s[1]-'0')<<6 | (s[2]-'0')<<3 | (s[3] - '0')
+	}
+	if s == "" {
+		return 0
+	}
+	return s[0]
+}
+
+// charText is the text of a "char".
+func charText(b byte) string {
+	switch {
+	case b == 0:
+		return ""
+	case b >= 0x80:
+		return fmt.Sprintf("\\%03o", b)
+	}
+	return string(rune(b))
 }
 
 func cutUTF8(s string, n int) string {
@@ -207,9 +241,33 @@ func cutUTF8(s string, n int) string {
 // Out is the text of value i of v, whose type has the given name.
 func Out(name string, v *vector.Vector, i int, set *codec.Settings) string {
 	if v.Type.Kind == vector.Text || v.Type.Kind == vector.JSON {
+		if t := infoByName[name]; t != nil {
+			if r, _ := codec.RangeOf(t.oid); r != nil {
+				shown := *v
+				shown.Type.Shown = t.oid
+				return string(codec.AppendText(nil, &shown, i, set))
+			}
+		}
 		return string(v.Bytes(i))
 	}
 	return string(codec.AppendText(nil, v, i, set))
+}
+
+// KeptAsText is the object id of a type, by its name in pg_type, whose values in tables are kept as PostgreSQL's text of them; 0 for
+// others.
+func KeptAsText(name string) uint32 {
+	t := infoByName[name]
+	if t == nil {
+		return 0
+	}
+	switch name {
+	case "char", "inet", "cidr", "timetz", "bit", "varbit":
+		return t.oid
+	}
+	if r, _ := codec.RangeOf(t.oid); r != nil {
+		return t.oid
+	}
+	return 0
 }
 
 // SettingsText is the text of settings that functions take.

@@ -62,7 +62,11 @@ type Column struct {
 	// Base is PostgreSQL's internal name of the type without modifiers and brackets: int4, varchar, bpchar, jsonb.
 	Base      string `json:"base,omitempty"`
 	Length    int    `json:"length,omitempty"`    // greatest number of characters of varchar(n), char(n); 0: any
-	Precision *int   `json:"precision,omitempty"` // of timestamp(p), time(p), interval(p); nil: 6
+	Precision *int   `json:"precision,omitempty"` // of timestamp(p), time(p); nil: 6
+	// Modifier is pg_attribute.atttypmod plus one of an interval with fields or a precision; 0: none.
+	Modifier int32 `json:"modifier,omitempty"`
+	// Canonical: values of jsonb are held as PostgreSQL writes them. Columns that are older than that lack it.
+	Canonical bool   `json:"canonical,omitempty"`
 	NotNull   bool   `json:"not_null,omitempty"`
 	Default   string `json:"default,omitempty"`   // an expression in PostgreSQL's SQL, "" for none
 	Generated string `json:"generated,omitempty"` // GENERATED ALWAYS AS (expression) STORED

@@ -154,7 +154,6 @@ ALTER TABLE al ALTER COLUMN cc TYPE integer USING cc::integer;
 ALTER TABLE al ALTER COLUMN cc TYPE numeric(10,2) USING cc / 2.0;
 ALTER TABLE al ALTER COLUMN aa TYPE varchar(1);
 ALTER TABLE al ALTER COLUMN aa TYPE integer USING aa::integer;
--- silent: varchar is described as text
 SELECT id, aa, cc FROM al ORDER BY id;
 ALTER TABLE al ADD CONSTRAINT al_cc_check CHECK (cc > 100);
 ALTER TABLE al ADD CONSTRAINT big CHECK (id < 100);

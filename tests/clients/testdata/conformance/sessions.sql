@@ -286,9 +286,7 @@ notify x,'1';
 notify x,'1';
 notify x,'2';
 commit;
--- silent: the type void is text
 select pg_notify('x','fn');
--- silent: the type void is text
 select pg_notify('x', 'a'||'b');
 begin;
 notify x,'lost';

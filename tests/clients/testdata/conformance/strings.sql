@@ -42,7 +42,6 @@ SELECT substring('hello' for 2);
 SELECT substring('foobar' from 'o(.)b');
 SELECT substring('foobar' from 'o.b');
 SELECT substr('hello', 2, -1);
--- differs: SUBSTRING SIMILAR is not supported
 SELECT substring('abc' similar 'a#"b#"c' escape '#');
 SELECT left('hello', 2);
 SELECT left('hello', -2);

@@ -1,0 +1,104 @@
+package engine
+
+import (
+	"fmt"
+	"strings"
+
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
+	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/tables"
+)
+
+// declaredType is the type of a column's values as clients see it: that of the column's declaration. Decimals say their own.
+func declaredType(c *tables.Column) vector.Type {
+	t, elem := c.Type, c.Type
+	if t.Kind == vector.List {
+		elem = t.Elem[0]
+	}
+	if c.Base == "" || elem.Kind == vector.Decimal {
+		return t
+	}
+	d := ordinaryColumn(*c)
+	if d.Type == codec.OID(t) && d.Mod < 0 {
+		return t
+	}
+	t = codec.ShownAs(t, d.Type)
+	t.Shown, t.Mod = d.Type, d.Mod+1
+	return t
+}
+
+// declaredColumns are the columns of an ordinary relation as package analyze takes them.
+func declaredColumns(o *tables.Object) []analyze.Column {
+	out := make([]analyze.Column, len(o.Columns))
+	for i := range o.Columns {
+		c := &o.Columns[i]
+		out[i] = analyze.Column{Name: c.Name, Type: declaredType(c), Raw: c.Base == "jsonb" && !c.Canonical}
+	}
+	return out
+}
+
+// storedFunction makes of a value what a column stores; its first argument is what storedBy says. Statements of users cannot call it
+// (changeableNames).
+const storedFunction = reservedPrefix + "stored"
+
+// storedBy says what makes of a value what a column stores, where that takes a function of ours; "" else.
+func storedBy(c *tables.Column) string {
+	list := c.Type.Kind == vector.List
+	switch {
+	case c.Canonical:
+		return "jsonb"
+	case pgfunc.KeptAsText(c.Base) != 0 && list:
+		return "_" + c.Base
+	case pgfunc.KeptAsText(c.Base) != 0 && (c.Length > 0 || c.Precision != nil):
+		n := c.Length
+		if c.Precision != nil {
+			n = *c.Precision
+		}
+		return fmt.Sprintf("%s %d", c.Base, n)
+	case pgfunc.KeptAsText(c.Base) != 0:
+		return c.Base
+	case list:
+		return ""
+	case c.Base == "time" && c.Precision != nil:
+		return fmt.Sprintf("time %d", *c.Precision)
+	case c.Base == "interval" && c.Modifier != 0:
+		return fmt.Sprintf("interval %d", c.Modifier-1)
+	}
+	return ""
+}
+
+// stored is the body of storedFunction for what storedBy says.
+func (b *binder) stored(what *pg_query.Node) (*rewrite.Function, error) {
+	base, mod, limited := strings.Cut(what.GetAConst().GetSval().GetSval(), " ")
+	var body string
+	settings := duck.QuoteLiteral(pgfunc.SettingsText(b.s.codecSettings())) + "::text"
+	switch base {
+	case "jsonb":
+		body = fmt.Sprintf("%s($2::json::text)::json", pgfunc.Find("cast(json as jsonb)").Name)
+	case "time":
+		body = fmt.Sprintf("__round_time($2, %s)", mod)
+	case "interval":
+		body = fmt.Sprintf("__interval_mod($2, %s)", mod)
+	default:
+		fn := pgfunc.Find("cast(text as " + base + ")")
+		if elem, list := strings.CutPrefix(base, "_"); list {
+			body = fmt.Sprintf("__canonical('%d ' || %s, $2::text[])", pgfunc.KeptAsText(elem), settings)
+			break
+		}
+		if fn == nil {
+			body = "$2::text"
+			break
+		}
+		body = fmt.Sprintf("%s(%s, $2::text)", fn.Name, settings)
+		if limited {
+			body = fmt.Sprintf("__%s(%s, %s)", base, body, mod)
+		}
+	}
+	return &rewrite.Function{Name: storedFunction, Args: make([]string, 2), Body: expression(body)}, nil
+}
