@@ -28,6 +28,8 @@ type Env struct {
 	// Expands reports whether a call is of a function that package rewrite expands, and Foreign whether a function that PostgreSQL
 	// does not have may be called. They may be nil.
 	Expands func(name string, args []*pg_query.Node) bool
+	// Returns is the type of what such a function gives, 0 where it is not known. It may be nil.
+	Returns func(name string, args int) OID
 	Own     func(name string) bool // whether a function is the user's own; it may be nil
 	Foreign func(name string) bool
 	// Params are the types that the client gave of $1, $2, …; 0: none.
@@ -47,11 +49,18 @@ func (e *Env) settings() string { return pgfunc.SettingsText(e.Settings) }
 type Result struct {
 	// Outputs are the columns that a client sees, nil where they are not all known.
 	Outputs []Column
+	// Known are the outputs, those whose type is not known with none.
+	Known []Column
 	// Params are the types of $1, $2, … as far as they are known; Invalid: not.
 	Params []vector.Type
 	// Whole: no expression was left to the rules of package rewrite.
 	Whole bool
+
+	resolved map[*pg_query.FuncCall]bool
 }
+
+// Resolved reports whether a call of the query, as it was before it was changed, was given PostgreSQL's meaning.
+func (r *Result) Resolved(f *pg_query.FuncCall) bool { return r.resolved[f] }
 
 type analyzer struct {
 	env         *Env
@@ -65,6 +74,7 @@ type analyzer struct {
 	setsAllowed int
 	structured  bool // what json_agg collects are rows
 	aggregates  map[*pg_query.Node]bool
+	resolved    map[*pg_query.FuncCall]bool
 	rowNames    map[*pg_query.Node][]column
 }
 
@@ -73,18 +83,23 @@ func Knows(name string) bool { return len(procs[name]) > 0 }
 
 // Query analyzes a SELECT, which is changed into one for DuckDB. Errors are *Error, or those of Env.Relation.
 func Query(n *pg_query.Node, env *Env) (*Result, error) {
-	a := &analyzer{env: env, params: map[int32]OID{}, aggregates: map[*pg_query.Node]bool{}, rowNames: map[*pg_query.Node][]column{}}
+	a := &analyzer{env: env, params: map[int32]OID{}, aggregates: map[*pg_query.Node]bool{}, resolved: map[*pg_query.FuncCall]bool{}, rowNames: map[*pg_query.Node][]column{}}
 	cols, err := a.query(n, nil, false)
 	if err != nil {
 		return nil, err
 	}
-	out := &Result{Whole: !a.untyped}
+	out := &Result{Whole: !a.untyped, resolved: a.resolved}
+	whole := true
 	for _, c := range cols {
-		if c.t == 0 {
-			out.Outputs = nil
-			break
+		k := Column{Name: c.name}
+		if c.t != 0 {
+			k.Type = wireType(c)
 		}
-		out.Outputs = append(out.Outputs, Column{Name: c.name, Type: wireType(c)})
+		whole = whole && c.t != 0
+		out.Known = append(out.Known, k)
+	}
+	if whole {
+		out.Outputs = out.Known
 	}
 	for i, t := range a.params {
 		for int(i) > len(out.Params) {

@@ -145,7 +145,10 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 	}
 	if !ok || anyUntyped(vs) || anyUntyped(order) {
 		out := a.leaveCall(n, f, vs)
-		if ok && !named {
+		switch {
+		case ok && a.env.Returns != nil && a.env.Returns(name, len(f.Args)) != 0:
+			out.t = a.env.Returns(name, len(f.Args))
+		case ok && !named:
 			out.t = a.resultIfCertain(name)
 		}
 		return out, nil
@@ -165,6 +168,8 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 			return voidValue(n), nil
 		} else if len(p) == 1 && !p[0].set && (p[0].result == oidText || isInt(p[0].result) || p[0].result == oidBool) {
 			out.t = p[0].result
+		} else if a.env.Returns != nil {
+			out.t = a.env.Returns(name, len(f.Args))
 		}
 		return out, nil
 	}
@@ -193,6 +198,7 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 	}
 	c := found[0]
 	p := c.proc
+	a.resolved[f] = true
 	if p.kind == 'a' && len(f.Args) == 0 && !f.AggStar && !f.AggWithinGroup {
 		return value{}, fail("42809", at, "%s(*) must be used to call a parameterless aggregate function", name)
 	}

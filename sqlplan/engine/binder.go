@@ -11,6 +11,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -41,8 +42,10 @@ type binder struct {
 	system *systemCatalog
 	// outputs are PostgreSQL's types of the outputs of a statement that reads catalogs, 0 where one is not known.
 	outputs []uint32
-	off     map[string]bool // rules of package rewrite that are left out
-	checked bool            // the functions that the statement calls were checked
+	// typedOutputs are the outputs of such a query with the types that hold them, or none where one is not known.
+	typedOutputs []analyze.Column
+	off          map[string]bool // rules of package rewrite that are left out
+	checked      bool            // the functions that the statement calls were checked
 }
 
 // noteParams keeps the types of the parameters that a part of the statement names.
@@ -63,6 +66,14 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	checked := b.checked
+	b.typedOutputs = nil
+	if b.outputs != nil && n.GetSelectStmt() != nil {
+		if n, err = b.typedCatalog(n); err != nil {
+			return "", err
+		}
+		checked = true
+	}
 	type standIn struct {
 		sql string
 		ok  bool
@@ -80,7 +91,7 @@ func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 		return sql, ok, err
 	}
 	sql, err := b.s.dividing(b.ctx, func(d *rewrite.Divisions) (string, error) {
-		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, ParamTypes: b.params, NullParams: b.nulls, Divisions: d, Off: b.off, Checked: b.checked})
+		return rewrite.Rewrite(n, rewrite.Options{Relation: relation, Function: b.function, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, ParamTypes: b.params, NullParams: b.nulls, Divisions: d, Off: b.off, Checked: checked})
 	})
 	if err != nil {
 		return "", b.placed(err)

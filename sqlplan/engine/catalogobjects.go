@@ -202,6 +202,10 @@ func (s *Session) catalogSettings() []pgcatalog.Setting {
 			Boot: d.initial, Reset: s.initialSetting(strings.ToLower(d.name))}
 		switch d.kind {
 		case intSetting:
+			if d.context == byNobody {
+				x.Min, x.Max = x.Value, x.Value
+				break
+			}
 			x.Min, x.Max = fmt.Sprint(int64(d.min)), fmt.Sprint(int64(d.max))
 		case realSetting:
 			x.Min, x.Max = short(d.min), short(d.max)

@@ -158,12 +158,17 @@ func quoteTable(x *tables.Object) string { return duck.QuoteLiteral(duckName(x))
 
 // numbered is a function whose body has the number of the statement's snapshot where it asks for it.
 func (b *binder) numbered(f *rewrite.Function) (*rewrite.Function, error) {
-	asks := func(n *pg_query.Node) bool {
+	asksFor := func(n *pg_query.Node, name string) bool {
 		fields := n.GetColumnRef().GetFields()
-		return len(fields) == 1 && fields[0].GetString_().GetSval() == pgcatalog.SnapshotColumn
+		return len(fields) == 1 && fields[0].GetString_().GetSval() == name
 	}
+	asks := func(n *pg_query.Node) bool { return asksFor(n, pgcatalog.SnapshotColumn) }
 	found := false
 	walkNodes(f.Body, func(n *pg_query.Node) { found = found || asks(n) })
+	if asksFor(f.Body, pgcatalog.TransactionColumn) {
+		f.Body = wholeNumber(b.s.transactionID())
+		return f, nil
+	}
 	if !found {
 		return f, nil
 	}

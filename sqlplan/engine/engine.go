@@ -97,6 +97,8 @@ type Engine struct {
 	started  time.Time
 	assigned atomic.Int64 // newest time given to a row by now(), microseconds
 
+	lastTransaction atomic.Int64 // the newest transaction that asked for its number
+
 	tablesVersion atomic.Uint64 // counts the commits that changed ordinary objects
 	sequences     *sequences
 	locks         *tableLocks

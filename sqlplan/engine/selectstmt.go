@@ -45,6 +45,11 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 		params, columns, err = s.describeTyped(b, typed, given)
 	} else if typed != nil {
 		params, columns, err = s.describeNode(ctx, b, typed.node, given)
+		for i := range columns {
+			if len(typed.Known) == len(columns) && typed.Known[i].Type.Shown != 0 {
+				columns[i].Type = shownType(columns[i].Type, typed.Known[i].Type)
+			}
+		}
 	} else {
 		params, columns, err = s.describeNode(ctx, b, st.Node, given)
 	}
@@ -107,7 +112,7 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 			params[i] = t
 		}
 	}
-	show(columns, b.outputs)
+	showTyped(columns, b.outputs, b.typedOutputs)
 	parse.Walk(n, func(m proto.Message) bool { // $1::bigint says its type
 		if c, ok := m.(*pg_query.TypeCast); ok {
 			i := int(c.Arg.GetParamRef().GetNumber()) - 1
@@ -137,7 +142,7 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 			_, columns, err = s.describe(ctx, b.sql, sql, given)
 		}
 	}
-	show(columns, b.outputs)
+	showTyped(columns, b.outputs, b.typedOutputs)
 	return params, columns, err
 }
 

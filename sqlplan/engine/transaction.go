@@ -13,6 +13,7 @@ import (
 
 // transaction is an open transaction block, or the bracket of a simple query with several statements.
 type transaction struct {
+	id        int64 // what txid_current() is in it; 0: not asked yet
 	failed    bool
 	implicit  bool
 	single    bool  // implicit, around one statement

@@ -46,35 +46,42 @@ func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type
 			}
 		}
 	}
-	env := &analyze.Env{Relation: b.columnsOf, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, Random: b.s.random.name(),
-		Expands: func(name string, args []*pg_query.Node) bool {
-			f, err := b.function("", name, args, false)
-			return f != nil || err != nil
-		},
-		Foreign: b.s.e.knowsFunction,
-		Own:     func(name string) bool { return b.cat.Function(name) != nil }}
 	t := &typedQuery{node: clone(n)}
+	calls := unboundedCalls(t.node)
 	var err error
-	if t.Result, err = analyze.Query(t.node, env); err != nil {
-		var e *analyze.Error
-		if errors.As(err, &e) {
-			out := &session.Error{Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
-			if e.Offset >= 0 {
-				return nil, at(out, b.sql, e.Offset)
-			}
-			return nil, out
-		}
-		return nil, asError(err)
+	if t.Result, err = b.analyzeAs(t.node, oids, b.columnsOf); err != nil {
+		return nil, err
 	}
-	known := func(name string) bool {
-		// Those two are unbounded in DuckDB.
-		return pgcatalog.Listed(name) || analyze.Knows(name) && (t.Whole || name != "format" && name != "generate_series")
-	}
-	if err := rewrite.CheckCalls(n, known, b.function); err != nil {
+	if err := rewrite.CheckCalls(n, knownCalls(calls, t.Result), b.function); err != nil {
 		return nil, b.placed(err)
 	}
 	b.checked = true
 	return t, nil
+}
+
+// analyzeAs gives a SELECT PostgreSQL's meaning, in place; relation says what its relations' columns are.
+func (b *binder) analyzeAs(n *pg_query.Node, oids []uint32, relation func(rv *pg_query.RangeVar) ([]analyze.Column, bool, error)) (*analyze.Result, error) {
+	env := &analyze.Env{Relation: relation, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, Random: b.s.random.name(),
+		Expands: func(name string, args []*pg_query.Node) bool {
+			f, err := b.function("", name, args, false)
+			return f != nil || err != nil
+		},
+		Returns: pgcatalog.HeldResult,
+		Foreign: b.s.e.knowsFunction,
+		Own:     func(name string) bool { return b.cat.Function(name) != nil }}
+	out, err := analyze.Query(n, env)
+	if err == nil {
+		return out, nil
+	}
+	var e *analyze.Error
+	if !errors.As(err, &e) {
+		return nil, asError(err)
+	}
+	refused := &session.Error{Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
+	if e.Offset >= 0 {
+		return nil, at(refused, b.sql, e.Offset)
+	}
+	return nil, refused
 }
 
 // readsCatalog reports whether a query is one of PostgreSQL's catalogs, which package pgcatalog types: it reads a relation of theirs,

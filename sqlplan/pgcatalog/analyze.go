@@ -611,6 +611,15 @@ func (a *analyzer) rangeFunction(n *pg_query.Node, f *pg_query.RangeFunction, sc
 		}
 	case name == "unnest":
 		rel.columns = []Column{{Name: alias, Type: a.element(first)}}
+	case name == "generate_subscripts" && (first == oidInt2Vector || first == oidOIDVector) && !f.Ordinality: // they count from 0
+		column := alias
+		if names := f.Alias.GetColnames(); len(names) > 0 {
+			column = names[0].GetString_().GetSval()
+		}
+		rel.columns = []Column{{Name: column, Type: oidInt4}}
+		sc.rels = append(sc.rels, rel)
+		return asRow(alias, column, &pg_query.Node{Node: &pg_query.Node_AExpr{AExpr: &pg_query.A_Expr{Kind: pg_query.A_Expr_Kind_AEXPR_OP, Name: []*pg_query.Node{pg_query.MakeStrNode("-")},
+			Lexpr: f.Functions[0].GetList().Items[0], Rexpr: pg_query.MakeAConstIntNode(1, 0)}}})
 	case len(f.Coldeflist) > 0:
 		for _, d := range f.Coldeflist {
 			c := Column{Name: d.GetColumnDef().GetColname()}
@@ -627,11 +636,7 @@ func (a *analyzer) rangeFunction(n *pg_query.Node, f *pg_query.RangeFunction, sc
 		}
 		rel.columns = []Column{{Name: column, Type: a.callType(call, args)}}
 		sc.rels = append(sc.rels, rel)
-		target := pg_query.MakeResTargetNodeWithVal(f.Functions[0].GetList().Items[0], 0)
-		target.GetResTarget().Name = column
-		sel := &pg_query.SelectStmt{TargetList: []*pg_query.Node{target}, LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
-		return &pg_query.Node{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{Lateral: f.Lateral,
-			Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}, Alias: &pg_query.Alias{Aliasname: alias}}}}
+		return asRow(alias, column, f.Functions[0].GetList().Items[0])
 	default:
 		rel.columns = []Column{{Name: alias, Type: a.callType(call, args)}}
 		for _, p := range procs()[name] {
@@ -653,6 +658,15 @@ func (a *analyzer) rangeFunction(n *pg_query.Node, f *pg_query.RangeFunction, sc
 		out = &pg_query.Alias{Aliasname: alias}
 	}
 	return &pg_query.Node{Node: &pg_query.Node_RangeVar{RangeVar: &pg_query.RangeVar{Schemaname: FunctionSchema, Relname: relation, Inh: true, Relpersistence: "p", Alias: out}}}
+}
+
+// asRow is a subquery of one output in place of a function in FROM.
+func asRow(alias, column string, value *pg_query.Node) *pg_query.Node {
+	target := pg_query.MakeResTargetNodeWithVal(value, 0)
+	target.GetResTarget().Name = column
+	sel := &pg_query.SelectStmt{TargetList: []*pg_query.Node{target}, LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+	return &pg_query.Node{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{Lateral: true,
+		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: sel}}, Alias: &pg_query.Alias{Aliasname: alias}}}}
 }
 
 // isScalar reports whether a call is of functions of PostgreSQL's that give one value.

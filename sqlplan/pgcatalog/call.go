@@ -276,6 +276,9 @@ func init() {
 		callees[name+"in"] = callee{1, func(s *Snapshot, a args) (any, error) { return n.read(s, a.text(0)) }}
 		callees[name+"out"] = pure(1, func(s *Snapshot, a args) any {
 			if a.int(0) == 0 {
+				if name == "regoper" || name == "regoperator" {
+					return "0"
+				}
 				return "-"
 			}
 			if text, ok := n.name(s, a.int(0)); ok {

@@ -149,13 +149,13 @@ func (a *analyzer) expr(n *pg_query.Node, sc *scope) uint32 {
 		return a.operator(x.AExpr, sc)
 	case *pg_query.Node_CaseExpr:
 		a.expr(x.CaseExpr.Arg, sc)
-		out := uint32(0)
+		out := a.expr(x.CaseExpr.Defresult, sc) // its type counts first
 		for _, w := range x.CaseExpr.Args {
 			when := w.GetCaseWhen()
 			a.expr(when.Expr, sc)
 			out = either(out, a.expr(when.Result, sc))
 		}
-		return either(out, a.expr(x.CaseExpr.Defresult, sc))
+		return out
 	case *pg_query.Node_CoalesceExpr:
 		return a.common(x.CoalesceExpr.Args, sc)
 	case *pg_query.Node_MinMaxExpr:
@@ -230,12 +230,19 @@ func (a *analyzer) below(n *pg_query.Node, sc *scope) {
 	})
 }
 
-// either is the first of two types that is known.
+// either is the type of what is one of two types: the first that is known, or the one that only the other can become by itself.
 func either(x, y uint32) uint32 {
 	if x == 0 || x == oidUnknown {
 		if y != 0 {
 			return y
 		}
+	}
+	rank := func(t uint32) int {
+		return slices.Index([]uint32{oidInt2, oidInt4, oidInt8, oidNumeric, oidFloat4, oidFloat8}, t)
+	}
+	integer := func(t uint32) bool { return t == oidInt2 || t == oidInt4 || t == oidInt8 }
+	if i, j := rank(x), rank(y); i >= 0 && j > i || integer(x) && (y == oidOID || registered(y)) || x == oidChar && y == oidText {
+		return y
 	}
 	return x
 }
@@ -460,6 +467,10 @@ func (a *analyzer) call(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) uint3
 			return oidInt4
 		}
 	}
+	if name == "age" && len(args) == 1 && args[0] == oidXID {
+		n.Node = callNode("__xidage", f.Args[0]).Node
+		return oidInt4
+	}
 	for i, t := range args {
 		switch name {
 		case "format", "concat", "concat_ws", "quote_ident", "quote_literal", "string_agg", "lower", "upper", "length", "replace", "split_part", "substring", "regexp_replace", "left", "right":
@@ -555,6 +566,14 @@ func (a *analyzer) callType(f *pg_query.FuncCall, args []uint32) uint32 {
 			ret = oidText
 		}
 		out = ret
+	}
+	if out == 0 { // variadic ones
+		for _, p := range procs()[name] {
+			if out != 0 && out != p.Returns || polymorphic[p.Returns] != "" {
+				return 0
+			}
+			out = p.Returns
+		}
 	}
 	if out == oidUnknown {
 		return 0

@@ -15,6 +15,9 @@ import (
 // SnapshotColumn is the name that stands for the number of the snapshot in the SQL of functions.
 const SnapshotColumn = "__catalog"
 
+// TransactionColumn is the name that stands for the number of the transaction.
+const TransactionColumn = "__transaction"
+
 // called are the functions of PostgreSQL's that a Snapshot computes: the SQL function that hands them to it, and the types that their
 // arguments are cast to ("any": none; there may be fewer than are listed from min on).
 var called = []struct {
@@ -56,6 +59,7 @@ var called = []struct {
 	{"to_regclass to_regtype to_regproc to_regprocedure to_regnamespace to_regrole to_regcollation", duck.BigintFunction, 1, "text"},
 	{"regclassin regtypein regprocin regprocedurein regnamespacein regrolein regoperin regoperatorin regconfigin regdictionaryin regcollationin", duck.BigintFunction, 1, "text"},
 	{"regclassout regtypeout regprocout regprocedureout regnamespaceout regroleout regoperout regoperatorout regconfigout regdictionaryout regcollationout", duck.TextFunction, 1, "bigint"},
+	{"pg_stat_get_db_numbackends", duck.BigintFunction, 1, "bigint"},
 	{"pg_relation_size", duck.BigintFunction, 1, "any text"},
 	{"pg_table_size pg_total_relation_size pg_indexes_size pg_database_size pg_tablespace_size", duck.BigintFunction, 1, "any"},
 }
@@ -69,6 +73,12 @@ var written = []struct {
 }{
 	{"getdatabaseencoding", 0, 0, false, "'UTF8'"},
 	{"pg_client_encoding", 0, 0, false, "'UTF8'"},
+	{"txid_current", 0, 0, false, TransactionColumn},
+	{"pg_current_xact_id", 0, 0, false, TransactionColumn},
+	{"pg_blocking_pids", 1, 1, false, "ARRAY[]::integer[]"}, // transactions are refused, not made to wait
+	{"pg_safe_snapshot_blocking_pids", 1, 1, false, "ARRAY[]::integer[]"},
+	{"pg_relation_filepath", 1, 1, false, "NULL::text"},                         // no file belongs to one relation
+	{"__xidage", 1, 1, false, "CASE WHEN ($1) IS NOT NULL THEN 2147483647 END"}, // of rows of catalogs, which have the first transaction's xmin
 	{"pg_encoding_max_length", 1, 1, false, "4"},
 	{"pg_tablespace_location", 1, 1, false, "''"},
 	{"pg_is_in_recovery", 0, 0, false, "false"},
@@ -111,7 +121,7 @@ var written = []struct {
 const zeroStatistics = "pg_stat_get_numscans pg_stat_get_tuples_returned pg_stat_get_tuples_fetched pg_stat_get_tuples_inserted pg_stat_get_tuples_updated pg_stat_get_tuples_deleted pg_stat_get_tuples_hot_updated " +
 	"pg_stat_get_live_tuples pg_stat_get_dead_tuples pg_stat_get_mod_since_analyze pg_stat_get_ins_since_vacuum pg_stat_get_blocks_fetched pg_stat_get_blocks_hit pg_stat_get_vacuum_count pg_stat_get_autovacuum_count " +
 	"pg_stat_get_analyze_count pg_stat_get_autoanalyze_count pg_stat_get_xact_numscans pg_stat_get_xact_tuples_returned pg_stat_get_xact_tuples_fetched pg_stat_get_xact_tuples_inserted pg_stat_get_xact_tuples_updated " +
-	"pg_stat_get_xact_tuples_deleted pg_stat_get_xact_tuples_hot_updated pg_stat_get_db_numbackends pg_stat_get_db_xact_commit pg_stat_get_db_xact_rollback pg_stat_get_db_blocks_fetched pg_stat_get_db_blocks_hit " +
+	"pg_stat_get_xact_tuples_deleted pg_stat_get_xact_tuples_hot_updated pg_stat_get_db_xact_commit pg_stat_get_db_xact_rollback pg_stat_get_db_blocks_fetched pg_stat_get_db_blocks_hit " +
 	"pg_stat_get_db_tuples_returned pg_stat_get_db_tuples_fetched pg_stat_get_db_tuples_inserted pg_stat_get_db_tuples_updated pg_stat_get_db_tuples_deleted pg_stat_get_db_conflict_all pg_stat_get_db_temp_files " +
 	"pg_stat_get_db_temp_bytes pg_stat_get_db_deadlocks pg_stat_get_db_sessions pg_stat_get_db_sessions_abandoned pg_stat_get_db_sessions_fatal pg_stat_get_db_sessions_killed pg_stat_get_db_blk_read_time " +
 	"pg_stat_get_db_blk_write_time pg_stat_get_db_session_time pg_stat_get_db_active_time pg_stat_get_db_idle_in_transaction_time pg_stat_get_db_conflict_tablespace pg_stat_get_db_conflict_lock " +
@@ -332,4 +342,18 @@ func (s *Snapshot) fill(name string, columns []Column, add func(values ...any)) 
 			add(values...)
 		}
 	}
+}
+
+func init() {
+	callees["pg_stat_get_db_numbackends"] = callee{1, func(s *Snapshot, a args) (any, error) {
+		n := 0
+		if s.o.Rows != nil {
+			for _, r := range s.o.Rows("pg_stat_get_activity") {
+				if r["datid"] != nil {
+					n++
+				}
+			}
+		}
+		return n, nil
+	}}
 }

@@ -302,6 +302,9 @@ func (s *Snapshot) addConstraint(t *Table, c Constraint) {
 	switch c.Type {
 	case 'c':
 		v["conbin"], v["connoinherit"] = c.Check, false
+		for _, n := range c.Columns { // of the expression, beside those of the constraint
+			s.depend(classConstraint, c.OID, 0, classClass, t.OID, n, "n")
+		}
 	case 'f':
 		equal := make([]int64, len(c.Columns))
 		for i, n := range c.Columns {

@@ -1,6 +1,5 @@
 -- What SQLAlchemy 2 with psycopg2 asks to reflect the tables of setup.sql, captured from a PostgreSQL 15.
 SELECT t.oid, typarray FROM pg_type t JOIN pg_namespace ns ON typnamespace = ns.oid WHERE typname = 'hstore';
--- differs: the version is of Tilehouse
 select pg_catalog.version();
 select current_schema();
 SELECT pg_catalog.pg_namespace.nspname FROM pg_catalog.pg_namespace WHERE (pg_catalog.pg_namespace.nspname NOT LIKE 'pg/_' || '%' ESCAPE '/') ORDER BY pg_catalog.pg_namespace.nspname;
