@@ -62,7 +62,7 @@ func canceled(ctx context.Context) error {
 // that none can hit the next statement.
 func (c *Conn) watch(ctx context.Context, call func()) {
 	if ctx.Done() == nil {
-		call()
+		c.db.workers.helped(call)
 		return
 	}
 	returned, stopped := make(chan struct{}), make(chan struct{})
@@ -80,7 +80,7 @@ func (c *Conn) watch(ctx context.Context, call func()) {
 			}
 		}
 	})
-	call()
+	c.db.workers.helped(call)
 	if !stop() {
 		close(returned)
 		<-stopped

@@ -2,6 +2,7 @@ package duck
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -35,10 +36,11 @@ type Options struct {
 
 // DB is one DuckDB engine. It is safe for concurrent use.
 type DB struct {
-	mu     sync.Mutex // guards db and closed: a connection to a freed engine would be a crash
-	db     m.Database
-	closed bool
-	open   atomic.Int64 // connections not closed
+	mu      sync.Mutex // guards db and closed: a connection to a freed engine would be a crash
+	db      m.Database
+	closed  bool
+	open    atomic.Int64 // connections not closed
+	workers workers
 }
 
 // Open opens the database file at path, or a database in memory where path is "". On return the configuration is locked
@@ -67,9 +69,12 @@ func Open(path string, o Options) (*DB, error) {
 		settings = append(settings, [2]string{"memory_limit", strconv.FormatInt(o.MemoryLimit, 10) + "B"},
 			[2]string{"allocator_flush_threshold", strconv.FormatInt(kept, 10) + "B"})
 	}
-	if o.Threads > 0 {
-		settings = append(settings, [2]string{"threads", strconv.Itoa(o.Threads)})
+	threads := o.Threads
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
 	}
+	// All of them are ours: see workers.
+	settings = append(settings, [2]string{"threads", strconv.Itoa(threads)}, [2]string{"external_threads", strconv.Itoa(threads)})
 	for _, s := range settings {
 		if err := set(s[0], s[1]); err != nil {
 			return nil, err
@@ -83,6 +88,9 @@ func Open(path string, o Options) (*DB, error) {
 	if err := d.configure(o); err != nil {
 		m.Close(&d.db)
 		return nil, err
+	}
+	if threads > 1 {
+		d.workers.start(d.db, threads-1)
 	}
 	return d, nil
 }
@@ -155,6 +163,7 @@ func (db *DB) Close() error {
 		return nil
 	}
 	db.closed = true
+	db.workers.stop()
 	m.Close(&db.db)
 	if n := db.open.Load(); n > 0 {
 		return &Error{SQLState: "55006", Message: fmt.Sprintf("%d connections are still open", n)}

@@ -15,6 +15,8 @@
 //   - Each is a scalar function that a query applies to its rows. DuckDB calls it on its own threads, so that the decoding of a
 //     file, the copy into vectors and what takes them run side by side; Rows is read by one goroutine, which also does most of
 //     the computing. It is for rows whose order does not matter and whose taker is safe for it.
+//   - A statement runs on its caller's thread; DuckDB's other threads (workers.go) join in when it takes longer than patience, and
+//     compute ahead of the reader of a long result.
 //   - A vector handed out obeys package vector: the slots of NULLs, which hold garbage in DuckDB, are zeroed; the keys of a
 //     map, which DuckDB keeps in insertion order, are sorted.
 //   - Every error that DuckDB reports is an *Error; its SQLSTATE is chosen in errors.go and nowhere else.

@@ -18,7 +18,11 @@ type Rows struct {
 	chunk vector.Chunk
 	err   error
 	done  bool
+	given int // chunks
 }
+
+// helpedChunks is how many chunks of a result its reader computes alone. From then on DuckDB's threads compute ahead of it.
+const helpedChunks = 4
 
 func (r *Rows) describe() error {
 	n := int(m.ColumnCount(&r.res))
@@ -70,6 +74,9 @@ func (r *Rows) Next() (*vector.Chunk, error) {
 			}
 		}
 		m.DestroyDataChunk(&ch)
+		if r.given++; r.given == helpedChunks {
+			r.c.db.workers.stream(true)
+		}
 		return &r.chunk, nil
 	}
 	return nil, r.err
@@ -85,6 +92,9 @@ func (r *Rows) fail(err error) error {
 // and, outside a transaction block, its snapshot until the connection is used again: planning something makes it let go.
 func (r *Rows) release(drained bool) {
 	r.done = true
+	if r.given >= helpedChunks {
+		r.c.db.workers.stream(false)
+	}
 	m.DestroyResult(&r.res)
 	r.c.rows = nil
 	if !drained {
