@@ -39,6 +39,12 @@ type Env struct {
 	SQL       string                 // the statement, into which locations point
 	// Random names the generator of random() (pgfunc.NewRandom); "": DuckDB's.
 	Random string
+	// Source is the subquery in FROM that an INSERT takes its rows from: its VALUES and what has no type in it are assigned to
+	// SourceTargets by place.
+	Source        *pg_query.SelectStmt
+	SourceTargets []Target
+	// Clause is what the outputs are, in errors of aggregates among them: UPDATE, RETURNING, check constraints; "": a SELECT's list.
+	Clause string
 	// Role is what CURRENT_USER is, SessionRole what SESSION_USER is.
 	Role, SessionRole, Database string
 }
@@ -83,11 +89,20 @@ func Knows(name string) bool { return len(procs[name]) > 0 }
 
 // Query analyzes a SELECT, which is changed into one for DuckDB. Errors are *Error, or those of Env.Relation.
 func Query(n *pg_query.Node, env *Env) (*Result, error) {
-	a := &analyzer{env: env, params: map[int32]OID{}, aggregates: map[*pg_query.Node]bool{}, resolved: map[*pg_query.FuncCall]bool{}, rowNames: map[*pg_query.Node][]column{}}
+	a := newAnalyzer(env)
 	cols, err := a.query(n, nil, false)
 	if err != nil {
 		return nil, err
 	}
+	return a.result(cols), nil
+}
+
+func newAnalyzer(env *Env) *analyzer {
+	return &analyzer{env: env, params: map[int32]OID{}, aggregates: map[*pg_query.Node]bool{}, resolved: map[*pg_query.FuncCall]bool{}, rowNames: map[*pg_query.Node][]column{}}
+}
+
+// result is what the analysis of a query with these outputs found.
+func (a *analyzer) result(cols []column) *Result {
 	out := &Result{Whole: !a.untyped, resolved: a.resolved}
 	whole := true
 	for _, c := range cols {
@@ -109,7 +124,7 @@ func Query(n *pg_query.Node, env *Env) (*Result, error) {
 			out.Params[i-1] = wireType(column{t: t, mod: -1})
 		}
 	}
-	return out, nil
+	return out
 }
 
 // wireType is a column's type as clients see it.

@@ -173,6 +173,10 @@ func (a *analyzer) convertArray(v value, to OID) (value, error) {
 		out.n = castNode(v.n, physical(to))
 		return out, nil
 	}
+	if from == oidNumeric && isInt(elem) {
+		out.n = castNode(call("__numeric_array_int8", v.n), physical(to))
+		return out, nil
+	}
 	out.n = call(pgfunc.ArrayCast, castTo(str(a.env.settings()), "text"), castTo(str(shortName(from)), "text"), castTo(str(shortName(elem)), "text"), v.n)
 	// The function's result is text that the array's input function reads.
 	text := typed(out.n, oidText, v.at)
@@ -203,6 +207,11 @@ func (a *analyzer) modify(v value, mod int32, ctx context) (value, error) {
 		out.n = call(kind+"s", v.n, integer(int64(mod-4)))
 		return out, nil
 	}
+	if elemOf(v.t) == oidNumeric {
+		p, s := numericOfMod(mod)
+		out.n = castNode(call("__numeric_array_mod", v.n, integer(int64(p)), signed(s)), physical(v.t))
+		return out, nil
+	}
 	switch v.t {
 	case oidNumeric:
 		p, s := numericOfMod(mod)
@@ -213,9 +222,10 @@ func (a *analyzer) modify(v value, mod int32, ctx context) (value, error) {
 			out.n, out.prec, out.scale = castTo(v.n, "numeric", p, s), p, s
 			return out, nil
 		}
-		out.n, out.dec = call("__numeric_mod", asText(v), integer(int64(p)), signed(s)), false
 		if s >= 0 && p <= maxDecimal && s <= p {
-			out.n, out.dec, out.prec, out.scale = castTo(out.n, "numeric", p, s), true, p, s
+			out.n, out.dec, out.prec, out.scale = castTo(call("__numeric_decimal", asText(v), integer(int64(p)), signed(s)), "numeric", p, s), true, p, s
+		} else {
+			out.n, out.dec = call("__numeric_mod", asText(v), integer(int64(p)), signed(s)), false
 		}
 	case oidVarchar, oidBPChar:
 		kind := "__varchar"

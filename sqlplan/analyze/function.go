@@ -43,10 +43,55 @@ func putArg(f *pg_query.FuncCall, i int, n *pg_query.Node) {
 	f.Args[i] = n
 }
 
+// plainClause is the clause that is analyzed, in the words of errors of what cannot stand in it; "" for one where all may stand.
+func (a *analyzer) plainClause() string {
+	if a.clause == "JOIN/ON" {
+		return "JOIN conditions"
+	}
+	return a.clause
+}
+
+// sequenceResults are the functions of sequences, which package rewrite expands, and what they give.
+var sequenceResults = map[string]OID{"nextval": oidInt8, "currval": oidInt8, "lastval": oidInt8, "setval": oidInt8}
+
+// sequenceCall analyzes a call of a function of sequences whose name is a constant: it stays a constant, for package rewrite.
+func (a *analyzer) sequenceCall(n *pg_query.Node, f *pg_query.FuncCall, name string, sc *scope) (v value, ok bool, err error) {
+	t := sequenceResults[name]
+	if t == 0 || f.Over != nil || f.AggStar || len(f.Args) > 3 {
+		return v, false, nil
+	}
+	for i, arg := range f.Args {
+		if i == 0 {
+			if c := arg.GetTypeCast(); c != nil {
+				arg = c.Arg
+			}
+			if arg.GetAConst().GetSval() == nil {
+				return v, false, nil
+			}
+			f.Args[0] = arg
+			continue
+		}
+		x, err := a.expr(arg, sc)
+		if err != nil {
+			return x, true, err
+		}
+		if x, err = a.coerce(x, []OID{0, oidInt8, oidBool}[i], -1, implicit); err != nil {
+			return x, true, err
+		}
+		f.Args[i] = x.n
+	}
+	return typed(n, t, f.Location), true, nil
+}
+
 // funcCall analyzes a call of a function, aggregate or window function.
 func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (value, error) {
 	at := f.Location
 	name, ok := functionName(f.Funcname)
+	if ok {
+		if v, is, err := a.sequenceCall(n, f, name, sc); is {
+			return v, err
+		}
+	}
 	sets := a.setsAllowed
 	kind := byte('f')
 	if ok && len(procs[name]) > 0 {
@@ -57,27 +102,15 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 		if a.inAggregate {
 			return value{}, fail("42803", at, "aggregate function calls cannot be nested")
 		}
-		switch a.clause {
-		case "WHERE", "JOIN/ON", "GROUP BY", "VALUES", "LIMIT", "OFFSET", "RETURNING":
-			clause := map[string]string{"JOIN/ON": "JOIN conditions"}[a.clause]
-			if clause == "" {
-				clause = a.clause
-			}
+		if clause := a.plainClause(); clause != "" && a.clause != "window definitions" {
 			return value{}, fail("42803", at, "aggregate functions are not allowed in %s", clause)
 		}
 		a.inAggregate = true
 		defer func() { a.inAggregate = false }()
 	}
 	if f.Over != nil {
-		switch a.clause {
-		case "WHERE", "JOIN/ON", "GROUP BY", "VALUES", "LIMIT", "OFFSET", "HAVING":
-			clause := map[string]string{"JOIN/ON": "JOIN conditions"}[a.clause]
-			if clause == "" {
-				clause = a.clause
-			}
+		if clause := a.plainClause(); clause != "" {
 			return value{}, fail("42P20", at, "window functions are not allowed in %s", clause)
-		case "window definitions":
-			return value{}, fail("42P20", at, "window functions are not allowed in window definitions")
 		}
 		if a.inWindow {
 			return value{}, fail("42P20", at, "window function calls cannot be nested")
@@ -265,12 +298,7 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 	}
 	if p.set {
 		if sets == 0 || a.clause != "" {
-			switch a.clause {
-			case "WHERE", "JOIN/ON", "VALUES", "LIMIT", "OFFSET":
-				clause := map[string]string{"JOIN/ON": "JOIN conditions"}[a.clause]
-				if clause == "" {
-					clause = a.clause
-				}
+			if clause := a.plainClause(); clause != "" && !slices.Contains([]string{"GROUP BY", "HAVING", "window definitions"}, clause) {
 				return value{}, fail("0A000", at, "set-returning functions are not allowed in %s", clause)
 			}
 			return value{}, fail("0A000", at, "a set-returning function is not supported inside an expression")

@@ -20,6 +20,15 @@ func operatorName(l []*pg_query.Node) (string, bool) {
 }
 
 func (a *analyzer) aExpr(n *pg_query.Node, e *pg_query.A_Expr, sc *scope) (value, error) {
+	left := location(e.Lexpr)
+	v, err := a.operation(n, e, sc)
+	if left >= 0 && left < v.at { // PostgreSQL's place of an operation is where its left operand begins
+		v.at = left
+	}
+	return v, err
+}
+
+func (a *analyzer) operation(n *pg_query.Node, e *pg_query.A_Expr, sc *scope) (value, error) {
 	name, ok := operatorName(e.Name)
 	at := e.Location
 	switch e.Kind {

@@ -281,6 +281,7 @@ func (a *analyzer) indirection(n *pg_query.Node, x *pg_query.A_Indirection, sc *
 		if !ix.IsSlice {
 			out := typed(call("__array_get", v.n, upper), elemOf(v.t), at)
 			out.n = castNode(call("list_extract", v.n, when(op(">=", upper, integer(1)), copyOf(upper), castTo(null(), "int4"))), physical(elemOf(v.t)))
+			out.mod = v.mod
 			v = out
 			continue
 		}

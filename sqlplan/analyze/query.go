@@ -52,6 +52,11 @@ func (a *analyzer) selectStmt(sel *pg_query.SelectStmt, outer *scope, inner bool
 	if q == nil {
 		return nil, nil
 	}
+	if sel == a.env.Source {
+		if err := a.assignedSource(q); err != nil {
+			return nil, err
+		}
+	}
 	for i := range q.outputs {
 		if err := q.settle(a, i); err != nil {
 			return nil, err
@@ -67,6 +72,8 @@ type body struct {
 	set func(i int, t OID, form value) error // makes output i of every part of type t and the form's kind of numeric
 	// grouped: a UNION whose equal rows can differ in their text, so that it is grouped by keys.
 	grouped bool
+	// assign assigns output i to a column; nil: the outputs are those of several parts.
+	assign func(i int, t *Target) error
 }
 
 // settle gives an output that is an untyped literal the type text.
@@ -91,6 +98,8 @@ func (a *analyzer) selectBody(sel *pg_query.SelectStmt, outer *scope) (*body, er
 	switch {
 	case sel.Op != pg_query.SetOperation_SETOP_NONE && sel.Larg != nil:
 		b, err = a.setOperation(sel, sc)
+	case len(sel.ValuesLists) > 0 && a.env.Source == sel && len(sel.SortClause) == 0 && sel.LimitCount == nil && sel.LimitOffset == nil:
+		b, err = a.assignedValues(sel, sc)
 	case len(sel.ValuesLists) > 0:
 		b, err = a.values(sel, sc)
 	default:

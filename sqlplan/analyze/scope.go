@@ -18,10 +18,19 @@ type column struct {
 	sql         string         // its name in DuckDB's SQL
 	out         *pg_query.Node // what stands for it in wrapQuery; nil: itself
 	unknown     bool           // an output that is an untyped literal still
+	at          int32          // where the expression of an output stands
 }
 
 func (c column) value(n *pg_query.Node) value {
 	return value{n: n, t: c.t, mod: c.mod, dec: c.dec, prec: c.prec, scale: c.scale, at: -1}
+}
+
+// place is the place of a reference to the column: of one that is not the statement's own, where the output is written.
+func (c column) place(at int32) int32 {
+	if at == 0 && c.at > 0 {
+		return c.at
+	}
+	return at
 }
 
 // relation is what an item of FROM makes visible under a name.
@@ -132,7 +141,7 @@ func (a *analyzer) columnRef(n *pg_query.Node, ref *pg_query.ColumnRef, sc *scop
 			}
 			for _, c := range found.cols {
 				if c.name == name {
-					return withAt(c.value(columnNode(rel, c.sql)), at), nil
+					return withAt(c.value(columnNode(rel, c.sql)), c.place(at)), nil
 				}
 			}
 			if slices.Contains(systemColumns, name) {
@@ -213,7 +222,7 @@ func (a *analyzer) inScope(n *pg_query.Node, name string, s *scope, at int32) (v
 			if r.alias != "" {
 				node = columnNode(r.alias, c.sql)
 			}
-			v = withAt(c.value(node), at)
+			v = withAt(c.value(node), c.place(at))
 		}
 	}
 	if found && unsure {

@@ -172,7 +172,12 @@ func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, erro
 		if name == "" {
 			name = figureName(r.Val)
 		}
+		old := a.clause
+		if sc.outer == nil && a.env.Clause != "" {
+			a.clause = a.env.Clause
+		}
 		v, err := a.output(r.Val, sc)
+		a.clause = old
 		if err != nil {
 			return nil, err
 		}
@@ -217,7 +222,7 @@ func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, erro
 	}
 	b := &body{}
 	for _, t := range q.targets {
-		b.outputs = append(b.outputs, column{name: t.name, t: t.v.t, mod: t.v.mod, dec: t.v.dec, prec: t.v.prec, scale: t.v.scale, sql: t.name, unknown: t.v.unknown()})
+		b.outputs = append(b.outputs, column{name: t.name, t: t.v.t, mod: t.v.mod, dec: t.v.dec, prec: t.v.prec, scale: t.v.scale, sql: t.name, unknown: t.v.unknown(), at: t.v.at})
 	}
 	b.set = func(i int, t OID, form value) error {
 		v, err := a.formed(q.targets[i].v, t, form)
@@ -228,6 +233,15 @@ func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, erro
 			v.at = q.targets[i].v.at
 		}
 		q.targets[i].v, q.targets[i].res.Val = v, v.n
+		return nil
+	}
+	b.assign = func(i int, t *Target) error {
+		v, err := a.assign(q.targets[i].v, t)
+		if err != nil {
+			return err
+		}
+		q.targets[i].v, q.targets[i].res.Val = v, v.n
+		b.outputs[i] = assignedColumn(b.outputs[i], v)
 		return nil
 	}
 	return b, nil

@@ -9,6 +9,9 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
+// goNaN is math.NaN().
+const goNaN = 0x7ff8000000000001
+
 // AppendBinary appends value i of v, which is not NULL, as PostgreSQL's send function writes it. Errors: 22008 for a date or
 // time that PostgreSQL's binary form cannot hold; dst is then to be thrown away.
 func AppendBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte, error) {
@@ -27,7 +30,11 @@ func AppendBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte, err
 	case vector.Float32:
 		return binary.BigEndian.AppendUint32(dst, math.Float32bits(float32(v.F64[i]))), nil
 	case vector.Float64:
-		return binary.BigEndian.AppendUint64(dst, math.Float64bits(v.F64[i])), nil
+		bits := math.Float64bits(v.F64[i])
+		if bits == goNaN { // which the C library's has one bit less than
+			bits--
+		}
+		return binary.BigEndian.AppendUint64(dst, bits), nil
 	case vector.Decimal:
 		return appendDecimalBinary(dst, v.I128[i], int(v.Type.Scale)), nil
 	case vector.Text, vector.JSON, vector.Bytes, vector.UUID:

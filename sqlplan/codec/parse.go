@@ -65,7 +65,7 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 		if err := checkText(b); err != nil {
 			return err
 		}
-		v.AppendBytes(b)
+		return appendShownText(v, b)
 	case vector.JSON:
 		if err := checkText(b); err != nil {
 			return err

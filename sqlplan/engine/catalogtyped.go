@@ -17,9 +17,9 @@ import (
 func (b *binder) typedCatalog(n *pg_query.Node) (*pg_query.Node, error) {
 	typed := clone(n)
 	calls := unboundedCalls(typed)
-	r, err := b.analyzeAs(typed, nil, b.heldColumns)
+	r, err := analyze.Query(typed, b.analysis(nil, b.heldColumns))
 	if err != nil {
-		return nil, err
+		return nil, b.analysisError(err)
 	}
 	b.typedOutputs = r.Known
 	lookup := func(space, name string, args []*pg_query.Node, inFrom bool) (*rewrite.Function, error) {

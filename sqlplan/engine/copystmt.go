@@ -9,6 +9,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -282,12 +283,13 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 	var items []*pgNode
 	for i, name := range names {
 		columns[i] = session.Column{Name: name, Type: o.Column(name).Type}
+		columns[i].Type.Mod = 0 // which the INSERT applies
 		insert.Cols = append(insert.Cols, &pgNode{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: name}}})
 		items = append(items, pg_query.MakeResTargetNodeWithVal(columnRef(copiedPart, name, 0), 0))
 	}
 	insert.SelectStmt = selectNode(items, placeholder(copiedPart, copiedPart))
-	s.parts = map[string]string{copiedPart: emptyColumns(columns)}
-	defer func() { s.parts = nil }()
+	s.parts, s.partColumns = map[string]string{copiedPart: emptyColumns(columns)}, map[string][]analyze.Column{copiedPart: shownColumns(columns)}
+	defer func() { s.parts, s.partColumns = nil, nil }()
 	w, err := s.planInsert(ctx, s.catalog(), &parse.SQL{Text: st.Text, Plain: st.Plain, Node: st.Node}, insert, nil)
 	if err != nil {
 		return bound{}, err

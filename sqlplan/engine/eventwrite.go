@@ -230,9 +230,7 @@ func (w *rowWrite) upsertEvents(ctx context.Context, staged string, args []*vect
 		}
 		b.refs[targetRef] = met
 		b.refs[excludedRef] = u.excluded(staged, "rowid")
-		node := clone(u.st.Node)
-		joinMet(node, u.alias)
-		sql, err := b.duckSQL(node)
+		sql, err := u.stageSQL(b, args)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -110,7 +111,7 @@ func (s *Session) alterOrdinary(ctx context.Context, sql string, id uint64, cmd 
 		}
 		if !c.NotNull {
 			c.NotNull = true
-			if err := d.rebuild(ctx, nil); err != nil {
+			if err := d.rebuild(ctx, nil, nil); err != nil {
 				return err
 			}
 		}
@@ -127,7 +128,7 @@ func (s *Session) alterOrdinary(ctx context.Context, sql string, id uint64, cmd 
 		}
 		if c.NotNull {
 			c.NotNull = false
-			if err := d.rebuild(ctx, nil); err != nil {
+			if err := d.rebuild(ctx, nil, nil); err != nil {
 				return err
 			}
 		}
@@ -275,7 +276,7 @@ func (d *tableDraft) alterAddColumn(ctx context.Context, cmd *pg_query.AlterTabl
 		}
 		return fail(codeDuplicateColumn, "column %q of relation %q already exists", def.Colname, d.table.Name)
 	}
-	was := len(d.table.Constraints)
+	was, old := len(d.table.Constraints), d.s.tabs.ByID[d.table.ID]
 	if err := d.addColumn(ctx, def); err != nil {
 		return err
 	}
@@ -291,11 +292,9 @@ func (d *tableDraft) alterAddColumn(ctx context.Context, cmd *pg_query.AlterTabl
 	var err error
 	switch {
 	case c.Generated != "":
-		if v, err = expressionText(c.Generated); err == nil {
-			v = castTo(d.s.coerced(v, c), c)
-		}
+		v, err = expressionText(c.Generated)
 	case c.Identity != "" || c.Default != "":
-		v, err = d.s.defaultOf(d.table, c)
+		v, err = d.s.defaultExpr(c)
 	}
 	if err != nil {
 		return err
@@ -304,9 +303,9 @@ func (d *tableDraft) alterAddColumn(ctx context.Context, cmd *pg_query.AlterTabl
 		_, err = d.s.conn.Exec(ctx, fmt.Sprintf("ALTER TABLE %s ADD COLUMN %s %s", duckName(d.table), duck.QuoteIdent(c.Name), duckColumnType(c)))
 	} else {
 		if v == nil {
-			v = castTo(&pgNode{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Isnull: true}}}, c)
+			v = &pgNode{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Isnull: true}}}
 		}
-		err = d.rebuild(ctx, map[string]*pgNode{c.Name: v})
+		err = d.rebuild(ctx, old, map[string]*pgNode{c.Name: v})
 	}
 	if err != nil {
 		return err
@@ -326,11 +325,12 @@ func (d *tableDraft) noNulls(ctx context.Context, rows, column string) error {
 }
 
 // rebuild makes the table anew with the columns that it is to have: DuckDB alters no table that its transaction has changed. news
-// are the values of columns, over the old ones; the others keep theirs.
-func (d *tableDraft) rebuild(ctx context.Context, news map[string]*pgNode) error {
+// are the values of columns over old, the table as it was; the others keep theirs.
+func (d *tableDraft) rebuild(ctx context.Context, old *tables.Object, news map[string]*pgNode) error {
 	s, o := d.s, d.table
 	defer s.dropTemps()
-	var items, outer []*pgNode
+	var items []*pgNode
+	var targets []analyze.Target
 	cols := make([]string, len(o.Columns))
 	for i := range o.Columns {
 		c := &o.Columns[i]
@@ -338,17 +338,29 @@ func (d *tableDraft) rebuild(ctx context.Context, news map[string]*pgNode) error
 		if c.NotNull {
 			cols[i] += " NOT NULL"
 		}
-		v, shown := columnRef(o.Name, c.Name, 0), columnRef("x", c.Name, 0)
+		v, target := columnRef(o.Name, c.Name, 0), analyze.Target{}
 		if n := news[c.Name]; n != nil {
-			v, shown = n, s.declaredValue(shown, c)
+			v, target = n, targetOf(c)
 		}
-		items, outer = append(items, namedTarget(c.Name, v)), append(outer, namedTarget(c.Name, shown))
+		items, targets = append(items, namedTarget(c.Name, v)), append(targets, target)
 	}
-	b := s.binderAt(ctx, s.catalog(), d.sql, false)
-	b.refs[targetRef] = "(SELECT * FROM " + duckName(o) + ")"
-	sql, err := b.duckSQL(selectNode(outer, subselect(selectNode(items, placeholder(targetRef, o.Name)), "x")))
-	if err != nil {
-		return err
+	sql := fmt.Sprintf("SELECT %s FROM %s", quotedColumns(tableColumnNames(o.Columns)), duckName(o))
+	if len(news) > 0 {
+		b := s.binderAt(ctx, s.catalog(), d.sql, true)
+		b.setRef(targetRef, duckName(o), declaredColumns(old))
+		st := &parse.SQL{Text: d.sql, Plain: d.sql}
+		p, err := s.typedPart(b, st, selectNode(items, placeholder(targetRef, o.Name)), nil, assignment{targets: targets, clause: "transform expressions"}, false)
+		if err != nil {
+			return err
+		}
+		if p == nil {
+			return fail(codeUnsupported, "what the rows of table %q are changed by is not supported", o.Name)
+		}
+		b = s.binderAt(ctx, s.catalog(), d.sql, false)
+		b.refs[targetRef] = duckName(o)
+		if sql, err = p.sql(b, st, nil); err != nil {
+			return err
+		}
 	}
 	next := *o
 	next.Name = fmt.Sprintf("__rebuilt_%d", o.ID)
@@ -422,14 +434,19 @@ func (d *tableDraft) checkOne(ctx context.Context, k *tables.Constraint) error {
 	}
 	key := uniqueKey{name: k.Name, nullsEqual: k.NullsNotDistinct}
 	for _, n := range k.Columns {
-		key.columns, key.exprs = append(key.columns, quoteName(n)), append(key.exprs, duck.QuoteIdent(n))
+		key.column(d.table.Column(n))
 	}
 	return d.s.uniqueNow(ctx, d.table, &key)
 }
 
 // uniqueNow checks that the rows that are there have different keys.
 func (s *Session) uniqueNow(ctx context.Context, o *tables.Object, key *uniqueKey) error {
-	bad, err := s.one(ctx, fmt.Sprintf("SELECT %s FROM %s AS s GROUP BY ALL HAVING count(*) > 1 LIMIT 1", key.list("s"), key.keyed(duckName(o), duck.QuoteIdent(o.Name), "")))
+	var values, more []string
+	for i, v := range key.values {
+		values, more = append(values, fmt.Sprintf("any_value(s.v%d)", i)), append(more, fmt.Sprintf(", %s AS v%d", v, i))
+	}
+	rows := key.keyed(duckName(o), duck.QuoteIdent(o.Name), strings.Join(more, ""))
+	bad, err := s.one(ctx, fmt.Sprintf("SELECT %s FROM %s AS s GROUP BY %s HAVING count(*) > 1 LIMIT 1", strings.Join(values, ", "), rows, key.list("s")))
 	if err != nil || bad == nil {
 		return err
 	}
@@ -519,7 +536,7 @@ func (s *Session) dropColumn(ctx context.Context, o *tables.Object, name string)
 	}
 	o.Constraints = slices.DeleteFunc(o.Constraints, func(k tables.Constraint) bool { return slices.Contains(k.Columns, name) })
 	o.Columns = slices.DeleteFunc(o.Columns, func(c tables.Column) bool { return c.Name == name })
-	if err := (&tableDraft{s: s, table: o}).rebuild(ctx, nil); err != nil {
+	if err := (&tableDraft{s: s, table: o}).rebuild(ctx, nil, nil); err != nil {
 		return err
 	}
 	for _, seq := range s.tabs.Sorted(func(x *tables.Object) bool {
@@ -575,17 +592,17 @@ func (d *tableDraft) alterType(ctx context.Context, cmd *pg_query.AlterTableCmd)
 	value := columnRef(o.Name, c.Name, 0)
 	if def.RawDefault != nil {
 		value = def.RawDefault
-	} else if !tableAssignable(c.Type, next.Type) {
-		return hint(fail(codeTypeMismatch, "column %q cannot be cast automatically to type %s", c.Name, next.Declared), "You might need to specify \"USING %s::%s\".", quoteName(c.Name), next.Declared)
 	}
-	t, err := d.boolean(ctx, value, "transform expression")
-	if err != nil {
-		return err
-	}
-	if !tableAssignable(t, next.Type) {
+	if err := d.assignable(ctx, value, targetOf(&next)); err != nil {
+		if e := asError(err); e.Code != codeTypeMismatch || !strings.HasPrefix(e.Message, "column ") {
+			return err
+		}
+		if def.RawDefault == nil {
+			return hint(fail(codeTypeMismatch, "column %q cannot be cast automatically to type %s", c.Name, next.Declared), "You might need to specify \"USING %s::%s\".", quoteName(c.Name), next.Declared)
+		}
 		return hint(fail(codeTypeMismatch, "result of USING clause for column %q cannot be cast automatically to type %s", c.Name, next.Declared), "You might need to add an explicit cast.")
 	}
-	value = castTo(value, &next)
+	old := s.tabs.ByID[o.ID]
 	if c.Default != "" && c.Sequence == 0 {
 		expr, err := expressionText(c.Default)
 		if err != nil {
@@ -599,7 +616,7 @@ func (d *tableDraft) alterType(ctx context.Context, cmd *pg_query.AlterTableCmd)
 		}
 	}
 	*c = next
-	if err := d.rebuild(ctx, map[string]*pgNode{c.Name: value}); err != nil {
+	if err := d.rebuild(ctx, old, map[string]*pgNode{c.Name: value}); err != nil {
 		return err
 	}
 	for i := range o.Constraints {

@@ -8,12 +8,16 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // typeWord is a type's name in PostgreSQL's messages, without modifiers.
 func typeWord(t vector.Type) string {
+	if t.Shown != 0 {
+		return pgcatalog.FormatType(t.Shown, -1)
+	}
 	switch t.Kind {
 	case vector.Decimal:
 		return "numeric"
@@ -50,7 +54,13 @@ func tableAssignable(from, to vector.Type) bool {
 		return k == vector.Int16 || k == vector.Int32 || k == vector.Int64 || k == vector.Decimal || k == vector.Float32 || k == vector.Float64
 	}
 	switch {
-	case from.Kind == vector.Null || from.Kind == vector.Invalid || from.Equal(to):
+	case from.Kind == vector.Null || from.Kind == vector.Invalid:
+		return true
+	case to.Kind == vector.Text && keptAsText(to):
+		return number(from.Kind) || keptAsText(from)
+	case from.Kind == vector.Text && keptAsText(from):
+		return number(to.Kind) || to.Kind == vector.Text
+	case from.Equal(to):
 		return true
 	case to.Kind == vector.Text:
 		return true

@@ -141,7 +141,8 @@ type uniqueKey struct {
 	name       string // of the constraint or index
 	id         uint64
 	columns    []string // in errors: columns, or expressions
-	exprs      []string // DuckDB's SQL over a relation of the table's columns
+	exprs      []string // DuckDB's SQL over a relation of the table's columns, of what is compared
+	values     []string // and of what is shown
 	where      string   // of a partial index, DuckDB's SQL; "": all rows
 	nullsEqual bool
 	constraint *tables.Constraint // nil: an index
@@ -159,17 +160,25 @@ func (s *Session) uniqueKeys(ctx context.Context, o *tables.Object) ([]uniqueKey
 		k.deferrable = k.constraint != nil && k.constraint.Deferrable
 		for _, key := range x.Of.Keys {
 			if key.Column != "" {
-				k.columns, k.exprs = append(k.columns, quoteName(key.Column)), append(k.exprs, duck.QuoteIdent(key.Column))
+				k.column(o.Column(key.Column))
 				continue
 			}
-			sql, err := s.tableExpr(ctx, o, key.Expr)
+			value, err := s.definedExpr(ctx, o, key.Expr, asValue)
 			if err != nil {
 				return nil, err
 			}
-			k.columns, k.exprs = append(k.columns, key.Expr), append(k.exprs, sql)
+			compared, err := s.definedExpr(ctx, o, key.Expr, asKey)
+			if err != nil {
+				return nil, err
+			}
+			shown := key.Expr
+			if n, err := expressionText(key.Expr); err == nil && n.GetFuncCall() == nil {
+				shown = "(" + shown + ")"
+			}
+			k.columns, k.exprs, k.values = append(k.columns, shown), append(k.exprs, compared), append(k.values, value)
 		}
 		if x.Of.Where != "" {
-			sql, err := s.tableExpr(ctx, o, x.Of.Where)
+			sql, err := s.definedExpr(ctx, o, x.Of.Where, asCondition)
 			if err != nil {
 				return nil, err
 			}
@@ -178,6 +187,20 @@ func (s *Session) uniqueKeys(ctx context.Context, o *tables.Object) ([]uniqueKey
 		out = append(out, k)
 	}
 	return out, nil
+}
+
+// column adds a column to a key.
+func (k *uniqueKey) column(c *tables.Column) {
+	q := duck.QuoteIdent(c.Name)
+	k.columns, k.exprs, k.values = append(k.columns, quoteName(c.Name)), append(k.exprs, comparedAs(q, c.Type)), append(k.values, q)
+}
+
+// comparedAs is what stands for a value of a column's type where it is compared with others of the type.
+func comparedAs(sql string, t vector.Type) string {
+	if keptAsText(t) && t.Kind == vector.Text {
+		return "__numeric_key(" + sql + ")"
+	}
+	return sql
 }
 
 // keyed is the key's columns as k0, k1, … of a relation, without the rows that it does not hold.
@@ -287,7 +310,7 @@ func (c *rowCheck) keys(ctx context.Context, staged string, replacing bool) erro
 
 // duplicate is the error of a staged row whose key is taken.
 func (c *rowCheck) duplicate(ctx context.Context, k *uniqueKey, staged string, row int64) (*session.Error, error) {
-	ch, err := c.s.one(ctx, fmt.Sprintf("SELECT %s FROM %s AS %s WHERE rowid = %d", strings.Join(k.exprs, ", "), staged, duck.QuoteIdent(c.table.Name), row))
+	ch, err := c.s.one(ctx, fmt.Sprintf("SELECT %s FROM %s AS %s WHERE rowid = %d", strings.Join(k.values, ", "), staged, duck.QuoteIdent(c.table.Name), row))
 	if err != nil {
 		return nil, err
 	}
@@ -312,20 +335,7 @@ func (s *Session) keyValues(ch *vector.Chunk) string {
 	return strings.Join(values, ", ")
 }
 
-// tableExpr is an expression of a table's definition as DuckDB's SQL over a relation called by the table's name.
-func (s *Session) tableExpr(ctx context.Context, o *tables.Object, expr string) (string, error) {
-	n, err := expressionText(expr)
-	if err != nil {
-		return "", err
-	}
-	out, err := s.expressions(ctx, []*pgNode{n}, emptyRows(o)+" AS "+duck.QuoteIdent(o.Name))
-	if err != nil {
-		return "", err
-	}
-	return out[0], nil
-}
-
 // checkExpr is a check's condition as DuckDB's SQL.
 func (s *Session) checkExpr(ctx context.Context, o *tables.Object, k *tables.Constraint) (string, error) {
-	return s.tableExpr(ctx, o, k.Expr)
+	return s.definedExpr(ctx, o, k.Expr, asCondition)
 }

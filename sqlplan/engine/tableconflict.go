@@ -9,6 +9,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
@@ -42,44 +43,47 @@ func (s *Session) planConflict(ctx context.Context, w *rowWrite, st *parse.SQL, 
 	if n.Infer == nil {
 		return nil, at(hint(fail("42601", "ON CONFLICT DO UPDATE requires inference specification or constraint name"), "For example, ON CONFLICT (column_name)."), st.Text, int(n.Location))
 	}
-	u := &rowWrite{s: s, cat: w.cat, table: w.table, kind: 'u', alias: w.alias, event: w.event}
+	u := &rowWrite{s: s, cat: w.cat, table: w.table, kind: 'u', alias: w.alias, event: w.event, met: true}
 	sets, err := s.assignments(st.Text, w.table, n.TargetList)
 	if err != nil {
 		return nil, err
 	}
 	items := []*pgNode{namedTarget(stagedRowID, columnRef(u.alias, stagedRowID, 0)), namedTarget("__source_row", columnRef("excluded", "__n", 0))}
+	targets := make([]analyze.Target, 2, len(w.table.Columns)+2)
 	for i := range w.table.Columns {
 		c := &w.table.Columns[i]
 		v, ok := sets[c.Name]
+		target := analyze.Target{}
 		if ok {
 			u.set = append(u.set, c.Name)
+			target = targetOf(c)
 		} else {
 			v = columnRef(u.alias, c.Name, 0)
 		}
-		if ok {
-			v = castTo(v, c)
-		}
-		items = append(items, namedTarget(c.Name, v))
+		items, targets = append(items, namedTarget(c.Name, v)), append(targets, target)
 	}
-	from := placeholder(excludedRef, "excluded")
-	stage := u.stageSelect(nil, items, []*pgNode{from}, n.WhereClause)
-	if stage, err = s.finished(w.table, stage); err != nil {
-		return nil, err
-	}
+	// A row of the table meets the proposed row of the number that it has.
+	met := &pgNode{Node: &pg_query.Node_AExpr{AExpr: &pg_query.A_Expr{Kind: pg_query.A_Expr_Kind_AEXPR_OP, Name: []*pgNode{pg_query.MakeStrNode("=")},
+		Lexpr: columnRef(u.alias, "__met", 0), Rexpr: columnRef("excluded", "__n", 0)}}}
+	stage := selectNode(items, &pgNode{Node: &pg_query.Node_JoinExpr{JoinExpr: &pg_query.JoinExpr{Jointype: pg_query.JoinType_JOIN_INNER,
+		Larg: placeholder(targetRef, u.alias), Rarg: placeholder(excludedRef, "excluded"), Quals: met}}})
+	stage.GetSelectStmt().WhereClause = n.WhereClause
 	b := s.binderAt(ctx, w.cat, st.Text, true)
-	b.refs[excludedRef] = u.excluded(emptyRows(w.table), "0::BIGINT")
-	if b.refs[targetRef], err = u.targetRows(b); err != nil {
+	b.setRef(excludedRef, u.excluded(emptyRows(w.table), "0::BIGINT"), append(declaredColumns(w.table), bigintColumns("__n")...))
+	if err := u.describeTarget(b, true); err != nil {
 		return nil, err
 	}
-	u.st = &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage}
-	if u.plan, err = s.planQuery(b, u.st); err != nil {
+	u.st = &parse.SQL{Text: st.Text, Plain: st.Plain}
+	if u.part, err = s.typedPart(b, u.st, stage, given, assignment{targets: targets, clause: "UPDATE"}, false); err != nil {
 		return nil, err
 	}
-	params, _, err := s.describeNode(ctx, b, stage, given)
-	if err != nil {
-		return nil, withoutCandidates(err)
+	if u.part == nil {
+		return nil, fail(codeUnsupported, "what ON CONFLICT DO UPDATE computes is not supported")
 	}
-	w.mergeParams(params)
+	if u.generated, err = u.generating(ctx, u.st, u.part.columns); err != nil {
+		return nil, err
+	}
+	w.mergeParams(u.part.params)
 	p.update = u
 	return p, nil
 }
@@ -204,9 +208,7 @@ func (w *rowWrite) upsert(ctx context.Context, c *rowCheck, staged string, args 
 		b := s.binderAt(ctx, w.cat, w.st.Text, false)
 		b.refs[targetRef] = fmt.Sprintf("(SELECT t.*, t.rowid AS %s, m.__n AS __met FROM %s AS t JOIN %s AS m ON m.__r = t.rowid)", stagedRowID, duckName(w.table), met)
 		b.refs[excludedRef] = u.excluded(staged, "rowid")
-		node := clone(u.st.Node)
-		joinMet(node, u.alias)
-		sql, err := b.duckSQL(node)
+		sql, err := u.stageSQL(b, args)
 		if err != nil {
 			return nil, err
 		}
@@ -247,18 +249,4 @@ func (w *rowWrite) upsert(ctx context.Context, c *rowCheck, staged string, args 
 		written = "temp.main." + all
 	}
 	return &writeResult{n + updated, written}, c.referencesOf(ctx, fresh, nil)
-}
-
-// joinMet adds to the SELECT that stages DO UPDATE the condition that a row of the table meets the proposed row.
-func joinMet(n *pgNode, alias string) {
-	sel := n.GetSelectStmt()
-	for len(sel.FromClause) == 1 && sel.FromClause[0].GetRangeSubselect() != nil {
-		sel = sel.FromClause[0].GetRangeSubselect().Subquery.GetSelectStmt()
-	}
-	same := &pgNode{Node: &pg_query.Node_AExpr{AExpr: &pg_query.A_Expr{Kind: pg_query.A_Expr_Kind_AEXPR_OP, Name: []*pgNode{pg_query.MakeStrNode("=")},
-		Lexpr: columnRef(alias, "__met", 0), Rexpr: columnRef("excluded", "__n", 0)}}}
-	if sel.WhereClause != nil {
-		same = &pgNode{Node: &pg_query.Node_BoolExpr{BoolExpr: &pg_query.BoolExpr{Boolop: pg_query.BoolExprType_AND_EXPR, Args: []*pgNode{same, sel.WhereClause}}}}
-	}
-	sel.WhereClause = same
 }

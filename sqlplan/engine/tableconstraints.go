@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
@@ -141,7 +142,7 @@ func (d *tableDraft) addCheck(ctx context.Context, k *pg_query.Constraint, colum
 	if err != nil {
 		return err
 	}
-	if t.Kind != vector.Bool && t.Kind != vector.Null {
+	if t.Kind != vector.Bool && !k.RawExpr.GetAConst().GetIsnull() {
 		return at(fail(codeTypeMismatch, "argument of CHECK must be type boolean, not type %s", typeWord(t)), d.sql, nodeLocation(k.RawExpr))
 	}
 	text, err := parse.Deparse(k.RawExpr)
@@ -204,12 +205,8 @@ func (d *tableDraft) boolean(ctx context.Context, expr *pg_query.Node, what stri
 	if bad != nil {
 		return vector.Type{}, bad
 	}
-	b := &binder{ctx: ctx, s: d.s, cat: d.s.catalog(), describe: true, sql: d.sql, refs: map[string]string{"__checked": emptyRows(d.table)}}
-	_, columns, err := d.s.describeNode(ctx, b, selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(clone(expr), 0)}, placeholder("__checked", d.table.Name)), nil)
-	if err != nil {
-		return vector.Type{}, withoutCandidates(err)
-	}
-	return columns[0].Type, nil
+	_, t, err := d.s.compileExpr(ctx, d.table, expr, assignment{clause: what + "s"}, d.sql)
+	return t, err
 }
 
 // emptyRows is a table's columns without rows, as a relation of DuckDB's.
@@ -240,14 +237,9 @@ func (d *tableDraft) checkGenerated(ctx context.Context, k *pg_query.Constraint,
 		return fail("42P17", "generation expression is not immutable")
 	}
 	c := d.table.Column(column)
-	t, err := d.boolean(ctx, d.s.coerced(k.RawExpr, c), "column generation expression")
-	if err != nil {
-		return err
-	}
-	if !tableAssignable(t, c.Type) {
-		return hint(fail(codeTypeMismatch, "column %q is of type %s but default expression is of type %s", c.Name, c.Declared, typeWord(t)), "You will need to rewrite or cast the expression.")
-	}
-	return nil
+	target := targetOf(c)
+	target.Default = true
+	return d.assigned(ctx, k.RawExpr, d.table, target, "column generation expressions")
 }
 
 // addReference adds a foreign key.
@@ -304,7 +296,7 @@ func (d *tableDraft) addReference(ctx context.Context, k *pg_query.Constraint, c
 	}
 	for i, name := range out.Columns {
 		a, b := d.table.Column(name), parent.Column(out.ReferencesColumns[i])
-		if !comparable(a.Type, b.Type) {
+		if !analyze.Refers(targetOf(a).Type, targetOf(b).Type) {
 			e := fail(codeTypeMismatch, "foreign key constraint %q cannot be implemented", out.Name)
 			e.Detail = fmt.Sprintf("Key columns %q and %q are of incompatible types: %s and %s.", a.Name, b.Name, a.Declared, b.Declared)
 			return e
@@ -317,11 +309,6 @@ func (d *tableDraft) addReference(ctx context.Context, k *pg_query.Constraint, c
 	out.ID = id
 	d.table.Constraints = append(d.table.Constraints, out)
 	return nil
-}
-
-// comparable reports whether values of two types can be compared for equality as keys.
-func comparable(a, b vector.Type) bool {
-	return a.Equal(b) || tableAssignable(a, b) && tableAssignable(b, a) && a.Kind != vector.Text && b.Kind != vector.Text
 }
 
 // hasKey reports whether columns, in whatever order, are a key of a table.

@@ -258,25 +258,18 @@ func (s *Session) checkDefault(ctx context.Context, sql string, c *tables.Column
 	if n := expr.GetAConst(); n != nil && n.Isnull {
 		return "", nil
 	}
-	if err := s.fits(sql, expr, c); err != nil { // 'many' for an integer fails when the table is made
+	target := targetOf(c)
+	target.Default = true
+	if err := (&tableDraft{s: s, sql: sql}).assigned(ctx, expr, nil, target, "DEFAULT expressions"); err != nil { // 'many' for an integer fails when the table is made
 		return "", err
-	}
-	cast := s.coerced(expr, c)
-	b := &binder{ctx: ctx, s: s, cat: s.catalog(), describe: true, sql: sql, refs: map[string]string{}}
-	_, columns, err := s.describeNode(ctx, b, selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(clone(cast), 0)}), nil)
-	if err != nil {
-		return "", err
-	}
-	if !tableAssignable(columns[0].Type, c.Type) {
-		return "", hint(fail(codeTypeMismatch, "column %q is of type %s but default expression is of type %s", c.Name, c.Declared, typeWord(columns[0].Type)), "You will need to rewrite or cast the expression.")
 	}
 	if isUnknown(expr) {
+		var err error
 		if expr, err = declaredCast(expr, c); err != nil {
 			return "", err
 		}
 	}
-	text, err := parse.Deparse(expr)
-	return text, err
+	return parse.Deparse(expr)
 }
 
 // declaredCast is a literal with the type of its column, as PostgreSQL keeps it.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -18,7 +19,7 @@ import (
 
 // planInsert plans INSERT into an ordinary table. The staging SELECT gives every column of the table, in its order:
 //
-//	SELECT CAST(s.c1 AS type) AS a, <default> AS b, … FROM (<source>) AS s(c1, …)
+//	SELECT s.c1 AS a, <default> AS b, … FROM (<source>) AS s(c1, …)
 func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.InsertStmt, given []vector.Type) (*rowWrite, error) {
 	o, err := s.writeTarget(ctx, n.Relation, st.Text, "insert into")
 	if err != nil {
@@ -32,37 +33,105 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 	if err != nil {
 		return nil, err
 	}
-	source := n.SelectStmt
-	var values []*pg_query.Node // of VALUES with one row, for their places in errors
-	if source != nil {
-		if values, targets, err = s.coerceSource(st.Text, n, o, targets); err != nil {
-			return nil, err
-		}
-	} else {
-		targets = nil
-	}
-	if source != nil && n.WithClause != nil {
-		sel := source.GetSelectStmt()
-		if sel.WithClause != nil {
+	if n.SelectStmt != nil && n.WithClause != nil {
+		sel := n.SelectStmt.GetSelectStmt()
+		if sel.WithClause != nil && sel.WithClause != n.WithClause {
 			return nil, fail(codeUnsupported, "two WITH clauses in one INSERT are not supported")
 		}
 		sel.WithClause = n.WithClause
+	}
+	if targets, err = s.valuesTargets(st.Text, n, o, targets); err != nil {
+		return nil, err
+	}
+	done, err := w.insertTyped(ctx, st, n, targets, given)
+	if err != nil {
+		return nil, err
+	}
+	if !done {
+		if err := w.insertUntyped(ctx, st, n, targets, given); err != nil {
+			return nil, err
+		}
+	}
+	if n.OnConflictClause != nil {
+		if w.conflict, err = s.planConflict(ctx, w, st, n.OnConflictClause, given); err != nil {
+			return nil, err
+		}
+	}
+	return w, w.bindReturning(ctx, st.Text, n.ReturningList, given)
+}
+
+// insertTyped analyzes the source of an INSERT and its defaults; done is false where that cannot be.
+func (w *rowWrite) insertTyped(ctx context.Context, st *parse.SQL, n *pg_query.InsertStmt, targets []int, given []vector.Type) (done bool, err error) {
+	s, o := w.s, w.table
+	source := n.SelectStmt
+	if !st.Clauses.Empty() {
+		return false, nil
+	}
+	if sel := source.GetSelectStmt(); sel != nil && len(sel.ValuesLists) == 0 { // how many columns it has
+		p, err := s.typedPart(s.binderAt(ctx, w.cat, st.Text, true), st, clone(source), given, assignment{}, false)
+		if err != nil || p == nil || p.typed.Outputs == nil {
+			return false, err
+		}
+		if targets, err = matchTargets(st.Text, n, o, targets, len(p.typed.Outputs), sel); err != nil {
+			return false, err
+		}
+	}
+	if source == nil {
+		targets = nil
+	}
+	override := n.Override == pg_query.OverridingKind_OVERRIDING_USER_VALUE
+	all := targetsOf(o)
+	to := assignment{targets: all, clause: "DEFAULT expressions"}
+	items := make([]*pg_query.Node, len(o.Columns))
+	for i := range o.Columns {
+		c := &o.Columns[i]
+		v := columnRef("__source", fmt.Sprintf("__c%d", slices.Index(targets, i)+1), 0)
+		if slices.Index(targets, i) < 0 || override && c.Identity != "" {
+			if v, err = s.defaultExpr(c); err != nil {
+				return false, err
+			}
+		}
+		items[i] = namedTarget(c.Name, v)
+	}
+	stage := selectNode(items)
+	if source != nil {
+		from := subselect(source, "__source")
+		for k, t := range targets {
+			from.GetRangeSubselect().Alias.Colnames = append(from.GetRangeSubselect().Alias.Colnames, pg_query.MakeStrNode(fmt.Sprintf("__c%d", k+1)))
+			to.sources = append(to.sources, all[t])
+		}
+		stage = selectNode(items, from)
+		to.source = source.GetSelectStmt()
+	}
+	return w.stageTyped(ctx, st, stage, given, to)
+}
+
+// insertUntyped plans an INSERT whose source is not analyzed: its values are cast to their columns.
+func (w *rowWrite) insertUntyped(ctx context.Context, st *parse.SQL, n *pg_query.InsertStmt, targets []int, given []vector.Type) error {
+	s, o := w.s, w.table
+	source := n.SelectStmt
+	var values []*pg_query.Node // of VALUES with one row, for their places in errors
+	var err error
+	if source == nil {
+		targets = nil
+	} else if values, err = s.coerceSource(st.Text, o, source.GetSelectStmt(), targets); err != nil {
+		return err
 	}
 	// The source's own types decide whether PostgreSQL would assign them.
 	if source != nil && !literalValues(source.GetSelectStmt()) {
 		sel := source.GetSelectStmt()
 		inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: source, Clauses: st.Clauses}
-		b := s.binderAt(ctx, cat, st.Text, true)
+		b := s.binderAt(ctx, w.cat, st.Text, true)
 		if _, err := s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: clone(source)}); err != nil && len(st.Clauses.Asof) == 0 {
-			return nil, err
+			return err
 		}
 		if st.Clauses.Empty() {
 			_, columns, err := s.describeNode(ctx, b, inner.Node, given)
 			if err != nil {
-				return nil, withoutCandidates(err)
+				return withoutCandidates(err)
 			}
 			if targets, err = matchTargets(st.Text, n, o, targets, len(columns), sel); err != nil {
-				return nil, err
+				return err
 			}
 			cols := make([]*tables.Column, len(columns))
 			for i := range columns {
@@ -80,7 +149,7 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 			}
 			if len(columns) > 0 && columns[0].Type.Kind != vector.Invalid {
 				if err := w.checkTypes(st.Text, cols, columns, values); err != nil {
-					return nil, err
+					return err
 				}
 			}
 		}
@@ -95,35 +164,25 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 		case k >= 0 && !(override && c.Identity != ""):
 			v = castTo(columnRef("__source", fmt.Sprintf("__c%d", k+1), 0), c)
 		default:
-			if v, err = s.defaultOf(o, c); err != nil {
-				return nil, err
+			if v, err = s.defaultOf(c); err != nil {
+				return err
 			}
 		}
-		items[i] = pg_query.MakeResTargetNodeWithVal(v, 0)
-		items[i].GetResTarget().Name = c.Name
+		items[i] = namedTarget(c.Name, v)
 	}
-	var stage *pg_query.Node
+	stage := selectNode(items)
 	if source != nil {
 		from := subselect(source, "__source")
 		for k := range targets {
 			from.GetRangeSubselect().Alias.Colnames = append(from.GetRangeSubselect().Alias.Colnames, pg_query.MakeStrNode(fmt.Sprintf("__c%d", k+1)))
 		}
 		stage = selectNode(items, from)
-	} else {
-		stage = selectNode(items)
 	}
 	if stage, err = s.finished(o, stage); err != nil {
-		return nil, err
+		return err
 	}
-	if _, err := w.describeStage(ctx, st, stage, given); err != nil {
-		return nil, err
-	}
-	if n.OnConflictClause != nil {
-		if w.conflict, err = s.planConflict(ctx, w, st, n.OnConflictClause, given); err != nil {
-			return nil, err
-		}
-	}
-	return w, w.bindReturning(ctx, st.Text, n.ReturningList, given)
+	_, err = w.describeStage(ctx, st, stage, given)
+	return err
 }
 
 // literalValues reports whether a source is VALUES of literals, parameters and defaults only, which coerceSource has given types.
@@ -167,10 +226,15 @@ func insertTargets(sql string, n *pg_query.InsertStmt, o *tables.Object) ([]int,
 	return out, nil
 }
 
-// coerceSource gives literals, parameters and DEFAULT in VALUES, and literals of a SELECT's own list, the types of their columns.
-// It changes the statement in place; a second time changes nothing.
-func (s *Session) coerceSource(sql string, n *pg_query.InsertStmt, o *tables.Object, targets []int) (first []*pg_query.Node, used []int, err error) {
-	sel := n.SelectStmt.GetSelectStmt()
+// coerceSource gives literals and parameters of VALUES, and literals of a SELECT's own list, the types of their columns. It changes
+// the source in place; a second time changes nothing.
+func (s *Session) coerceSource(sql string, o *tables.Object, sel *pg_query.SelectStmt, targets []int) (first []*pg_query.Node, err error) {
+	coerce := func(v *pg_query.Node, c *tables.Column) (*pg_query.Node, error) {
+		if err := s.fits(sql, v, c); err != nil {
+			return nil, err
+		}
+		return s.coerced(v, c), nil
+	}
 	if len(sel.ValuesLists) == 0 {
 		if sel.Op == pg_query.SetOperation_SETOP_NONE {
 			for i, t := range sel.TargetList {
@@ -179,53 +243,60 @@ func (s *Session) coerceSource(sql string, n *pg_query.InsertStmt, o *tables.Obj
 					break
 				}
 				if i < len(targets) {
-					if err := s.fits(sql, rt.Val, &o.Columns[targets[i]]); err != nil {
-						return nil, nil, err
+					if rt.Val, err = coerce(rt.Val, &o.Columns[targets[i]]); err != nil {
+						return nil, err
 					}
-					rt.Val = s.coerced(rt.Val, &o.Columns[targets[i]])
 				}
 			}
 		}
-		return nil, targets, nil
-	}
-	width := len(sel.ValuesLists[0].GetList().GetItems())
-	for _, l := range sel.ValuesLists {
-		if got := l.GetList().GetItems(); len(got) != width {
-			return nil, nil, at(fail("42601", "VALUES lists must all be the same length"), sql, nodeLocation(got[0]))
-		}
-	}
-	if width > len(targets) {
-		return nil, nil, at(fail("42601", "INSERT has more expressions than target columns"), sql, nodeLocation(sel.ValuesLists[0].GetList().Items[len(targets)]))
-	}
-	if width < len(targets) && len(n.Cols) > 0 {
-		return nil, nil, at(fail("42601", "INSERT has more target columns than expressions"), sql, int(n.Cols[width].GetResTarget().Location))
-	}
-	targets = targets[:width]
-	allDefault := make([]bool, width)
-	for i := range allDefault {
-		allDefault[i] = true
+		return nil, nil
 	}
 	for _, l := range sel.ValuesLists {
 		items := l.GetList().Items
 		for i, it := range items {
-			c := &o.Columns[targets[i]]
-			if it.GetSetToDefault() == nil {
-				allDefault[i] = false
-				if err := refuseGenerated(n, o, c); err != nil {
-					return nil, nil, err
-				}
-				if err := s.fits(sql, it, c); err != nil {
-					return nil, nil, err
-				}
-				items[i] = s.coerced(it, c)
-				continue
-			}
-			if items[i], err = s.defaultOf(o, c); err != nil {
-				return nil, nil, err
+			if items[i], err = coerce(it, &o.Columns[targets[i]]); err != nil {
+				return nil, err
 			}
 		}
 	}
-	return sel.ValuesLists[0].GetList().Items, targets, nil
+	return sel.ValuesLists[0].GetList().Items, nil
+}
+
+// valuesTargets checks VALUES against the columns that they are for, and puts defaults into them; of other sources it changes nothing.
+func (s *Session) valuesTargets(sql string, n *pg_query.InsertStmt, o *tables.Object, targets []int) ([]int, error) {
+	sel := n.SelectStmt.GetSelectStmt()
+	if len(sel.GetValuesLists()) == 0 {
+		return targets, nil
+	}
+	width := len(sel.ValuesLists[0].GetList().GetItems())
+	for _, l := range sel.ValuesLists {
+		if got := l.GetList().GetItems(); len(got) != width {
+			return nil, at(fail("42601", "VALUES lists must all be the same length"), sql, nodeLocation(got[0]))
+		}
+	}
+	if width > len(targets) {
+		return nil, at(fail("42601", "INSERT has more expressions than target columns"), sql, nodeLocation(sel.ValuesLists[0].GetList().Items[len(targets)]))
+	}
+	if width < len(targets) && len(n.Cols) > 0 {
+		return nil, at(fail("42601", "INSERT has more target columns than expressions"), sql, int(n.Cols[width].GetResTarget().Location))
+	}
+	targets = targets[:width]
+	for _, l := range sel.ValuesLists {
+		items := l.GetList().Items
+		for i, it := range items {
+			c := &o.Columns[targets[i]]
+			var err error
+			if it.GetSetToDefault() != nil {
+				items[i], err = s.defaultExpr(c)
+			} else {
+				err = refuseGenerated(n, o, c)
+			}
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return targets, nil
 }
 
 // refuseGenerated refuses values for columns that are computed.
@@ -268,18 +339,23 @@ func matchTargets(sql string, n *pg_query.InsertStmt, o *tables.Object, targets 
 	return targets[:width], nil
 }
 
-// defaultOf is the expression of a column's default, of its type.
-func (s *Session) defaultOf(o *tables.Object, c *tables.Column) (*pg_query.Node, error) {
+// defaultExpr is the expression of a column's default, NULL where it has none.
+func (s *Session) defaultExpr(c *tables.Column) (*pg_query.Node, error) {
 	text := c.Default
 	if c.Identity != "" {
 		if seq := s.tabs.ByID[c.Sequence]; seq != nil {
-			text = fmt.Sprintf("nextval('%s')", qualifiedName(seq))
+			text = fmt.Sprintf("nextval('%s')", strings.ReplaceAll(qualifiedName(seq), "'", "''"))
 		}
 	}
 	if text == "" || c.Generated != "" {
 		text = "NULL"
 	}
-	v, err := expressionText(text)
+	return expressionText(text)
+}
+
+// defaultOf is the expression of a column's default, cast to its type.
+func (s *Session) defaultOf(c *tables.Column) (*pg_query.Node, error) {
+	v, err := s.defaultExpr(c)
 	if err != nil {
 		return nil, err
 	}

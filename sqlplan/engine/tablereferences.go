@@ -8,6 +8,8 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
@@ -23,11 +25,19 @@ func namedTarget(name string, v *pgNode) *pgNode {
 // maxCascade bounds how deep references that cascade are followed.
 const maxCascade = 100
 
-// pairs is a condition that columns of two relations are equal, one by one.
-func pairs(a string, as []string, b string, bs []string) string {
+// sameKeyValue is the condition that values of two columns' types are equal.
+func sameKeyValue(x string, xt vector.Type, y string, yt vector.Type) string {
+	if keptAsText(xt) || keptAsText(yt) {
+		return fmt.Sprintf("__numeric_key(CAST(%s AS VARCHAR)) = __numeric_key(CAST(%s AS VARCHAR))", x, y)
+	}
+	return x + " = " + y
+}
+
+// pairs is a condition that columns of two tables are equal, one by one.
+func pairs(a string, at *tables.Object, as []string, b string, bt *tables.Object, bs []string) string {
 	conds := make([]string, len(as))
 	for i := range as {
-		conds[i] = fmt.Sprintf("%s.%s = %s.%s", a, duck.QuoteIdent(as[i]), b, duck.QuoteIdent(bs[i]))
+		conds[i] = sameKeyValue(a+"."+duck.QuoteIdent(as[i]), at.Column(as[i]).Type, b+"."+duck.QuoteIdent(bs[i]), bt.Column(bs[i]).Type)
 	}
 	return strings.Join(conds, " AND ")
 }
@@ -81,7 +91,7 @@ func (c *rowCheck) reference(ctx context.Context, k *tables.Constraint, rows str
 		}
 	}
 	bad, err := c.s.one(ctx, fmt.Sprintf("SELECT %s FROM %s AS s WHERE %s AND NOT EXISTS (SELECT 1 FROM %s AS p WHERE %s) ORDER BY s.rowid LIMIT 1",
-		strings.Join(list, ", "), rows, allNotNull("s", k.Columns), duckName(parent), pairs("p", k.ReferencesColumns, "s", k.Columns)))
+		strings.Join(list, ", "), rows, allNotNull("s", k.Columns), duckName(parent), pairs("p", parent, k.ReferencesColumns, "s", c.table, k.Columns)))
 	if err != nil || bad == nil {
 		return err
 	}
@@ -164,11 +174,11 @@ func (c *rowCheck) follow(ctx context.Context, followers []follower) error {
 	return nil
 }
 
-// goneMatch is the condition that a row of the referring table, t, had a key that is gone, g.
-func (f *follower) goneMatch() string {
+// goneMatch is the condition that a row of the referring table, t, had a key of parent's that is gone, g.
+func (f *follower) goneMatch(parent *tables.Object) string {
 	conds := make([]string, len(f.Constraint.Columns))
 	for i, n := range f.Constraint.Columns {
-		conds[i] = fmt.Sprintf("t.%s = g.o%d", duck.QuoteIdent(n), i)
+		conds[i] = sameKeyValue("t."+duck.QuoteIdent(n), f.Table.Column(n).Type, fmt.Sprintf("g.o%d", i), parent.Column(f.Constraint.ReferencesColumns[i]).Type)
 	}
 	return strings.Join(conds, " AND ")
 }
@@ -180,7 +190,7 @@ func (c *rowCheck) stillReferenced(ctx context.Context, f follower) error {
 	}
 	// A key that another row has taken over is there.
 	bad, err := c.s.one(ctx, fmt.Sprintf("SELECT %s FROM %s AS g WHERE EXISTS (SELECT 1 FROM %s AS t WHERE %s) AND NOT EXISTS (SELECT 1 FROM %s AS p WHERE %s) ORDER BY g.rowid LIMIT 1",
-		strings.Join(list, ", "), f.gone, duckName(f.Table), f.goneMatch(), duckName(c.table), pairsOld("p", f.Constraint.ReferencesColumns)))
+		strings.Join(list, ", "), f.gone, duckName(f.Table), f.goneMatch(c.table), duckName(c.table), pairsOld("p", c.table, f.Constraint.ReferencesColumns)))
 	if err != nil || bad == nil {
 		return err
 	}
@@ -191,10 +201,11 @@ func (c *rowCheck) stillReferenced(ctx context.Context, f follower) error {
 	return e
 }
 
-func pairsOld(p string, cols []string) string {
+func pairsOld(p string, o *tables.Object, cols []string) string {
 	conds := make([]string, len(cols))
 	for i, n := range cols {
-		conds[i] = fmt.Sprintf("%s.%s = g.o%d", p, duck.QuoteIdent(n), i)
+		t := o.Column(n).Type
+		conds[i] = sameKeyValue(p+"."+duck.QuoteIdent(n), t, fmt.Sprintf("g.o%d", i), t)
 	}
 	return strings.Join(conds, " AND ")
 }
@@ -224,15 +235,13 @@ func (c *rowCheck) cascade(ctx context.Context, f follower, action string) error
 			case "n":
 				v = "NULL"
 			case "d":
-				n, err := s.defaultOf(f.Table, col)
+				n, err := s.defaultExpr(col)
 				if err != nil {
 					return err
 				}
-				sql, err := s.expressions(ctx, []*pgNode{n}, "")
-				if err != nil {
+				if v, _, err = s.compileExpr(ctx, nil, n, assignment{targets: []analyze.Target{targetOf(col)}}, ""); err != nil {
 					return err
 				}
-				v = sql[0]
 			}
 			v = fmt.Sprintf("CAST(%s AS %s)", v, duckColumnType(col))
 		}
@@ -246,7 +255,7 @@ func (c *rowCheck) cascade(ctx context.Context, f follower, action string) error
 		}
 	}
 	staged := s.temp("staged")
-	_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS SELECT %s FROM %s AS t JOIN %s AS g ON %s", staged, strings.Join(items, ", "), duckName(f.Table), f.gone, f.goneMatch()))
+	_, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s AS SELECT %s FROM %s AS t JOIN %s AS g ON %s", staged, strings.Join(items, ", "), duckName(f.Table), f.gone, f.goneMatch(c.table)))
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
@@ -28,12 +29,15 @@ const (
 
 // tableState is what a session knows of ordinary objects.
 type tableState struct {
-	tabs      *tables.Catalog // see ordinary; nil: not read
-	tabsAt    uint64          // the engine's tablesVersion that tabs is of
-	tempDocs  bool            // the documents of temporary objects have a table
-	seqs      sequenceUse
-	parts     map[string]string // of the statement that is bound or runs: what writing WITH queries return, by placeholder
-	cascading int               // references that are being followed
+	tabs     *tables.Catalog // see ordinary; nil: not read
+	tabsAt   uint64          // the engine's tablesVersion that tabs is of
+	tempDocs bool            // the documents of temporary objects have a table
+	seqs     sequenceUse
+	parts    map[string]string // of the statement that is bound or runs: what writing WITH queries return, by placeholder
+	// partColumns are the columns of parts.
+	partColumns map[string][]analyze.Column
+	compiled    map[compiledExpr]string
+	cascading   int // references that are being followed
 }
 
 // createDocuments are DuckDB's statements that make the documents' table of a new data directory.

@@ -12,6 +12,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -101,6 +102,13 @@ func columnType(t *pg_query.TypeName, c *tables.Column) error {
 		}
 		label = fmt.Sprintf("numeric(%d,%d)", mods[0], scale)
 	}
+	wide := name == "numeric" && !fitsDecimal(t, mods)
+	if wide {
+		if err := numericMods(t); err != nil {
+			return err
+		}
+		plain.Typmods = nil
+	}
 	var typ vector.Type
 	if oid := pgfunc.KeptAsText(name); oid != 0 {
 		plain.Typmods = nil
@@ -140,15 +148,70 @@ func columnType(t *pg_query.TypeName, c *tables.Column) error {
 		}
 	}
 	c.Type, c.Declared = typ, label
+	if wide {
+		c.Type = tables.Numeric()
+		if len(t.ArrayBounds) > 0 {
+			c.Type = vector.ListOf(c.Type)
+		}
+		c.Shown()
+	}
 	return nil
+}
+
+// keptColumn is a column that holds an output of a query.
+func keptColumn(c session.Column) (tables.Column, error) {
+	t := plainType(c.Type)
+	if t.Shown == 0 {
+		return columnOfType(c.Name, t), nil
+	}
+	out := tables.Column{Name: c.Name}
+	parsed, err := pg_query.Parse("SELECT NULL::" + pgcatalog.FormatType(t.Shown, t.Mod-1))
+	if err == nil {
+		err = columnType(parsed.Stmts[0].Stmt.GetSelectStmt().TargetList[0].GetResTarget().Val.GetTypeCast().TypeName, &out)
+	}
+	if err != nil {
+		name := pgcatalog.FormatType(t.Shown, -1)
+		return out, hint(fail(codeUnsupported, "column %q has type %s, of which there are no columns", c.Name, name), "Cast it, as (%s)::text.", c.Name)
+	}
+	return out, nil
 }
 
 func plainMods(t *pg_query.TypeName) []int64 {
 	var out []int64
 	for _, m := range t.Typmods {
-		out = append(out, int64(m.GetAConst().GetIval().GetIval()))
+		n := int64(m.GetAConst().GetIval().GetIval())
+		if e := m.GetAExpr(); e != nil && e.Lexpr == nil && operator(e) == "-" {
+			n = -int64(e.Rexpr.GetAConst().GetIval().GetIval())
+		}
+		out = append(out, n)
 	}
 	return out
+}
+
+// fitsDecimal reports whether values of numeric with these parameters are decimals of DuckDB's; others are kept as texts.
+func fitsDecimal(t *pg_query.TypeName, mods []int64) bool {
+	if len(mods) == 0 || len(t.ArrayBounds) > 0 {
+		return false
+	}
+	scale := int64(0)
+	if len(mods) > 1 {
+		scale = mods[1]
+	}
+	return mods[0] >= 1 && mods[0] <= parse.MaxNumericPrecision && scale >= 0 && scale <= mods[0]
+}
+
+// numericMods refuses parameters of numeric that PostgreSQL does not take.
+func numericMods(t *pg_query.TypeName) error {
+	mods := plainMods(t)
+	switch {
+	case len(mods) > 2:
+		return fail(codeInvalidParameter, "invalid NUMERIC type modifier")
+	case len(mods) > 0 && (mods[0] < 1 || mods[0] > 1000):
+		return fail(codeInvalidParameter, "NUMERIC precision %d must be between 1 and 1000", mods[0])
+	case len(mods) > 1 && (mods[1] < -1000 || mods[1] > 1000):
+		return fail(codeInvalidParameter, "NUMERIC scale %d must be between -1000 and 1000", mods[1])
+	}
+	return nil
 }
 
 // quoteName writes a name so that SQL reads it back.

@@ -9,7 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
@@ -30,28 +32,20 @@ func (s *Session) planUpdate(ctx context.Context, cat *schema.Catalog, st *parse
 		return nil, err
 	}
 	items := []*pg_query.Node{namedTarget(stagedRowID, columnRef(w.alias, stagedRowID, 0))}
-	nodes := make([]*pg_query.Node, 1, len(o.Columns)+1)
-	cols := make([]*tables.Column, 1, len(o.Columns)+1)
+	targets := make([]analyze.Target, 1, len(o.Columns)+1)
 	for i := range o.Columns {
 		c := &o.Columns[i]
 		v, ok := sets[c.Name]
+		target := analyze.Target{}
 		if ok {
 			w.set = append(w.set, c.Name)
+			target = targetOf(c)
 		} else {
 			v = columnRef(w.alias, c.Name, 0)
 		}
-		nodes, cols = append(nodes, v), append(cols, c)
-		items = append(items, namedTarget(c.Name, v))
+		items, targets = append(items, namedTarget(c.Name, v)), append(targets, target)
 	}
-	if err := w.plainTypes(ctx, st, n.WithClause, items, n.WhereClause, n.FromClause, nodes, cols, given); err != nil {
-		return nil, err
-	}
-	for i, t := range items[1:] {
-		if c := &o.Columns[i]; slices.Contains(w.set, c.Name) {
-			t.GetResTarget().Val = castTo(t.GetResTarget().Val, c)
-		}
-	}
-	return w, w.finishModify(ctx, st, n.WithClause, items, n.FromClause, n.WhereClause, n.ReturningList, given)
+	return w, w.planModify(ctx, st, n.WithClause, items, n.FromClause, n.WhereClause, n.ReturningList, targets, given)
 }
 
 // planDelete plans DELETE from an ordinary table: as UPDATE, with every column as it is.
@@ -66,10 +60,7 @@ func (s *Session) planDelete(ctx context.Context, cat *schema.Catalog, st *parse
 	for i := range o.Columns {
 		items = append(items, namedTarget(o.Columns[i].Name, columnRef(w.alias, o.Columns[i].Name, 0)))
 	}
-	if err := w.plainTypes(ctx, st, n.WithClause, items, n.WhereClause, n.UsingClause, nil, nil, given); err != nil {
-		return nil, err
-	}
-	return w, w.finishModify(ctx, st, n.WithClause, items, n.UsingClause, n.WhereClause, n.ReturningList, given)
+	return w, w.planModify(ctx, st, n.WithClause, items, n.UsingClause, n.WhereClause, n.ReturningList, nil, given)
 }
 
 // unqualifyTarget takes schema and database off references to the target's columns, as in schema.table.column: in the staging
@@ -110,6 +101,71 @@ func (w *rowWrite) stageSelect(with *pg_query.WithClause, items, from []*pg_quer
 	return n
 }
 
+// planModify plans the staging SELECT and RETURNING of an UPDATE or DELETE. targets are the columns that the items are assigned to.
+func (w *rowWrite) planModify(ctx context.Context, st *parse.SQL, with *pg_query.WithClause, items, from []*pg_query.Node, where *pg_query.Node, returning []*pg_query.Node, targets []analyze.Target, given []vector.Type) error {
+	if where.GetCurrentOfExpr() != nil {
+		return fail(codeUnsupported, "WHERE CURRENT OF is not supported")
+	}
+	if len(returning) > 0 {
+		more, err := w.keepFrom(ctx, st, with, from, given)
+		if err != nil {
+			return err
+		}
+		items = append(items, more...)
+	}
+	clause := "UPDATE"
+	if w.kind == 'd' {
+		clause = ""
+	}
+	if targets == nil {
+		targets = []analyze.Target{}
+	}
+	done, err := w.stageTyped(ctx, st, w.stageSelect(with, items, from, where), given, assignment{targets: targets, clause: clause})
+	if err != nil {
+		return err
+	}
+	if !done {
+		if err := w.stageUntyped(ctx, st, with, items, from, where, targets, given); err != nil {
+			return err
+		}
+	}
+	return w.bindReturning(ctx, st.Text, returning, given)
+}
+
+// stageUntyped plans a staging SELECT that is not analyzed: its values are cast to their columns.
+func (w *rowWrite) stageUntyped(ctx context.Context, st *parse.SQL, with *pg_query.WithClause, items, from []*pg_query.Node, where *pg_query.Node, targets []analyze.Target, given []vector.Type) error {
+	s, o := w.s, w.table
+	nodes := make([]*pg_query.Node, len(items))
+	cols := make([]*tables.Column, len(targets))
+	for i := range targets {
+		if c := o.Column(targets[i].Name); c != nil {
+			t := items[i].GetResTarget()
+			if err := s.fits(st.Text, t.Val, c); err != nil {
+				return err
+			}
+			t.Val = s.coerced(t.Val, c)
+			cols[i], nodes[i] = c, t.Val
+		}
+	}
+	if err := w.plainTypes(ctx, st, with, items, where, from, nodes, cols, given); err != nil {
+		return err
+	}
+	for i, c := range cols {
+		if c != nil {
+			items[i].GetResTarget().Val = castTo(items[i].GetResTarget().Val, c)
+		}
+	}
+	stage := w.stageSelect(with, items, from, where)
+	if w.kind == 'u' {
+		var err error
+		if stage, err = s.finished(o, stage); err != nil {
+			return err
+		}
+	}
+	_, err := w.describeStage(ctx, st, stage, given)
+	return err
+}
+
 // plainTypes checks the types of values before they are cast to those of their columns.
 func (w *rowWrite) plainTypes(ctx context.Context, st *parse.SQL, with *pg_query.WithClause, items []*pg_query.Node, where *pg_query.Node, from, nodes []*pg_query.Node, cols []*tables.Column, given []vector.Type) error {
 	if !st.Clauses.Empty() {
@@ -120,8 +176,7 @@ func (w *rowWrite) plainTypes(ctx context.Context, st *parse.SQL, with *pg_query
 	}
 	stage := clone(w.stageSelect(with, items, from, nil))
 	b := w.s.binderAt(ctx, w.cat, st.Text, true)
-	var err error
-	if b.refs[targetRef], err = w.targetRows(b); err != nil {
+	if err := w.describeTarget(b, false); err != nil {
 		return err
 	}
 	if _, err := w.s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage}); err != nil {
@@ -140,52 +195,48 @@ func (w *rowWrite) plainTypes(ctx context.Context, st *parse.SQL, with *pg_query
 	return w.checkTypes(st.Text, cols, columns, nodes)
 }
 
-// finishModify plans the staging SELECT and RETURNING.
-func (w *rowWrite) finishModify(ctx context.Context, st *parse.SQL, with *pg_query.WithClause, items, from []*pg_query.Node, where *pg_query.Node, returning []*pg_query.Node, given []vector.Type) error {
+// keepFrom are the items of a staging SELECT that keep what RETURNING may read of FROM or USING.
+func (w *rowWrite) keepFrom(ctx context.Context, st *parse.SQL, with *pg_query.WithClause, from []*pg_query.Node, given []vector.Type) ([]*pg_query.Node, error) {
 	s := w.s
-	if where.GetCurrentOfExpr() != nil {
-		return fail(codeUnsupported, "WHERE CURRENT OF is not supported")
-	}
-	if len(returning) > 0 && len(from) > 0 {
-		for _, f := range from {
-			for _, l := range leaves(f) {
-				probe := selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(l.alias), {Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}}}, 0), 0)}, placeholder(targetRef, w.alias))
-				for _, g := range from {
-					probe.GetSelectStmt().FromClause = append(probe.GetSelectStmt().FromClause, clone(g))
-				}
-				probe.GetSelectStmt().WithClause = with
-				probe = clone(probe)
-				b := s.binderAt(ctx, w.cat, st.Text, true)
-				var err error
-				if b.refs[targetRef], err = w.targetRows(b); err != nil {
-					return err
+	var items []*pg_query.Node
+	for _, f := range from {
+		for _, l := range leaves(f) {
+			star := &pg_query.Node{Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}}
+			probe := selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(l.alias), star}, 0), 0)}, placeholder(targetRef, w.alias))
+			probe.GetSelectStmt().FromClause = append(probe.GetSelectStmt().FromClause, from...)
+			probe.GetSelectStmt().WithClause = with
+			probe = clone(probe)
+			b := s.binderAt(ctx, w.cat, st.Text, true)
+			if err := w.describeTarget(b, true); err != nil {
+				return nil, err
+			}
+			p, err := s.typedPart(b, st, probe, given, assignment{}, false)
+			if err != nil {
+				return nil, err
+			}
+			var columns []session.Column
+			if p != nil {
+				columns = p.columns
+			} else {
+				b = s.binderAt(ctx, w.cat, st.Text, true)
+				if err := w.describeTarget(b, false); err != nil {
+					return nil, err
 				}
 				if _, err := s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: probe}); err != nil {
-					return err
+					return nil, err
 				}
-				_, columns, err := s.describeNode(ctx, b, probe, given)
-				if err != nil {
-					return withoutCandidates(err)
+				if _, columns, err = s.describeNode(ctx, b, probe, given); err != nil {
+					return nil, withoutCandidates(err)
 				}
-				for _, c := range columns {
-					k := fromColumn{qualifier: l.alias, name: c.Name, staged: fmt.Sprintf("__from_%d", len(w.from)+1), typ: c.Type}
-					w.from = append(w.from, k)
-					items = append(items, namedTarget(k.staged, columnRef(k.qualifier, k.name, 0)))
-				}
+			}
+			for _, c := range columns {
+				k := fromColumn{qualifier: l.alias, name: c.Name, staged: fmt.Sprintf("__from_%d", len(w.from)+1), typ: c.Type}
+				w.from = append(w.from, k)
+				items = append(items, namedTarget(k.staged, columnRef(k.qualifier, k.name, 0)))
 			}
 		}
 	}
-	stage := w.stageSelect(with, items, from, where)
-	if w.kind == 'u' {
-		var err error
-		if stage, err = s.finished(w.table, stage); err != nil {
-			return err
-		}
-	}
-	if _, err := w.describeStage(ctx, st, stage, given); err != nil {
-		return err
-	}
-	return w.bindReturning(ctx, st.Text, returning, given)
+	return items, nil
 }
 
 // assignments are the values of SET, by column.
@@ -222,14 +273,9 @@ func (s *Session) assignments(sql string, o *tables.Object, list []*pg_query.Nod
 			return nil, e
 		case isDefault:
 			var err error
-			if v, err = s.defaultOf(o, c); err != nil {
+			if v, err = s.defaultExpr(c); err != nil {
 				return nil, err
 			}
-		default:
-			if err := s.fits(sql, v, c); err != nil {
-				return nil, err
-			}
-			v = s.coerced(v, c)
 		}
 		out[c.Name] = v
 	}

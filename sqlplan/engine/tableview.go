@@ -12,6 +12,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/schema"
 	"github.com/tilehouse/tilehouse/storage/tables"
@@ -36,7 +37,7 @@ func columnOfType(name string, t vector.Type) tables.Column {
 		elem = t.Elem[0]
 	}
 	c.Base = baseNames[elem.Kind]
-	if elem.Kind == vector.Decimal && !(elem.Precision == parse.BareNumericPrecision && elem.Scale == parse.BareNumericScale) {
+	if elem.Kind == vector.Decimal {
 		c.Declared = strings.Replace(c.Declared, "numeric", fmt.Sprintf("numeric(%d,%d)", elem.Precision, elem.Scale), 1)
 	}
 	return c
@@ -122,11 +123,7 @@ func (s *Session) draftView(ctx context.Context, st *parse.SQL, query *pgNode, a
 		return nil, err
 	}
 	cat := s.catalog()
-	b := s.binderAt(ctx, cat, st.Text, true)
-	if _, err := s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: plain}); err != nil {
-		return nil, err
-	}
-	_, columns, err := s.describeNode(ctx, b, plain, nil)
+	columns, err := s.outputsOf(ctx, st, plain)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +138,12 @@ func (s *Session) draftView(ctx context.Context, st *parse.SQL, query *pgNode, a
 		if slices.ContainsFunc(d.columns, func(o tables.Column) bool { return o.Name == name }) {
 			return nil, fail(codeDuplicateColumn, "column %q specified more than once", name)
 		}
-		d.columns = append(d.columns, columnOfType(name, c.Type))
+		col, err := keptColumn(session.Column{Name: name, Type: c.Type})
+		if err != nil {
+			col = columnOfType(name, c.Type) // it is read, and not kept
+			col.Declared = pgcatalog.FormatType(c.Type.Shown, c.Type.Mod-1)
+		}
+		d.columns = append(d.columns, col)
 	}
 	err = s.eachRelation(query, nil, func(n *pgNode, rv *pg_query.RangeVar) error {
 		if r := eventTableOf(cat, rv); r != nil {
@@ -190,12 +192,8 @@ func (s *Session) expandStars(ctx context.Context, st *parse.SQL, query *pgNode)
 			if err = s.inlineViews(ctx, probe); err != nil {
 				return false
 			}
-			b := s.binderAt(ctx, s.catalog(), st.Text, true)
-			if _, err = s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: probe}); err != nil {
-				return false
-			}
 			var columns []session.Column
-			if _, columns, err = s.describeNode(ctx, b, probe, nil); err != nil {
+			if columns, err = s.outputsOf(ctx, st, probe); err != nil {
 				return false
 			}
 			qualifier := ""
@@ -364,6 +362,9 @@ func (b *binder) ordinaryRelation(rv *pg_query.RangeVar) (sql string, ok bool, e
 	if !b.describe {
 		b.s.readsTable(o)
 	}
+	if !b.typed && hasKeptAsText(o) {
+		return tableRows(o, "", false), true, nil
+	}
 	return duckName(o), true, nil
 }
 
@@ -473,12 +474,7 @@ func (s *Session) bindCreateTableAs(ctx context.Context, cat *schema.Catalog, st
 	if err := s.inlineViews(ctx, query); err != nil {
 		return bound{}, err
 	}
-	b := s.binderAt(ctx, cat, st.Text, true)
-	plan, err := s.planQuery(b, inner)
-	if err != nil {
-		return bound{}, err
-	}
-	params, columns, err := s.describeNode(ctx, b, query, given)
+	p, err := s.keptQuery(ctx, cat, inner, given)
 	if err != nil {
 		return bound{}, err
 	}
@@ -489,18 +485,18 @@ func (s *Session) bindCreateTableAs(ctx context.Context, cat *schema.Catalog, st
 				return err
 			}
 			var err error
-			tag, err = s.createTableAs(ctx, cat, inner, n, plan, columns, view, args)
+			tag, err = s.createTableAs(ctx, cat, inner, n, p, view, args)
 			return err
 		})
 		s.dropTemps()
 		return noRows{tag}, withoutPlace(err)
 	}
-	return bound{params: params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+	return bound{params: p.params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
 		return s.replayable(st.Text, volatileIn(inner), args, func() (session.Result, error) { return run(ctx, args) })
 	}}, nil
 }
 
-func (s *Session) createTableAs(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CreateTableAsStmt, plan *queryPlan, columns []session.Column, view *viewDraft, args []*vector.Vector) (string, error) {
+func (s *Session) createTableAs(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CreateTableAsStmt, p *keptQuery, view *viewDraft, args []*vector.Vector) (string, error) {
 	kind, word := tables.Table, "CREATE TABLE AS"
 	if view != nil {
 		kind, word = tables.MaterializedView, "CREATE MATERIALIZED VIEW"
@@ -521,10 +517,10 @@ func (s *Session) createTableAs(ctx context.Context, cat *schema.Catalog, st *pa
 	if err != nil {
 		return "", err
 	}
-	if len(n.Into.ColNames) > len(columns) {
+	if len(n.Into.ColNames) > len(p.kept) {
 		return "", fail("42601", "too many column names were specified")
 	}
-	for i, c := range columns {
+	for i, c := range p.kept {
 		as := c.Name
 		if i < len(n.Into.ColNames) {
 			as = n.Into.ColNames[i].GetString_().GetSval()
@@ -532,7 +528,8 @@ func (s *Session) createTableAs(ctx context.Context, cat *schema.Catalog, st *pa
 		if d.table.Column(as) != nil {
 			return "", fail(codeDuplicateColumn, "column %q specified more than once", as)
 		}
-		d.table.Columns = append(d.table.Columns, columnOfType(as, c.Type))
+		c.Name = as
+		d.table.Columns = append(d.table.Columns, c)
 	}
 	if temp {
 		switch n.Into.OnCommit {
@@ -551,17 +548,72 @@ func (s *Session) createTableAs(ctx context.Context, cat *schema.Catalog, st *pa
 	if n.Into.SkipData {
 		return word, nil
 	}
-	rows, err := s.insertQuery(ctx, cat, st, plan, d.table, args)
+	rows, err := s.insertQuery(ctx, cat, st, p, d.table, args)
 	return fmt.Sprintf("SELECT %d", rows), err
 }
 
-// insertQuery writes a query's rows into a table that has its columns.
-func (s *Session) insertQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *queryPlan, o *tables.Object, args []*vector.Vector) (int64, error) {
-	b := s.binderAt(ctx, cat, st.Text, false)
-	if err := plan.execute(b, st, args); err != nil {
-		return 0, err
+// keptQuery is a query whose rows a table of its outputs keeps.
+type keptQuery struct {
+	part
+	kept []tables.Column
+}
+
+// keptQuery plans a query, and the columns that keep its outputs.
+func (s *Session) keptQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (*keptQuery, error) {
+	p, err := s.typedPart(s.binderAt(ctx, cat, st.Text, true), st, clone(st.Node), given, assignment{}, false)
+	if err != nil {
+		return nil, err
 	}
-	sql, err := b.duckSQL(clone(st.Node))
+	out := &keptQuery{}
+	if p == nil || p.columns == nil {
+		b := s.binderAt(ctx, cat, st.Text, true)
+		out.node = st.Node
+		if out.plan, err = s.planQuery(b, st); err != nil {
+			return nil, err
+		}
+		if out.params, out.columns, err = s.describeNode(ctx, b, st.Node, given); err != nil {
+			return nil, err
+		}
+		for _, c := range out.columns {
+			out.kept = append(out.kept, columnOfType(c.Name, c.Type))
+		}
+		return out, nil
+	}
+	o := &tables.Object{}
+	for _, c := range p.columns {
+		col, err := keptColumn(c)
+		if err != nil {
+			return nil, err
+		}
+		o.Columns = append(o.Columns, col)
+	}
+	kept, err := s.typedPart(s.binderAt(ctx, cat, st.Text, true), st, clone(st.Node), given, assignment{targets: targetsOf(o)}, false)
+	if err != nil {
+		return nil, err
+	}
+	return &keptQuery{*kept, o.Columns}, nil
+}
+
+// outputsOf are the outputs of a query.
+func (s *Session) outputsOf(ctx context.Context, st *parse.SQL, n *pgNode) ([]session.Column, error) {
+	p, err := s.typedPart(s.binderAt(ctx, s.catalog(), st.Text, true), st, clone(n), nil, assignment{}, false)
+	if err != nil {
+		return nil, err
+	}
+	if p != nil && p.columns != nil {
+		return p.columns, nil
+	}
+	b := s.binderAt(ctx, s.catalog(), st.Text, true)
+	if _, err := s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: n}); err != nil {
+		return nil, err
+	}
+	_, columns, err := s.describeNode(ctx, b, n, nil)
+	return columns, err
+}
+
+// insertQuery writes a query's rows into a table that has its columns.
+func (s *Session) insertQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, p *keptQuery, o *tables.Object, args []*vector.Vector) (int64, error) {
+	sql, err := p.sql(s.binderAt(ctx, cat, st.Text, false), st, args)
 	if err != nil {
 		return 0, err
 	}
@@ -606,13 +658,12 @@ func (s *Session) bindRefreshView(st *parse.SQL, n *pg_query.RefreshMatViewStmt)
 		if !n.SkipData {
 			inner := &parse.SQL{Text: o.SQL, Plain: o.SQL, Node: query}
 			cat := s.catalog()
-			b := s.binderAt(ctx, cat, o.SQL, true)
-			plan, err := s.planQuery(b, inner)
+			p, err := s.keptQuery(ctx, cat, inner, nil)
 			if err != nil {
 				return "", err
 			}
 			defer s.dropTemps()
-			if _, err := s.insertQuery(ctx, cat, inner, plan, o, nil); err != nil {
+			if _, err := s.insertQuery(ctx, cat, inner, p, o, nil); err != nil {
 				return "", err
 			}
 		}

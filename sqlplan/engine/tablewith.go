@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -53,7 +54,7 @@ type withPlan struct {
 	writes []withWrite
 	main   *rowWrite // the statement itself where it writes
 	st     *parse.SQL
-	plan   *queryPlan // the statement itself where it reads
+	read   *part // the statement itself where it reads
 }
 
 type withWrite struct {
@@ -67,8 +68,8 @@ func (s *Session) bindWritingWith(ctx context.Context, cat *schema.Catalog, st *
 	if !st.Clauses.Empty() {
 		return bound{}, fail(codeUnsupported, "ASOF JOIN, WINDOW, TABLESAMPLE and FOR SYSTEM_TIME cannot stand beside a WITH query that writes")
 	}
-	s.parts = map[string]string{}
-	defer func() { s.parts = nil }()
+	s.parts, s.partColumns = map[string]string{}, map[string][]analyze.Column{}
+	defer func() { s.parts, s.partColumns = nil, nil }()
 	var with *pg_query.WithClause
 	n := st.Node
 	switch {
@@ -105,7 +106,7 @@ func (s *Session) bindWritingWith(ctx context.Context, cat *schema.Catalog, st *
 		part := ""
 		if w.returning != nil {
 			part = fmt.Sprintf("__part_%d", len(p.writes))
-			s.parts[part] = emptyColumns(w.columns)
+			s.parts[part], s.partColumns[part] = emptyColumns(w.columns), shownColumns(w.columns)
 			read := selectNode([]*pgNode{starTarget()}, placeholder(part, part))
 			before = append(before, &pgNode{Node: &pg_query.Node_CommonTableExpr{CommonTableExpr: &pg_query.CommonTableExpr{Ctename: c.Ctename, Aliascolnames: c.Aliascolnames, Ctequery: read}}})
 		} else if place := readsName(st.Node, c.Ctename); place >= 0 {
@@ -135,14 +136,20 @@ func (s *Session) bindWritingWith(ctx context.Context, cat *schema.Catalog, st *
 	} else {
 		b := s.binderAt(ctx, cat, st.Text, true)
 		var err error
-		if p.plan, err = s.planQuery(b, p.st); err != nil {
+		if p.read, err = s.typedPart(b, st, clone(next), given, assignment{}, true); err != nil {
 			return bound{}, err
 		}
-		params, columns, err := s.describeNode(ctx, b, next, given)
-		if err != nil {
-			return bound{}, err
+		if p.read == nil {
+			b = s.binderAt(ctx, cat, st.Text, true)
+			p.read = &part{node: next}
+			if p.read.plan, err = s.planQuery(b, p.st); err != nil {
+				return bound{}, err
+			}
+			if p.read.params, p.read.columns, err = s.describeNode(ctx, b, next, given); err != nil {
+				return bound{}, err
+			}
 		}
-		out.params, out.columns = mergedParams(out.params, params), columns
+		out.params, out.columns = mergedParams(out.params, p.read.params), p.read.columns
 	}
 	if err := p.check(); err != nil {
 		return bound{}, err
@@ -308,11 +315,7 @@ func (s *Session) runWith(ctx context.Context, cat *schema.Catalog, p *withPlan,
 				return err
 			}
 		} else {
-			b := s.binderAt(ctx, cat, p.st.Text, false)
-			if err := p.plan.execute(b, p.st, args); err != nil {
-				return err
-			}
-			sql, err := b.duckSQL(clone(p.st.Node))
+			sql, err := p.read.sql(s.binderAt(ctx, cat, p.st.Text, false), p.st, args)
 			if err != nil {
 				return err
 			}
@@ -345,5 +348,5 @@ func (s *Session) runWith(ctx context.Context, cat *schema.Catalog, p *withPlan,
 		s.dropTemps()
 		return nil, err
 	}
-	return &duckRows{noRows: noRows{"SELECT"}, s: s, rows: out, done: s.dropTemps}, nil
+	return &duckRows{noRows: noRows{"SELECT"}, s: s, rows: out, done: s.dropTemps, columns: p.read.columns}, nil
 }

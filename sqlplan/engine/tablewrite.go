@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -25,19 +26,22 @@ import (
 
 // rowWrite is a bound INSERT, UPDATE or DELETE of an ordinary table.
 type rowWrite struct {
-	s     *Session
-	cat   *schema.Catalog
-	st    *parse.SQL // its Node is the SELECT that stages
-	plan  *queryPlan
-	table *tables.Object
-	alias string // by which RETURNING knows the table
-	kind  byte   // 'i', 'u' or 'd'
+	s    *Session
+	cat  *schema.Catalog
+	st   *parse.SQL // the statement
+	part *part      // the SELECT that stages
+	// generated computes the generated columns of what part stages; nil: there are none, or part computes them.
+	generated *part
+	table     *tables.Object
+	alias     string // by which RETURNING knows the table
+	kind      byte   // 'i', 'u' or 'd'
 	// from are the columns of FROM or USING that the staged rows keep for RETURNING.
 	from      []fromColumn
-	returning *pg_query.Node // a SELECT over the written rows; nil: none
-	conflict  *conflictPlan  // nil: none
-	joined    bool           // FROM or USING may match a row more than once
-	set       []string       // UPDATE: the columns that it sets
+	returning *part         // a SELECT over the written rows; nil: none
+	met       bool          // the target's rows are those that ON CONFLICT met, with the number of the proposed row
+	conflict  *conflictPlan // nil: none
+	joined    bool          // FROM or USING may match a row more than once
+	set       []string      // UPDATE: the columns that it sets
 	params    []vector.Type
 	columns   []session.Column // of RETURNING
 	ctes      []*rowWrite
@@ -116,23 +120,24 @@ func (s *Session) binderAt(ctx context.Context, cat *schema.Catalog, sql string,
 	return b
 }
 
-// describeStage plans and describes the staging SELECT.
+// describeStage plans and describes a staging SELECT that is not analyzed.
 func (w *rowWrite) describeStage(ctx context.Context, st *parse.SQL, stage *pg_query.Node, given []vector.Type) ([]session.Column, error) {
 	s := w.s
-	w.st = &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage, Clauses: st.Clauses}
+	w.st = st
 	b := s.binderAt(ctx, w.cat, st.Text, true)
-	var err error
-	if b.refs[targetRef], err = w.targetRows(b); err != nil {
+	if err := w.describeTarget(b, false); err != nil {
 		return nil, err
 	}
-	if w.plan, err = s.planQuery(b, w.st); err != nil {
+	w.part = &part{node: stage}
+	var err error
+	if w.part.plan, err = s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: stage, Clauses: st.Clauses}); err != nil {
 		return nil, err
 	}
 	params, columns, err := s.describeNode(ctx, b, stage, given)
 	if err != nil {
 		return nil, withoutCandidates(err)
 	}
-	w.params = params
+	w.params, w.part.columns = params, columns
 	return columns, nil
 }
 
@@ -145,18 +150,25 @@ func withoutCandidates(err error) error {
 	return e
 }
 
-// targetRows are the table's rows with their ids, as a relation of DuckDB's.
-func (w *rowWrite) targetRows(b *binder) (string, error) {
-	if w.event != nil {
-		if w.kind == 'i' {
-			return "", nil
-		}
-		return b.relationSQL(w.event, true)
-	}
-	if !b.describe && (w.kind != 'i' || w.conflict != nil) {
+// targetRows are the table's rows with their ids, as a relation of DuckDB's, for a part that is analyzed or not; "" for an INSERT.
+func (w *rowWrite) targetRows(b *binder, typed bool) (string, error) {
+	if !b.describe && w.event == nil && (w.kind != 'i' || w.conflict != nil) {
 		w.s.readsTable(w.table)
 	}
-	return fmt.Sprintf("(SELECT *, rowid AS %s FROM %s)", stagedRowID, duckName(w.table)), nil
+	if w.kind == 'i' {
+		return "", nil
+	}
+	more := ", rowid AS " + stagedRowID
+	if w.met {
+		more += ", 0::BIGINT AS __met"
+	}
+	switch {
+	case w.event == nil:
+		return tableRows(w.table, more, typed), nil
+	case w.met:
+		return fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s, 0::BIGINT AS __met WHERE false)", nullColumns(w.event.Columns), stagedRowID), nil
+	}
+	return b.relationSQL(w.event, true)
 }
 
 // checkTypes refuses values whose types PostgreSQL does not assign to their columns. types are of the columns in order.
@@ -235,14 +247,14 @@ func (w *rowWrite) result(ctx context.Context, res *writeResult, args []*vector.
 		s.dropTemps()
 		return nil, err
 	}
-	return &duckRows{noRows: noRows{tag}, s: s, rows: rows, done: s.dropTemps}, nil
+	return &duckRows{noRows: noRows{tag}, s: s, rows: rows, done: s.dropTemps, columns: w.columns}, nil
 }
 
 // returningSQL is RETURNING over the written rows.
 func (w *rowWrite) returningSQL(ctx context.Context, written string, describe bool) (string, error) {
 	b := w.s.binderAt(ctx, w.cat, w.st.Text, describe)
 	b.refs[stagedRef] = written
-	return b.duckSQL(clone(w.returning))
+	return w.returning.sql(b, w.st, nil)
 }
 
 // bindReturning plans RETURNING: a SELECT over the written rows, whose * shows the table's columns and those of FROM.
@@ -294,15 +306,26 @@ func (w *rowWrite) bindReturning(ctx context.Context, sql string, list []*pg_que
 		targets = append(targets, t)
 	}
 	from := placeholder(stagedRef, w.alias)
-	w.returning = selectNode(targets, from)
+	n := selectNode(targets, from)
 	b := w.s.binderAt(ctx, w.cat, sql, true)
-	b.refs[stagedRef] = w.emptyStage()
-	params, columns, err := w.s.describeNode(ctx, b, w.returning, given)
-	if err != nil {
-		return withoutCandidates(err)
+	cols := declaredColumns(w.table)
+	for _, f := range w.from {
+		cols = append(cols, analyze.Column{Name: f.staged, Type: f.typ})
 	}
-	w.columns = columns
-	w.mergeParams(params)
+	b.setRef(stagedRef, w.emptyStage(), cols)
+	st := &parse.SQL{Text: sql, Plain: sql}
+	p, err := w.s.typedPart(b, st, clone(n), given, assignment{clause: "RETURNING"}, true)
+	if err != nil {
+		return err
+	}
+	if p == nil {
+		p = &part{node: n, plan: &queryPlan{}}
+		if p.params, p.columns, err = w.s.describeNode(ctx, b, n, given); err != nil {
+			return withoutCandidates(err)
+		}
+	}
+	w.returning, w.columns = p, p.columns
+	w.mergeParams(p.params)
 	return nil
 }
 
@@ -362,14 +385,14 @@ func (w *rowWrite) emptyStage() string {
 func (w *rowWrite) stage(ctx context.Context, args []*vector.Vector) (string, error) {
 	s := w.s
 	b := s.binderAt(ctx, w.cat, w.st.Text, false)
-	var err error
-	if b.refs[targetRef], err = w.targetRows(b); err != nil {
+	rows, err := w.targetRows(b, w.part.typed != nil)
+	if err != nil {
 		return "", err
 	}
-	if err := w.plan.execute(b, w.st, args); err != nil {
-		return "", err
+	if rows != "" {
+		b.refs[targetRef] = rows
 	}
-	sql, err := b.duckSQL(clone(w.st.Node))
+	sql, err := w.stageSQL(b, args)
 	if err != nil {
 		return "", err
 	}

@@ -33,8 +33,27 @@ var typedRules = map[string]bool{"literals": true, "parameters": true, "regex": 
 
 // analyzed gives a SELECT PostgreSQL's meaning; nil for one whose relations the plan replaces.
 func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32) (*typedQuery, error) {
-	if len(plan.steps) > 0 || len(plan.ordinary) > 0 || len(b.refs) > 0 || n.GetSelectStmt() == nil || readsCatalog(n) {
+	return b.assigned(n, plan, given, oids, assignment{})
+}
+
+// assignment is what a query's rows are for: columns that they are assigned to.
+type assignment struct {
+	targets []analyze.Target // of its outputs; nil: none
+	source  *pg_query.SelectStmt
+	sources []analyze.Target // see analyze.Env
+	clause  string
+	keys    bool // its outputs are only compared
+}
+
+// assigned is analyzed for a query whose outputs are assigned to columns.
+func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32, to assignment) (*typedQuery, error) {
+	if plan != nil && (len(plan.steps) > 0 || len(plan.ordinary) > 0) || n.GetSelectStmt() == nil || readsCatalog(n) {
 		return nil, nil
+	}
+	for name := range b.refs {
+		if b.refColumns[name] == nil {
+			return nil, nil
+		}
 	}
 	for i, t := range given {
 		if i >= len(oids) || oids[i] == 0 {
@@ -46,22 +65,36 @@ func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type
 			}
 		}
 	}
+	env := b.analysis(oids, b.columnsOf)
+	env.Clause = to.clause
 	t := &typedQuery{node: clone(n)}
 	calls := unboundedCalls(t.node)
+	if to.source != nil { // that of the copy
+		env.SourceTargets = to.sources
+		env.Source = t.node.GetSelectStmt().FromClause[0].GetRangeSubselect().GetSubquery().GetSelectStmt()
+	}
 	var err error
-	if t.Result, err = b.analyzeAs(t.node, oids, b.columnsOf); err != nil {
-		return nil, err
+	switch {
+	case to.keys:
+		t.Result, err = analyze.Keys(t.node, env)
+	case to.targets == nil:
+		t.Result, err = analyze.Query(t.node, env)
+	default:
+		t.node, t.Result, err = analyze.Assign(t.node, env, to.targets)
+	}
+	if err != nil {
+		return nil, b.analysisError(err)
 	}
 	if err := rewrite.CheckCalls(n, knownCalls(calls, t.Result), b.function); err != nil {
 		return nil, b.placed(err)
 	}
-	b.checked = true
+	b.checked, b.typed = true, true
 	return t, nil
 }
 
-// analyzeAs gives a SELECT PostgreSQL's meaning, in place; relation says what its relations' columns are.
-func (b *binder) analyzeAs(n *pg_query.Node, oids []uint32, relation func(rv *pg_query.RangeVar) ([]analyze.Column, bool, error)) (*analyze.Result, error) {
-	env := &analyze.Env{Relation: relation, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, Random: b.s.random.name(),
+// analysis is what an analysis of the statement needs to know; relation says what its relations' columns are.
+func (b *binder) analysis(oids []uint32, relation func(rv *pg_query.RangeVar) ([]analyze.Column, bool, error)) *analyze.Env {
+	return &analyze.Env{Relation: relation, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, Random: b.s.random.name(),
 		Expands: func(name string, args []*pg_query.Node) bool {
 			f, err := b.function("", name, args, false)
 			return f != nil || err != nil
@@ -69,19 +102,22 @@ func (b *binder) analyzeAs(n *pg_query.Node, oids []uint32, relation func(rv *pg
 		Returns: pgcatalog.HeldResult,
 		Foreign: b.s.e.knowsFunction,
 		Own:     func(name string) bool { return b.cat.Function(name) != nil }}
-	out, err := analyze.Query(n, env)
-	if err == nil {
-		return out, nil
-	}
+}
+
+// analysisError is an error of an analysis as clients see it.
+func (b *binder) analysisError(err error) error {
 	var e *analyze.Error
 	if !errors.As(err, &e) {
-		return nil, asError(err)
+		return asError(err)
 	}
-	refused := &session.Error{Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
-	if e.Offset >= 0 {
-		return nil, at(refused, b.sql, e.Offset)
+	out := &session.Error{Code: e.Code, Message: e.Message, Detail: e.Detail, Hint: e.Hint}
+	if e.Offset > 0 { // 0 is of what a definition says
+		return at(out, b.sql, e.Offset)
 	}
-	return nil, refused
+	if e.Offset == 0 {
+		out.Position = noPlace
+	}
+	return out
 }
 
 // readsCatalog reports whether a query is one of PostgreSQL's catalogs, which package pgcatalog types: it reads a relation of theirs,
@@ -102,6 +138,9 @@ func readsCatalog(n *pg_query.Node) bool {
 			found = found || strings.HasPrefix(last(n.Names), "reg")
 		case *pg_query.FuncCall:
 			name := last(n.Funcname)
+			if _, sequence := sequenceFunctions[name]; sequence && (len(n.Args) == 0 || isUnknown(uncast(n.Args[0]))) {
+				return false
+			}
 			found = found || !pgfunc.Named(name) && (pgcatalog.FunctionNamed(name, len(n.Args), false) != nil || pgcatalog.FunctionNamed(name, len(n.Args), true) != nil)
 		}
 		return !found
@@ -111,7 +150,13 @@ func readsCatalog(n *pg_query.Node) bool {
 
 // columnsOf are the columns of a relation, where their types are what the engine says.
 func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error) {
-	if rv.Schemaname == "tilehouse" || b.refs[rv.Relname] != "" {
+	if cols := b.refColumns[rv.Relname]; cols != nil {
+		return cols, true, nil
+	}
+	if cols := b.s.partColumns[rv.Relname]; cols != nil && rv.Schemaname == "" {
+		return cols, true, nil
+	}
+	if rv.Schemaname == "tilehouse" || b.refs[rv.Relname] != "" || b.s.parts[rv.Relname] != "" {
 		return nil, false, nil
 	}
 	if pgcatalog.System(rv) != nil {
@@ -154,7 +199,7 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 
 // sql is the query's SQL for DuckDB.
 func (b *binder) typedSQL(t *typedQuery) (string, error) {
-	b.checked = true // by analyzed, of another binder perhaps
+	b.checked, b.typed = true, true // by analyzed, of another binder perhaps
 	if !t.Whole {
 		return b.duckSQL(clone(t.node))
 	}

@@ -32,7 +32,7 @@ type jsonReader struct {
 }
 
 func (r *jsonReader) fail(detail string) error {
-	return &codec.Error{Code: "22P02", Message: "invalid input syntax for type " + r.typ, Detail: detail}
+	return &codec.Error{Code: "22P02", Message: "invalid input syntax for type json", Detail: detail}
 }
 
 func (r *jsonReader) token() string {

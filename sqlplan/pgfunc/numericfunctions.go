@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 )
 
 // limit is n as numeric(precision, scale).
@@ -109,10 +110,58 @@ func numInt(n num, low, high int64, name string) (int64, error) {
 }
 
 func init() {
+	codec.RegisterText(1700, func(s string) (string, error) { return NumericIn(s, -1) })
 	ours("__numeric_key(numeric)", "bytea", func(a args, out *vector.Vector) error { out.AppendBytes(numKey(numArg(a, 0))); return nil })
 	ours("__numeric_mod(numeric,int4,int4)", "numeric", func(a args, out *vector.Vector) error {
 		n, err := limit(numArg(a, 0), int(a.n(1)), int(a.n(2)))
 		return putNum(out, n, err)
+	})
+	// A decimal of DuckDB's is a number.
+	ours("__numeric_decimal(numeric,int4,int4)", "numeric", func(a args, out *vector.Vector) error {
+		n, err := limit(numArg(a, 0), int(a.n(1)), int(a.n(2)))
+		if err == nil && n.special != 0 {
+			return withHint(bad("0A000", "NaN is not supported as a value of numeric(%d,%d)", a.n(1), a.n(2)), "A numeric without a precision holds it.")
+		}
+		return putNum(out, n, err)
+	})
+	ours("__numeric_array_mod(_numeric,int4,int4)", "_numeric", func(a args, out *vector.Vector) error {
+		c, from, to := a.elements(0)
+		for j := from; j < to; j++ {
+			if c.IsNull(j) {
+				out.Child[0].AppendNull()
+				continue
+			}
+			n, err := limit(mustNum(string(c.Bytes(j))), int(a.n(1)), int(a.n(2)))
+			if err := putNum(out.Child[0], n, err); err != nil {
+				return err
+			}
+		}
+		out.CloseNested()
+		return nil
+	})
+	ours("__numeric_array_int8(_numeric)", "_int8", func(a args, out *vector.Vector) error {
+		c, from, to := a.elements(0)
+		for j := from; j < to; j++ {
+			if c.IsNull(j) {
+				out.Child[0].AppendNull()
+				continue
+			}
+			n, err := numInt(mustNum(string(c.Bytes(j))), math.MinInt64, math.MaxInt64, "bigint")
+			if err != nil {
+				return err
+			}
+			out.Child[0].AppendInt(n)
+		}
+		out.CloseNested()
+		return nil
+	})
+	// What DuckDB computes with has a fixed scale, in which a numeric without a precision may not fit.
+	ours("__numeric_fixed(numeric,int4)", "numeric", func(a args, out *vector.Vector) error {
+		n := numArg(a, 0)
+		if n.special != 0 || cmpNum(n.trunc(int(a.n(1))), n) != 0 {
+			return bad("0A000", "numeric %s of a column without a precision does not fit numeric(38,%d), as which this statement reads it", n, a.n(1))
+		}
+		return putNum(out, n, nil)
 	})
 	binary := func(op string, f func(a, b num) (num, error)) {
 		ours("numeric "+op+" numeric", "numeric", func(a args, out *vector.Vector) error {

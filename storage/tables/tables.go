@@ -186,11 +186,11 @@ func (o *Object) IsRelation() bool { return o.Kind != Type && o.Kind != Schema }
 
 // Clone is a deep copy.
 func (o *Object) Clone() *Object {
-	var out Object
-	if err := json.Unmarshal(o.Encode(), &out); err != nil {
+	out, err := Decode(o.Encode())
+	if err != nil {
 		panic(fmt.Sprintf("tables: %v", err)) // it was made by Encode
 	}
-	return &out
+	return out
 }
 
 // Encode is the object's document.
@@ -207,6 +207,9 @@ func Decode(doc []byte) (*Object, error) {
 	o := new(Object)
 	if err := json.Unmarshal(doc, o); err != nil {
 		return nil, fmt.Errorf("a document of the tables' catalog: %w", err)
+	}
+	for i := range o.Columns {
+		o.Columns[i].Shown()
 	}
 	return o, nil
 }

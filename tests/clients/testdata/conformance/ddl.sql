@@ -92,7 +92,6 @@ CREATE TABLE like3 (LIKE nope);
 CREATE TABLE ctas AS SELECT 1 AS one, 'x'::text AS x, 2.5::numeric(4,2) AS n;
 SELECT * FROM ctas;
 CREATE TABLE ctas2 (p, q) AS SELECT i, i * i FROM generate_series(1, 3) i;
--- silent: generate_series of integers gives bigint
 SELECT * FROM ctas2 ORDER BY p;
 CREATE TABLE ctas3 AS SELECT * FROM ctas2 WITH NO DATA;
 SELECT count(*) FROM ctas3;

@@ -91,7 +91,6 @@ UPDATE t SET a = 1, a = 2;
 UPDATE nope SET a = 1;
 UPDATE t SET b = 1 WHERE nope = 1;
 UPDATE t SET b = 1 FROM nope;
--- differs: the place of the literal
 UPDATE t SET b = 1 WHERE id = 'x';
 UPDATE t SET b = 1 WHERE b;
 WITH big AS (SELECT id FROM t WHERE id > 440) UPDATE t SET b = 0 FROM big WHERE big.id = t.id AND t.id < 443 RETURNING t.id, t.b;
@@ -118,7 +117,6 @@ INSERT INTO u VALUES (4, 'd', 4), (1, 'y', 9), (5, 'e', 5) ON CONFLICT (k) DO NO
 INSERT INTO u VALUES (6, 'f', 6), (6, 'g', 7) ON CONFLICT (k) DO NOTHING RETURNING *;
 INSERT INTO u VALUES (1, 'a1', 10) ON CONFLICT (k) DO UPDATE SET n = excluded.n RETURNING *;
 INSERT INTO u VALUES (1, 'a1', 10) ON CONFLICT (k) DO UPDATE SET n = u.n + excluded.n, code = excluded.code RETURNING *;
--- differs: the place of the column
 INSERT INTO u VALUES (1, 'a1', 10) ON CONFLICT (k) DO UPDATE SET n = n + 1 RETURNING *;
 INSERT INTO u AS target VALUES (1, 'a1', 10) ON CONFLICT (k) DO UPDATE SET n = target.n + 1 RETURNING target.*;
 INSERT INTO u VALUES (1, 'q', 50) ON CONFLICT (k) DO UPDATE SET n = excluded.n WHERE u.n > 1000 RETURNING *;
