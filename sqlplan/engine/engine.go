@@ -142,6 +142,9 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := e.widenNumerics(ctx); err != nil {
+		return nil, err
+	}
 	e.locks = newTableLocks()
 	e.sequences = &sequences{log: e.log, states: map[uint64]*sequenceState{}}
 	e.features = featurelog.Open(e.log, cfg.Clock, cfg.Log)

@@ -35,8 +35,9 @@ var (
 	ErrTooLarge = errors.New("reclog: transaction exceeds a limit") // 54000
 )
 
-// formatVersion is the version of all bytes that this package writes. Open refuses a higher one.
-const formatVersion = 1
+// formatVersion is the version of all bytes that this package writes, and of the documents of ordinary tables beside them. Open refuses a
+// higher one. 2: columns of numeric without a precision are texts.
+const formatVersion = 2
 
 // SourceID names an event table or stream. It is given once and never reused (Sequence).
 type SourceID uint32

@@ -179,11 +179,8 @@ SELECT id FROM d WHERE id = ANY (ARRAY[2, 4]) ORDER BY id;
 UPDATE d SET ar = ARRAY[9] WHERE id = 1 RETURNING ar;
 UPDATE d SET b = '\xff' WHERE id = 1 RETURNING b;
 CREATE TABLE times (a timestamp(0), b timestamptz(3), c timestamp(6), d date);
--- silent: the precision is not in the description
 INSERT INTO times VALUES ('2024-01-01 10:00:00.5', '2024-01-01 10:00:00.1235+00', '2024-01-01 10:00:00.123456', '2024-01-01'), ('1999-12-31 23:59:59.5', '1970-01-01 00:00:00.0005+00', NULL, 'infinity') RETURNING *;
--- silent: the precision is not in the description
 INSERT INTO times (a) VALUES ('infinity'), (NULL), ('2024-02-29 23:59:59.6') RETURNING a;
--- silent: the precision is not in the description
 UPDATE times SET b = '2024-01-01 10:00:00.9996+00' WHERE d = '2024-01-01' RETURNING b;
 INSERT INTO times (d) VALUES ('2024-05-05 10:00'::timestamp) RETURNING d;
 INSERT INTO times (d) VALUES (5);
