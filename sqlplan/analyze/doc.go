@@ -11,5 +11,9 @@
 // what is known inside it analyzed; package rewrite has rules for such.
 //
 // A numeric is DuckDB's DECIMAL as long as all values of the expression have one scale in PostgreSQL, and a text with PostgreSQL's
-// digits otherwise. A text is never compared or ordered as one: key makes of it what sorts as the number does.
+// digits otherwise. A text is never compared or ordered as one: key makes of it what sorts as the number does. Columns of numeric without a
+// precision hold such texts.
+//
+// Assign is for what a statement writes: the outputs of a SELECT become values of columns, by PostgreSQL's assignment casts, in the form in
+// which DuckDB's tables hold them.
 package analyze

@@ -28,6 +28,7 @@ type Session struct {
 	settingState
 	initial         map[string]string // what RESET gives, where the client said so when it connected
 	settingsVersion uint64            // counts changes
+	textsVersion    uint64            // counts changes of what texts of values depend on
 	toldVersion     uint64            // of settingsVersion, when the client was told
 	told            map[string]string // reported settings that the client knows
 	location        *time.Location    // of TimeZone

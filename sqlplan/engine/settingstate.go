@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 )
 
@@ -159,9 +160,13 @@ func (s *Session) settingsChanged() {
 	if loc, err := codec.LoadZone(zone); err == nil {
 		s.location = loc
 	}
+	before := pgfunc.SettingsText(&s.codecs)
 	s.codecs = codec.Settings{}
 	for _, name := range []string{"TimeZone", "DateStyle", "IntervalStyle", "bytea_output", "extra_float_digits"} {
 		s.codecs.Set(name, s.Setting(name))
+	}
+	if pgfunc.SettingsText(&s.codecs) != before {
+		s.textsVersion++
 	}
 	s.rolesChanged()
 }

@@ -26,6 +26,7 @@ type prepared struct {
 	cat  *schema.Catalog // that it was bound at
 	role uint32          // that it was allowed
 	ddl  int64           // the engine's count of changes of ordinary tables, then
+	text uint64          // the session's count of changes of what texts depend on, then
 	sent []vector.Type   // of the parameters, as the client sends them
 	// writes is what a read-only transaction refuses the statement as, target what it changes, and volatile what makes it give
 	// other rows when it is run again.
@@ -100,7 +101,7 @@ func (p *prepared) bind(ctx context.Context) error {
 	p.writes, p.target = writes(st)
 	p.volatile = volatileIn(st)
 	cat := p.s.catalog()
-	p.cat, p.ddl, p.role = cat, p.s.e.ddl.Load(), p.s.role
+	p.cat, p.ddl, p.role, p.text = cat, p.s.e.ddl.Load(), p.s.role, p.s.textsVersion
 	if st == nil {
 		p.bound = bound{run: func(context.Context, []*vector.Vector) (session.Result, error) { return noRows{}, nil }}
 		return nil
@@ -281,7 +282,7 @@ func (p *prepared) current(ctx context.Context) error {
 
 // Stale reports whether what the statement was bound to has changed since.
 func (p *prepared) Stale() bool {
-	return !p.plain && !p.ends && (p.cat != p.s.catalog() || p.ddl != p.s.e.ddl.Load() || p.role != p.s.role)
+	return !p.plain && !p.ends && (p.cat != p.s.catalog() || p.ddl != p.s.e.ddl.Load() || p.role != p.s.role || p.text != p.s.textsVersion)
 }
 
 // Revalidate binds the statement again where it is stale. Errors: 0A000 where its columns changed.

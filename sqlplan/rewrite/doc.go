@@ -7,7 +7,7 @@
 // it; a rule fires only on forms for which that holds.
 //
 // Queries come from package analyze, which gave them PostgreSQL's meaning; for those that it analyzed as a whole the rules that do the
-// same by rule of thumb are off. They remain for statements that write, for features' expressions and for the system's catalog.
+// same by rule of thumb are off. They remain for what reads entities and ASOF joins, for features' expressions and for the system's catalog.
 //
 // The text expects a DuckDB session with integer_division = true and default_null_order = 'postgres'. A division by zero
 // raises an error whose message contains DivisionByZero, for the engine to turn into 22012.
