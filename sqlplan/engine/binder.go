@@ -44,9 +44,9 @@ type binder struct {
 	outputs []uint32
 	// typedOutputs are the outputs of such a query with the types that hold them, or none where one is not known.
 	typedOutputs []analyze.Column
-	off     map[string]bool // rules of package rewrite that are left out
-	checked bool            // the functions that the statement calls were checked
-	typed   bool            // the statement was analyzed: it knows how columns of ordinary tables hold their values
+	off          map[string]bool // rules of package rewrite that are left out
+	checked      bool            // the functions that the statement calls were checked
+	typed        bool            // the statement was analyzed: it knows how columns of ordinary tables hold their values
 	// refColumns are the columns of refs, as far as an analysis may know them.
 	refColumns map[string][]analyze.Column
 }
