@@ -272,7 +272,8 @@ func appendRowDescription(dst []byte, columns []Column) []byte {
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(columns)))
 	for _, col := range columns {
 		dst = append(append(dst, clean(col.Name)...), 0)
-		dst = append(dst, 0, 0, 0, 0, 0, 0)
+		dst = binary.BigEndian.AppendUint32(dst, col.Table)
+		dst = binary.BigEndian.AppendUint16(dst, uint16(col.Number))
 		dst = binary.BigEndian.AppendUint32(dst, codec.OID(col.Type))
 		dst = binary.BigEndian.AppendUint16(dst, uint16(codec.TypeLen(col.Type)))
 		dst = binary.BigEndian.AppendUint32(dst, uint32(codec.TypeMod(col.Type)))

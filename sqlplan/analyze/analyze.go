@@ -18,6 +18,13 @@ type Column struct {
 	Type vector.Type // of an output: with the OID and modifier that clients see
 	// Raw: a column of jsonb whose values may be written otherwise than PostgreSQL writes them.
 	Raw bool
+	Origin
+}
+
+// Origin is the column of a relation that an output shows as it is; zero: of none.
+type Origin struct {
+	Table  uint32 // the relation's object id
+	Number int16  // the column's, from 1
 }
 
 // Env is what an analysis needs to know. Settings must not be nil.
@@ -106,7 +113,7 @@ func (a *analyzer) result(cols []column) *Result {
 	out := &Result{Whole: !a.untyped, resolved: a.resolved}
 	whole := true
 	for _, c := range cols {
-		k := Column{Name: c.name}
+		k := Column{Name: c.name, Origin: c.origin}
 		if c.t != 0 {
 			k.Type = wireType(c)
 		}

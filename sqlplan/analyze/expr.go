@@ -514,11 +514,20 @@ func typmod(k *pgType, mods []int, at int32) (int32, error) {
 	return -1, fail("42601", at, "type modifier is not allowed for type %q", k.name)
 }
 
+// typeCast is a cast. One to the type and modifier that a column has already is the column; what any other one gives shows no column.
 func (a *analyzer) typeCast(n *pg_query.Node, k *pg_query.TypeCast, sc *scope) (value, error) {
 	to, mod, ok, err := a.typeOf(k.TypeName)
 	if err != nil {
 		return value{}, err
 	}
+	v, err := a.castTo(n, k, to, mod, ok, sc)
+	if v.of.t != to || v.of.mod != mod {
+		v.of = column{}
+	}
+	return v, err
+}
+
+func (a *analyzer) castTo(n *pg_query.Node, k *pg_query.TypeCast, to OID, mod int32, ok bool, sc *scope) (value, error) {
 	if arr := k.Arg.GetAArrayExpr(); arr != nil && ok && isArray(to) {
 		v, err := a.arrayExpr(k.Arg, arr, sc, to)
 		if err != nil || v.t == 0 {
@@ -530,6 +539,9 @@ func (a *analyzer) typeCast(n *pg_query.Node, k *pg_query.TypeCast, sc *scope) (
 	v, err := a.expr(k.Arg, sc)
 	if err != nil {
 		return v, err
+	}
+	if ok && v.t == to && v.mod == mod && mod != -1 && v.n.GetColumnRef() != nil {
+		return v, nil
 	}
 	if v.lit != nil && (!ok || isRegType(to)) { // as it was written, for the rules of package rewrite
 		v.n = str(*v.lit)

@@ -109,7 +109,7 @@ func (a *analyzer) rangeVar(n *pg_query.Node, rv *pg_query.RangeVar, sc *scope) 
 	var own []column
 	for _, c := range cols {
 		t, mod, dec, p, s := columnValue(c.Type)
-		own = append(own, column{name: c.Name, t: t, mod: mod, dec: dec, prec: p, scale: s, sql: c.Name})
+		own = append(own, column{name: c.Name, t: t, mod: mod, dec: dec, prec: p, scale: s, sql: c.Name, origin: c.Origin})
 	}
 	if own, err = rename(own, rv.Alias, true); err != nil {
 		return nil, err
@@ -150,6 +150,11 @@ func (a *analyzer) rangeSubselect(n *pg_query.Node, r *pg_query.RangeSubselect, 
 	named, err := rename(cols, r.Alias, false)
 	if err != nil {
 		return nil, err
+	}
+	if view := viewOf(r); view != 0 {
+		for i := range named {
+			named[i].origin = Origin{view, int16(i + 1)}
+		}
 	}
 	// Each column gets a name of its own in DuckDB's SQL.
 	seen := map[string]bool{}
@@ -260,7 +265,7 @@ func (a *analyzer) join(j *pg_query.JoinExpr, sc *scope) ([]shown, error) {
 			m.t, m.mod, m.dec, m.prec, m.scale = same.t, same.mod, same.dec, same.prec, same.scale
 			switch j.Jointype {
 			case pg_query.JoinType_JOIN_RIGHT:
-				m.out = vs[1].n
+				m.out, m.origin = vs[1].n, r.origin
 			case pg_query.JoinType_JOIN_FULL:
 				m.out = &pg_query.Node{Node: &pg_query.Node_CoalesceExpr{CoalesceExpr: &pg_query.CoalesceExpr{Args: nodesOf(vs)}}}
 			default:

@@ -23,6 +23,7 @@ type target struct {
 	res  *pg_query.ResTarget
 	// groupKey is what GROUP BY groups the output by, where that is not the output.
 	groupKey *pg_query.Node
+	origin   Origin
 }
 
 // query analyzes a SELECT, VALUES or set operation; its outputs are nil where they are not known. inner: nobody but an outer
@@ -396,7 +397,7 @@ func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, err
 	for i := range l.outputs {
 		x, y := l.outputs[i], r.outputs[i]
 		out := x
-		out.sql = x.name
+		out.sql, out.origin = x.name, Origin{}
 		if x.t == 0 || y.t == 0 {
 			out.t = 0
 			b.outputs = append(b.outputs, out)

@@ -19,10 +19,11 @@ type column struct {
 	out         *pg_query.Node // what stands for it in wrapQuery; nil: itself
 	unknown     bool           // an output that is an untyped literal still
 	at          int32          // where the expression of an output stands
+	origin      Origin
 }
 
 func (c column) value(n *pg_query.Node) value {
-	return value{n: n, t: c.t, mod: c.mod, dec: c.dec, prec: c.prec, scale: c.scale, at: -1}
+	return value{n: n, t: c.t, mod: c.mod, dec: c.dec, prec: c.prec, scale: c.scale, at: -1, of: c}
 }
 
 // place is the place of a reference to the column: of one that is not the statement's own, where the output is written.

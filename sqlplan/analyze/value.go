@@ -27,6 +27,7 @@ type value struct {
 	row         []value // of a ROW; t is record
 	cmp         bool    // it already is what is compared, not a value
 	at          int32
+	of          column // that it was made of
 }
 
 func (v value) unknown() bool { return v.t == oidUnknown }

@@ -164,7 +164,7 @@ func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, erro
 				res := pg_query.MakeResTargetNodeWithVal(v.n, r.Location)
 				res.GetResTarget().Name = names[i]
 				list = append(list, res)
-				q.targets = append(q.targets, target{v: v, name: names[i], res: res.GetResTarget()})
+				q.targets = append(q.targets, target{v: v, name: names[i], res: res.GetResTarget(), origin: v.shows()})
 			}
 			continue
 		}
@@ -189,7 +189,7 @@ func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, erro
 			r.Name = name
 		}
 		list = append(list, n)
-		q.targets = append(q.targets, target{v: v, name: name, res: r})
+		q.targets = append(q.targets, target{v: v, name: name, res: r, origin: v.shows()})
 	}
 	sel.TargetList = list
 	q.plainGroups = !slices.ContainsFunc(sel.GroupClause, func(g *pg_query.Node) bool { return g.GetGroupingSet() != nil })
@@ -222,7 +222,7 @@ func (a *analyzer) plainSelect(sel *pg_query.SelectStmt, sc *scope) (*body, erro
 	}
 	b := &body{}
 	for _, t := range q.targets {
-		b.outputs = append(b.outputs, column{name: t.name, t: t.v.t, mod: t.v.mod, dec: t.v.dec, prec: t.v.prec, scale: t.v.scale, sql: t.name, unknown: t.v.unknown(), at: t.v.at})
+		b.outputs = append(b.outputs, column{name: t.name, t: t.v.t, mod: t.v.mod, dec: t.v.dec, prec: t.v.prec, scale: t.v.scale, sql: t.name, unknown: t.v.unknown(), at: t.v.at, origin: t.origin})
 	}
 	b.set = func(i int, t OID, form value) error {
 		v, err := a.formed(q.targets[i].v, t, form)

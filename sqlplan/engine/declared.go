@@ -38,7 +38,7 @@ func declaredColumns(o *tables.Object) []analyze.Column {
 	out := make([]analyze.Column, len(o.Columns))
 	for i := range o.Columns {
 		c := &o.Columns[i]
-		out[i] = analyze.Column{Name: c.Name, Type: declaredType(c), Raw: c.Base == "jsonb" && !c.Canonical}
+		out[i] = analyze.Column{Name: c.Name, Type: declaredType(c), Raw: c.Base == "jsonb" && !c.Canonical, Origin: analyze.Origin{Table: ordinaryOID(o.ID), Number: int16(i + 1)}}
 	}
 	return out
 }

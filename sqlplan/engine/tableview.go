@@ -11,6 +11,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -318,6 +319,7 @@ func (s *Session) inlineViews(ctx context.Context, n proto.Message) error {
 			}
 			alias.Colnames = append(alias.Colnames, name)
 		}
+		analyze.MarkView(sub.GetRangeSubselect(), ordinaryOID(v.ID))
 		n.Node = sub.Node
 		return nil
 	})

@@ -325,8 +325,26 @@ func (w *rowWrite) bindReturning(ctx context.Context, sql string, list []*pg_que
 		}
 	}
 	w.returning, w.columns = p, p.columns
+	w.noteOrigins(targets)
 	w.mergeParams(p.params)
 	return nil
+}
+
+// noteOrigins notes which columns of RETURNING are the table's as they stand.
+func (w *rowWrite) noteOrigins(targets []*pg_query.Node) {
+	oid := ordinaryOID(w.table.ID)
+	if w.event != nil {
+		oid = objectOID(relationOIDs, w.event.ID)
+	}
+	for i, t := range targets {
+		f := t.GetResTarget().GetVal().GetColumnRef().GetFields()
+		if len(f) == 0 || len(targets) != len(w.columns) {
+			continue
+		}
+		if at := w.table.ColumnIndex(f[len(f)-1].GetString_().GetSval()); at >= 0 {
+			w.columns[i].Table, w.columns[i].Number = oid, int16(at+1)
+		}
+	}
 }
 
 // useStaged makes references to columns of FROM those of the staged rows.

@@ -166,8 +166,8 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 		switch o := b.cat.Lookup(rv.Relname).(type) {
 		case *schema.Relation:
 			var out []analyze.Column
-			for _, c := range o.Columns {
-				out = append(out, analyze.Column{Name: c.Name, Type: c.Type})
+			for i, c := range o.Columns {
+				out = append(out, analyze.Column{Name: c.Name, Type: c.Type, Origin: analyze.Origin{Table: objectOID(relationOIDs, o.ID), Number: int16(i + 1)}})
 			}
 			return out, true, nil
 		case nil:
@@ -191,8 +191,8 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 		return nil, false, nil // DuckDB says what is wrong where the whole statement is planned
 	}
 	var out []analyze.Column
-	for _, c := range columns {
-		out = append(out, analyze.Column{Name: c.Name, Type: c.Type})
+	for i, c := range columns {
+		out = append(out, analyze.Column{Name: c.Name, Type: c.Type, Origin: analyze.Origin{Table: ordinaryOID(relation.ID), Number: int16(i + 1)}})
 	}
 	return out, true, nil
 }
@@ -229,6 +229,7 @@ func (s *Session) describeTyped(b *binder, t *typedQuery, given []vector.Type) (
 	}
 	for i := range columns {
 		if i < len(t.Outputs) && len(columns) == len(t.Outputs) {
+			columns[i].Table, columns[i].Number = t.Outputs[i].Table, t.Outputs[i].Number
 			columns[i].Name, columns[i].Type = t.Outputs[i].Name, shownType(columns[i].Type, t.Outputs[i].Type)
 		}
 	}

@@ -103,6 +103,9 @@ type Fragment struct {
 type Column struct {
 	Name string
 	Type vector.Type
+	// Table is the object id of the relation whose column it shows as it is, and Number that column's number, from 1; 0: of none.
+	Table  uint32
+	Number int16
 }
 
 // Statement is a bound statement. It stays valid until Close, also after the catalog changed: Execute then rebinds, and
