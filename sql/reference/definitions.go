@@ -77,7 +77,10 @@ CREATE VIEW name WITH (event_time = 'column' [, option = value …]) AS
   SELECT expression [AS column], … FROM relation [WHERE condition]`,
 		Text: `
 An event view says what an event is, and when it happened. Its expressions are evaluated where features are materialized, so they
-must be deterministic. It stores nothing.`,
+must be deterministic. It stores nothing.
+
+Without ` + "`event_time`" + ` a view is PostgreSQL's: a name for any SELECT, also of entities, of feature views whose keys it binds, with ASOF JOIN and
+TABLESAMPLE stratified: a training set that is always current. FOR SYSTEM_TIME has no place in it.`,
 		Options: []Option{
 			{"event_time", "a column of the view", "", "when the event happened"},
 			{"lateness", "a duration", "that of the relation below", "how long after its end a day is first settled"},
@@ -87,8 +90,12 @@ must be deterministic. It stores nothing.`,
   SELECT purchase_id, customer_id, ceil(amount)::bigint AS units, ts FROM purchases WHERE NOT declined`,
 			`CREATE FEATURE paid_units_7d ON customer AS SELECT customer_id, sum(units) FROM paid GROUP BY customer_id WINDOW 7 DAYS`,
 			`SELECT paid_units_7d FROM customer WHERE customer_id = 42`,
+		}}, {"A training set as a view:", []string{
+			`CREATE VIEW training AS
+  SELECT l.label_id, l.is_fraud, c.spend_n_7d FROM labels l ASOF JOIN customer c ON c.customer_id = l.customer_id AND l.ts > c.ts`,
+			`SELECT * FROM training ORDER BY label_id`,
 		}}},
-		See: []string{"CREATE SOURCE", "CREATE FEATURE"},
+		See: []string{"CREATE SOURCE", "CREATE FEATURE", "ASOF JOIN"},
 	},
 	{
 		Name:    "CREATE ENTITY",

@@ -33,6 +33,9 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		if err := s.nameFree(ctx, cat, to, sql); err != nil {
 			return "", err
 		}
+		if err := s.viewsOver(ctx, "rename", st.Name.Name); err != nil {
+			return "", err
+		}
 		err = s.define(func(c *schema.Catalog) error { return rename(c, st.Name.Name, kind, st.NewName) })
 	case parse.AlterSuspend:
 		f, ok := o.(*schema.Feature)
@@ -452,9 +455,6 @@ func (s *Session) bindRename(ctx context.Context, cat *schema.Catalog, st *parse
 	}
 	a := &parse.Alter{Name: parse.Name{Name: r.Name, Position: int(n.Relation.Location)}, IfExists: n.MissingOk, Action: parse.AlterRename, NewName: n.Newname, Position: wordIn(st.Text, n.Newname)}
 	return s.definition(func(ctx context.Context) (string, error) {
-		if err := s.viewsOver(ctx, "rename", r.Name); err != nil {
-			return "", err
-		}
 		return s.alter(ctx, st.Text, kind, a)
 	}), nil
 }

@@ -87,6 +87,9 @@ func ordinaryTable(cat *tables.Catalog, x *tables.Object) *pgcatalog.Table {
 		addIndexes(t, cat, x)
 	case tables.View, tables.MaterializedView:
 		t.Kind, t.Definition, t.Select, t.Bytes = pgcatalog.KindView, x.SQL, true, 0
+		if x.Written != "" {
+			t.Definition, t.Select = x.Written, false
+		}
 		if x.Kind == tables.MaterializedView {
 			t.Kind, t.Bytes, t.Unpopulated = pgcatalog.KindMaterialized, -1, !x.Populated
 			addIndexes(t, cat, x)

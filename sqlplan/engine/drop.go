@@ -130,8 +130,13 @@ func has(c *schema.Catalog, o any) bool {
 }
 
 // drop drops features, entities and sources; what reads them goes with CASCADE only.
-func (s *Session) drop(sql string, st *parse.Drop) (string, error) {
+func (s *Session) drop(ctx context.Context, sql string, st *parse.Drop) (string, error) {
 	tag := "DROP " + string(st.Object)
+	for _, n := range st.Names {
+		if err := s.viewsOver(ctx, "drop", n.Name); err != nil {
+			return "", at(asError(err), sql, n.Position)
+		}
+	}
 	return tag, s.dropObjects(sql, string(st.Object), st.Names, st.IfExists, st.Cascade)
 }
 

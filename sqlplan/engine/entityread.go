@@ -334,6 +334,7 @@ func (q *queryPlan) took(n proto.Message) bool { return slices.Contains(q.marks,
 // planQuery takes ASOF joins, entities and samples out of st's tree, puts what stands for them in their place and describes it
 // to b. Clauses that no plan took are refused: silence would be a wrong answer.
 func (s *Session) planQuery(b *binder, st *parse.SQL) (*queryPlan, error) {
+	s.unmarkClauses(st)
 	p := &fromPlanner{s: s, b: b, st: st, q: &queryPlan{}, shown: map[*pg_query.Node][]shownColumn{}}
 	skews, err := s.planSkews(b, st)
 	if err != nil {

@@ -59,6 +59,9 @@ func (s *Session) bindExplain(ctx context.Context, cat *schema.Catalog, sql stri
 		}
 		return p.(*parse.Explain).Inner.(*parse.SQL), nil
 	}
+	if err := s.inlineViews(ctx, inner.Node); err != nil {
+		return bound{}, err
+	}
 	b, err := s.bindSelect(ctx, cat, inner, given)
 	if err != nil {
 		return bound{}, err
@@ -88,6 +91,9 @@ func (s *Session) bindExplain(ctx context.Context, cat *schema.Catalog, sql stri
 
 // planLines tells how a SELECT would be answered.
 func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) ([]string, error) {
+	if err := s.inlineViews(ctx, st.Node); err != nil {
+		return nil, err
+	}
 	sel := st.Node.GetSelectStmt()
 	look, err := s.planLookup(cat, st, sel, given)
 	if err != nil {
@@ -229,6 +235,9 @@ func (s *Session) analyze(ctx context.Context, st *parse.SQL, given []vector.Typ
 	s.reads = &event.ReadStats{}
 	defer func() { s.reads = nil }()
 	began := time.Now()
+	if err := s.inlineViews(ctx, st.Node); err != nil {
+		return nil, err
+	}
 	b, err := s.bindSelect(ctx, s.catalog(), st, given)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,8 @@ type Session struct {
 	e    *Engine
 	info session.ConnectInfo
 	conn *duck.Conn // for SQL that DuckDB runs
+	// marked says that a view with clauses of ours was read or made.
+	marked bool
 	settingState
 	initial         map[string]string // what RESET gives, where the client said so when it connected
 	settingsVersion uint64            // counts changes

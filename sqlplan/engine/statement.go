@@ -375,7 +375,7 @@ func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, 
 	case *parse.CreateFeatureView:
 		return s.definition(func(ctx context.Context) (string, error) { return s.createFeatureView(ctx, st) }), nil
 	case *parse.Drop:
-		return s.definition(func(ctx context.Context) (string, error) { return s.drop(sql, st) }), nil
+		return s.definition(func(ctx context.Context) (string, error) { return s.drop(ctx, sql, st) }), nil
 	case *parse.Refresh:
 		if st.Object == parse.Source {
 			return alone(func(ctx context.Context) (string, error) { return s.refreshSource(ctx, sql, st) }), nil

@@ -148,6 +148,9 @@ func (s *Session) moveTable(ctx context.Context, o, next *tables.Object) error {
 // rewriteReaders changes the mentions of a relation in the views that read it.
 func (s *Session) rewriteReaders(ctx context.Context, o *tables.Object, change func(rv *pg_query.RangeVar)) error {
 	for _, v := range s.tabs.Sorted(func(x *tables.Object) bool { return slices.Contains(x.Reads, o.ID) }) {
+		if v.Written != "" {
+			return notRewritten(v, o.Name)
+		}
 		n, err := viewSelect(v)
 		if err != nil {
 			return err
@@ -285,6 +288,9 @@ func (s *Session) renameColumn(ctx context.Context, o *tables.Object, from, to s
 
 // viewOverRenamed makes a view read a table by a subquery that gives a renamed column its old name.
 func (s *Session) viewOverRenamed(ctx context.Context, v, old, now *tables.Object, from, to string) error {
+	if v.Written != "" {
+		return notRewritten(v, "column "+from+" of "+old.Name)
+	}
 	n, err := viewSelect(v)
 	if err != nil {
 		return err

@@ -75,14 +75,12 @@ type viewDraft struct {
 	sql     string
 	reads   []uint64
 	names   []string
-	temp    bool // it reads something temporary
+	temp    bool   // it reads something temporary
+	written string // tables.Object.Written
 }
 
 // draftView describes a view's SELECT and writes its stars and names out.
 func (s *Session) draftView(ctx context.Context, st *parse.SQL, query *pgNode, aliases []*pgNode) (*viewDraft, error) {
-	if !st.Clauses.Empty() {
-		return nil, hint(fail(codeUnsupported, "a view with ASOF JOIN, WINDOW, TABLESAMPLE or FOR SYSTEM_TIME is not supported"), "CREATE TABLE … AS keeps the rows; CREATE FEATURE VIEW names features.")
-	}
 	sel := query.GetSelectStmt()
 	if sel == nil {
 		return nil, fail(codeUnsupported, "a view of anything but a SELECT is not supported")
@@ -147,9 +145,9 @@ func (s *Session) draftView(ctx context.Context, st *parse.SQL, query *pgNode, a
 		d.columns = append(d.columns, col)
 	}
 	err = s.eachRelation(query, nil, func(n *pgNode, rv *pg_query.RangeVar) error {
-		if r := eventTableOf(cat, rv); r != nil {
-			if !slices.Contains(d.names, r.Name) {
-				d.names = append(d.names, r.Name)
+		if cat.Lookup(rv.Relname) != nil && (rv.Schemaname == "" || rv.Schemaname == tables.Public) {
+			if !slices.Contains(d.names, rv.Relname) {
+				d.names = append(d.names, rv.Relname)
 			}
 			return nil
 		}
@@ -188,8 +186,12 @@ func (s *Session) expandStars(ctx context.Context, st *parse.SQL, query *pgNode)
 				out = append(out, t)
 				continue
 			}
-			probe := clone(&pgNode{Node: &pg_query.Node_SelectStmt{SelectStmt: &pg_query.SelectStmt{TargetList: []*pgNode{t}, FromClause: sel.FromClause, WithClause: outerWith(query, sel),
-				LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}}})
+			probed := &pg_query.SelectStmt{TargetList: []*pgNode{t}, FromClause: sel.FromClause, WithClause: outerWith(query, sel),
+				LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
+			if sel == query.GetSelectStmt() {
+				probed.WhereClause = sel.WhereClause // which binds the keys of feature views
+			}
+			probe := clone(&pgNode{Node: &pg_query.Node_SelectStmt{SelectStmt: probed}})
 			if err = s.inlineViews(ctx, probe); err != nil {
 				return false
 			}
@@ -301,6 +303,7 @@ func (s *Session) inlineViews(ctx context.Context, n proto.Message) error {
 		if err != nil {
 			return err
 		}
+		s.marked = s.marked || v.Written != ""
 		clearLocations(query)
 		if err := s.inlineViews(ctx, query); err != nil {
 			return err
@@ -385,6 +388,10 @@ func (s *Session) createView(ctx context.Context, st *parse.SQL, n *pg_query.Vie
 	if err != nil {
 		return err
 	}
+	clauses := !st.Clauses.Empty()
+	if err := s.markClauses(st); err != nil {
+		return err
+	}
 	query := clone(n.Query)
 	v, err := s.draftView(ctx, st, query, n.Aliases)
 	if err != nil {
@@ -420,6 +427,9 @@ func (s *Session) createView(ctx context.Context, st *parse.SQL, n *pg_query.Vie
 		return err
 	}
 	o := &tables.Object{ID: id, Kind: tables.View, Schema: space, Name: name, Temp: temp, Columns: v.columns, SQL: v.sql, Reads: v.reads, ReadsNames: v.names}
+	if clauses {
+		o.Written = st.Text
+	}
 	if old != nil {
 		o.Comment = old.Comment
 	}
@@ -464,14 +474,23 @@ func (s *Session) bindCreateTableAs(ctx context.Context, cat *schema.Catalog, st
 	if query.GetSelectStmt() == nil {
 		return bound{}, fail(codeUnsupported, "CREATE TABLE … AS EXECUTE is not supported")
 	}
-	inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: query, Clauses: st.Clauses}
 	var view *viewDraft
 	materialized := n.Objtype == pg_query.ObjectType_OBJECT_MATVIEW
+	clauses := !st.Clauses.Empty()
+	if materialized {
+		if err := s.markClauses(st); err != nil {
+			return bound{}, err
+		}
+	}
+	inner := &parse.SQL{Text: st.Text, Plain: st.Plain, Node: query, Clauses: st.Clauses}
 	if materialized {
 		var err error
 		if view, err = s.draftView(ctx, st, clone(query), n.Into.ColNames); err != nil {
 			return bound{}, err
 		}
+	}
+	if view != nil && clauses {
+		view.written = st.Text
 	}
 	if err := s.inlineViews(ctx, query); err != nil {
 		return bound{}, err
@@ -542,7 +561,7 @@ func (s *Session) createTableAs(ctx context.Context, cat *schema.Catalog, st *pa
 		}
 	}
 	if view != nil {
-		d.table.SQL, d.table.Reads, d.table.ReadsNames, d.table.Populated = view.sql, view.reads, view.names, !n.Into.SkipData
+		d.table.SQL, d.table.Written, d.table.Reads, d.table.ReadsNames, d.table.Populated = view.sql, view.written, view.reads, view.names, !n.Into.SkipData
 	}
 	if err := d.create(ctx); err != nil {
 		return "", err
@@ -648,6 +667,7 @@ func (s *Session) bindRefreshView(st *parse.SQL, n *pg_query.RefreshMatViewStmt)
 		if err != nil {
 			return "", err
 		}
+		s.marked = s.marked || o.Written != ""
 		clearLocations(query)
 		if err := s.inlineViews(ctx, query); err != nil {
 			return "", err

@@ -41,6 +41,8 @@ type Object struct {
 	Constraints []Constraint `json:"constraints,omitempty"` // tables, in the order of their making
 	// SQL is a view's SELECT, its stars written out and its relations named with their schemas, in PostgreSQL's SQL.
 	SQL string `json:"sql,omitempty"`
+	// Written is the statement that made a view whose SELECT has clauses that PostgreSQL does not have: it is what is shown of it.
+	Written string `json:"written,omitempty"`
 	// Reads are the objects that a view reads, by id, and the names of those of storage/schema.
 	Reads      []uint64 `json:"reads,omitempty"`
 	ReadsNames []string `json:"reads_names,omitempty"`
