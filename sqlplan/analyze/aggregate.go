@@ -136,8 +136,8 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 		case x.t == oidNumeric && x.dec:
 			x.n, x.at, x.mod = over(f, p.name, x.n), at, -1
 			return x, nil
-		case x.t == oidNumeric || x.t == oidBPChar || x.t == oidTimeTZ:
-			out.n = over(f, "arg_"+p.name, x.n, key(value{n: copyOf(x.n), t: x.t}))
+		case x.t == oidNumeric || x.t == oidBPChar || x.t == oidTimeTZ || hasDimensions(x.t) && comparableType(x.t):
+			out.n, out.t = over(f, "arg_"+p.name, x.n, key(value{n: copyOf(x.n), t: x.t})), x.t
 			return out, nil
 		case x.t == oidInet:
 			out.n = over(f, "arg_"+p.name, x.n, key(value{n: copyOf(x.n), t: x.t}))
@@ -159,7 +159,7 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 		}
 	case "array_agg":
 		if isArray(x.t) {
-			return out, fail("0A000", at, "arrays of more than one dimension are not supported")
+			return typed(call("__dims_agg", list(a.dimensions(x).n)), Dimensional(x.t), at), nil
 		}
 		out.n = list(textual(x).n)
 		return out, nil
@@ -350,6 +350,9 @@ func (a *analyzer) window(f *pg_query.FuncCall, p *proc, vs []value, result OID,
 			}
 			args[0], args[2] = same[0].n, same[1].n
 			out.dec, out.prec, out.scale = form.dec, form.prec, form.scale
+			out.t = form.t
+		} else if hasDimensions(vs[0].t) {
+			out.t = vs[0].t
 		} else if vs[0].t == oidNumeric {
 			out.dec, out.prec, out.scale = vs[0].dec, vs[0].prec, vs[0].scale
 		}
@@ -372,7 +375,11 @@ func (a *analyzer) list(p *proc, vs []value, c candidate, result OID, at int32) 
 		return typed(call("__range_list", rangeName(vs), vs[0].n), result, at), nil
 	}
 	if p.name == "unnest" {
-		return typed(vs[0].n, result, at), nil
+		return typed(a.flat(vs[0]).n, result, at), nil
+	}
+	v, vs, ok := a.arrayCall(signature(p), vs, result, at)
+	if ok {
+		return v, nil
 	}
 	fn := pgfunc.Find(signature(p))
 	if fn == nil {

@@ -136,6 +136,9 @@ func (a *analyzer) result(cols []column) *Result {
 
 // wireType is a column's type as clients see it.
 func wireType(c column) vector.Type {
+	if hasDimensions(c.t) {
+		return vector.Type{Kind: vector.Text, Shown: plainArray(c.t), Mod: c.mod + 1}
+	}
 	t := pgfunc.Physical(c.t)
 	if c.dec {
 		t = vector.DecimalOf(uint8(c.prec), uint8(c.scale))

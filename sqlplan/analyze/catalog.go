@@ -108,6 +108,11 @@ func init() {
 			t.elem = 0
 		}
 		types[t.oid], typeByName[t.name] = t, t
+		if t.elem != 0 {
+			d := *t
+			d.oid = Dimensional(t.oid)
+			types[d.oid] = &d
+		}
 	})
 	each(procsTSV, func(f []string) {
 		p := &proc{oid: number(f[0]), name: f[1], kind: f[2][0], set: f[3] == "1", strict: f[4] == "1", variadic: number(f[5]),

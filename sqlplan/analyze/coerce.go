@@ -29,6 +29,9 @@ func (a *analyzer) coerce(v value, to OID, mod int32, ctx context) (value, error
 	if isInt(v.t) && to == oidBit && mod > 0 {
 		return value{n: call("__int_bit", castTo(v.n, "int8"), integer(int64(intBits(v.t))), integer(int64(mod))), t: to, mod: mod, at: v.at}, nil
 	}
+	if plainArray(v.t) == to && v.t != to { // whatever takes an array takes one of more dimensions
+		to = v.t
+	}
 	out, err := a.convert(v, to, ctx)
 	if err != nil || mod < 0 && !(to == oidBPChar && v.t != oidBPChar) || out.t == 0 {
 		return out, err
@@ -98,6 +101,14 @@ func (a *analyzer) convert(v value, to OID, ctx context) (value, error) {
 	}
 	if to == oidAny {
 		return v, nil
+	}
+	if hasDimensions(v.t) || hasDimensions(to) {
+		if isArray(v.t) && isArray(to) {
+			return a.convertDimensions(v, to)
+		}
+		if isString(to) {
+			return typed(call("__dims_out", castTo(str(a.env.settings()), "text"), elemName(v.t), v.n), to, v.at), nil
+		}
 	}
 	out := typed(v.n, to, v.at)
 	from, name := v.t, shortName(to)
@@ -195,6 +206,9 @@ func (a *analyzer) modify(v value, mod int32, ctx context) (value, error) {
 	out.mod = mod
 	if mod < 0 {
 		return out, nil
+	}
+	if hasDimensions(v.t) {
+		return v, fail("0A000", v.at, "lengths of the elements of arrays of more than one dimension are not supported")
 	}
 	if e := elemOf(v.t); e == oidVarchar || e == oidBPChar {
 		kind := "__varchar"
@@ -336,6 +350,8 @@ func key(v value) *pg_query.Node {
 	switch {
 	case v.cmp:
 		return v.n
+	case hasDimensions(v.t):
+		return call("__dims_key", elemName(v.t), v.n)
 	case v.t == oidNumeric && !v.dec:
 		return call("__numeric_key", v.n)
 	case v.t == oidBPChar:
@@ -354,11 +370,17 @@ func key(v value) *pg_query.Node {
 
 // keyed reports whether a value's equals can differ in their text, so that grouping by the text would be wrong.
 func keyed(v value) bool {
+	if hasDimensions(v.t) {
+		return keyed(value{t: elemOf(v.t)})
+	}
 	return v.t == oidNumeric && !v.dec || v.t == oidBPChar || v.t == oidJSONB || v.t == oidTimeTZ || v.t == oidInet || v.t == oidNumRange || v.t == oidNumMultirange
 }
 
 // columnValue is what a column of a type of the engine's is.
 func columnValue(t vector.Type) (OID, int32, bool, int, int) {
+	if t.Kind == vector.Text && isArray(t.Shown) {
+		return Dimensional(t.Shown), t.Mod - 1, false, 0, 0
+	}
 	if t.Shown != 0 {
 		return t.Shown, t.Mod - 1, t.Kind == vector.Decimal, int(t.Precision), int(t.Scale)
 	}

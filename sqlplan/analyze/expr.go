@@ -419,7 +419,7 @@ func (a *analyzer) minMax(n *pg_query.Node, m *pg_query.MinMaxExpr, sc *scope) (
 		out.n = call("__numeric_extreme", castTo(str(name), "text"), castNode(list, physical(arrayOf(oidNumeric))))
 		return out, nil
 	}
-	if len(vs) > 0 && (out.t == oidNumeric && !out.dec || out.t == oidBPChar || out.t == oidJSONB) {
+	if len(vs) > 0 && (out.t == oidNumeric && !out.dec || hasDimensions(out.t) || out.t == oidBPChar || out.t == oidJSONB) {
 		return out, fail("0A000", m.Location, "%s of %s without a fixed scale is not supported", name, typeName(out.t))
 	}
 	return out, nil

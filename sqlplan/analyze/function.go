@@ -337,6 +337,13 @@ func signature(p *proc) string { return p.name + "(" + shortNames(p.args) + ")" 
 
 // scalar emits a plain function of the list.
 func (a *analyzer) scalar(p *proc, c candidate, vs []value, concrete []OID, result OID, at int32) (value, error) {
+	if p.variadic != oidAny {
+		v, listed, ok := a.arrayCall(signature(p), vs, result, at)
+		if ok {
+			return v, nil
+		}
+		vs = listed
+	}
 	fn := pgfunc.Find(signature(p))
 	if fn == nil {
 		return value{}, fail("0A000", at, "function %s(%s) is not supported", p.name, typeNames(p.args))

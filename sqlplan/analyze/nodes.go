@@ -83,6 +83,9 @@ func duckTypeName(name string, mods ...int) *pg_query.TypeName {
 
 // physical is DuckDB's type that holds values of a type: numerics of no fixed scale, and all types that DuckDB lacks, are text.
 func physical(t OID) *pg_query.TypeName {
+	if hasDimensions(t) {
+		return duckTypeName("text")
+	}
 	if e := elemOf(t); e != 0 {
 		n := physical(e)
 		n.ArrayBounds = append(n.ArrayBounds, pg_query.MakeIntNode(-1))

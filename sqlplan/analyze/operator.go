@@ -250,6 +250,9 @@ func (a *analyzer) comparable(name string, l, r value, at int32) (x, y value, re
 		return l, r, 0, err
 	}
 	result = found[0].op.result
+	if hasDimensions(l.t) || hasDimensions(r.t) {
+		return a.dimensions(l), a.dimensions(r), result, nil
+	}
 	// Comparisons across types: both sides become one that holds all values of both.
 	switch {
 	case lt == rt && lt == oidNumeric:
@@ -289,6 +292,9 @@ func isMoment(t OID) bool { return t == oidDate || t == oidTimestamp || t == oid
 
 // comparableTypes are those whose DuckDB values, or whose keys, compare as PostgreSQL's values do.
 func comparableType(t OID) bool {
+	if hasDimensions(t) {
+		return pgfunc.ComparesDimensions(shortName(elemOf(t)))
+	}
 	if e := elemOf(t); e != 0 {
 		return isInt(e) || isFloat(e) || isString(e) && e != oidBPChar || e == oidBool || isMoment(e) || e == oidTime || e == oidUUID || e == oidInterval
 	}
@@ -399,6 +405,10 @@ func guarded(n *pg_query.Node) *pg_query.Node {
 
 // byTable emits what the list of functions has for a signature.
 func (a *analyzer) byTable(sig string, vs []value, result OID, at int32, what string) (value, error) {
+	v, vs, ok := a.arrayCall(sig, vs, result, at)
+	if ok {
+		return v, nil
+	}
 	fn := pgfunc.Find(sig)
 	if fn == nil {
 		return value{}, fail("0A000", at, "%s is not supported", what)

@@ -81,6 +81,7 @@ func (a *analyzer) anyArray(n *pg_query.Node, e *pg_query.A_Expr, sc *scope, nam
 	if e.Kind == pg_query.A_Expr_Kind_AEXPR_OP_ALL {
 		word = "ALL"
 	}
+	r = a.flat(r)
 	elem := elemOf(r.t)
 	if r.unknown() {
 		elem = oidUnknown
@@ -169,7 +170,7 @@ func (a *analyzer) arrayExpr(n *pg_query.Node, x *pg_query.A_ArrayExpr, sc *scop
 		return untypedValue(n), nil
 	}
 	if nested || slices.ContainsFunc(vs, func(v value) bool { return isArray(v.t) }) {
-		return value{}, fail("0A000", at, "arrays of more than one dimension are not supported")
+		return a.nested(vs, want, at)
 	}
 	if len(vs) == 0 {
 		if want == 0 {
@@ -259,6 +260,9 @@ func (a *analyzer) indirection(n *pg_query.Node, x *pg_query.A_Indirection, sc *
 			}
 			continue
 		}
+		if isArray(v.t) && (hasDimensions(v.t) || len(x.Indirection) > i+1 && x.Indirection[i+1].GetAIndices() != nil) {
+			return a.allSubscripts(x.Indirection[i:], v, index, at)
+		}
 		lower, err := index(ix.Lidx)
 		if err != nil {
 			return v, err
@@ -274,9 +278,6 @@ func (a *analyzer) indirection(n *pg_query.Node, x *pg_query.A_Indirection, sc *
 		}
 		if !isArray(v.t) {
 			return v, fail("42804", at, "cannot subscript type %s because it does not support subscripting", typeName(v.t))
-		}
-		if i > 0 || len(x.Indirection) > 1 {
-			return v, fail("0A000", at, "arrays of more than one dimension are not supported")
 		}
 		if !ix.IsSlice {
 			out := typed(call("__array_get", v.n, upper), elemOf(v.t), at)
@@ -299,6 +300,31 @@ func (a *analyzer) indirection(n *pg_query.Node, x *pg_query.A_Indirection, sc *
 		v = typed(when(anyNull, castNode(null(), physical(v.t)), slice), v.t, at)
 	}
 	return v, nil
+}
+
+// allSubscripts are subscripts of an array in any number of dimensions.
+func (a *analyzer) allSubscripts(l []*pg_query.Node, v value, index func(*pg_query.Node) (*pg_query.Node, error), at int32) (value, error) {
+	slice := slices.ContainsFunc(l, func(n *pg_query.Node) bool { return n.GetAIndices().GetIsSlice() })
+	var lower, upper []*pg_query.Node
+	for _, ind := range l {
+		ix := ind.GetAIndices()
+		if ix == nil {
+			return v, fail("0A000", at, "fields of elements of arrays are not supported")
+		}
+		low, err := index(ix.Lidx)
+		if err != nil {
+			return v, err
+		}
+		high, err := index(ix.Uidx)
+		if err != nil {
+			return v, err
+		}
+		if slice && !ix.IsSlice { // x[2] among slices is x[1:2]
+			low = integer(1)
+		}
+		lower, upper = append(lower, low), append(upper, high)
+	}
+	return a.subscripts(v, lower, upper, slice, at), nil
 }
 
 // subLink is a subquery in an expression.
@@ -329,7 +355,11 @@ func (a *analyzer) subLink(n *pg_query.Node, s *pg_query.SubLink, sc *scope) (va
 				return untypedValue(n), nil
 			}
 			if isArray(c.t) {
-				return value{}, fail("0A000", at, "arrays of more than one dimension are not supported")
+				if !hasDimensions(c.t) {
+					cols[0].out = a.dimensions(c.value(columnNode("__s", "__c1"))).n
+					s.Subselect = wrapQuery(s.Subselect, cols)
+				}
+				return typed(call("__dims_nest", n), Dimensional(c.t), at), nil
 			}
 			if c.dec {
 				return typed(castNode(castNode(n, physical(arrayOf(oidNumeric))), physical(arrayOf(oidNumeric))), arrayOf(oidNumeric), at), nil

@@ -126,6 +126,7 @@ func (a *analyzer) functionRows(n *pg_query.Node, single string, defs []*pg_quer
 			if !isArray(v.t) {
 				return nil, nil, false, false, a.functionMissing(name, typesOf([]value{v}), false, at)
 			}
+			v = a.flat(v)
 			cols = append(cols, column{name: "unnest", t: elemOf(v.t), mod: -1})
 			lists = append(lists, v.n)
 		}

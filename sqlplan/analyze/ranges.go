@@ -63,8 +63,8 @@ func (a *analyzer) plainText(v value) *pg_query.Node {
 
 // ofText is the value of a type that such a text means; texts are left as they are.
 func (a *analyzer) ofText(n *pg_query.Node, t OID) *pg_query.Node {
-	if t == oidDate || t == oidTime || t == oidTimestamp || t == oidTimestampTZ {
-		return call(pgfunc.CastFunction(oidText, t).Name, defaultSettings(), n)
+	if fn := pgfunc.CastFunction(oidText, t); fn != nil && fn.SQL == "" && fn.Settings && !isInt(t) && t != oidNumeric && t != oidBool && !isFloat(t) {
+		return call(fn.Name, defaultSettings(), n)
 	}
 	return castNode(n, physical(t))
 }

@@ -24,6 +24,7 @@ const (
 )
 
 func pathOf(from, to OID, ctx context) pathway {
+	from, to = plainArray(from), plainArray(to)
 	if from == to {
 		return same
 	}
@@ -56,6 +57,7 @@ func pathOf(from, to OID, ctx context) pathway {
 
 // canCoerce is PostgreSQL's can_coerce_type for one argument; polymorphic ones are checked together.
 func canCoerce(from, to OID, ctx context) bool {
+	from, to = plainArray(from), plainArray(to)
 	switch {
 	case from == 0 || from == to || to == oidAny:
 		return true
@@ -93,6 +95,7 @@ type candidate struct {
 
 // choose is func_select_candidate: the candidates that fit best; exactly one is an answer.
 func choose(in []OID, cands []candidate) []candidate {
+	in = plainTypes(in)
 	var fit []candidate
 	for _, c := range cands {
 		ok := true
@@ -240,6 +243,7 @@ func choose(in []OID, cands []candidate) []candidate {
 
 // consistent reports whether polymorphic parameters can be types that go together.
 func consistent(params, in []OID) bool {
+	in = plainTypes(in)
 	var compatible []OID
 	elem, array := OID(0), OID(0)
 	ranges := rangeSolution{}
@@ -280,6 +284,7 @@ func consistent(params, in []OID) bool {
 
 // findOperator resolves an operator over operands of these types; left is 0 for a prefix operator.
 func findOperator(name string, left, right OID, prefix bool) []candidate {
+	left, right = plainArray(left), plainArray(right)
 	var cands []candidate
 	in := []OID{left, right}
 	if prefix {
@@ -318,6 +323,7 @@ func findOperator(name string, left, right OID, prefix bool) []candidate {
 // findFunction resolves a function over arguments of these types. names are those of named arguments, "" for others.
 func findFunction(name string, in []OID, names []string, variadic bool) (found []candidate, exists bool) {
 	var cands []candidate
+	in = plainTypes(in)
 	for _, p := range procs[name] {
 		exists = true
 		c := candidate{proc: p}
@@ -398,6 +404,12 @@ func findFunction(name string, in []OID, names []string, variadic bool) (found [
 
 // commonType is select_common_type: what the types of UNION, CASE and their kin become. ok is false where they do not match.
 func commonType(ts []OID) (t OID, with OID, ok bool) {
+	if slices.ContainsFunc(ts, hasDimensions) {
+		if t, with, ok = commonType(plainTypes(ts)); isArray(t) && ok {
+			t = Dimensional(t)
+		}
+		return t, with, ok
+	}
 	if len(ts) == 0 {
 		return oidText, 0, true
 	}
@@ -441,7 +453,7 @@ func commonType(ts []OID) (t OID, with OID, ok bool) {
 // solve finds what the polymorphic parameters of a call are, and its result's type; ok is false where the arguments do not
 // agree. params are declared types by argument.
 func solve(params, in []OID, result OID) (concrete []OID, out OID, ok bool) {
-	concrete = slices.Clone(params)
+	concrete, in = slices.Clone(params), plainTypes(in)
 	elem, array := OID(0), OID(0)
 	var compatible []OID
 	ranges := rangeSolution{}

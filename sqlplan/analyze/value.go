@@ -88,9 +88,15 @@ func (a *analyzer) literal(s string, to OID, mod int32, at int32) (value, error)
 		out.n = castTo(str(text), "text")
 		return out, nil
 	}
+	if hasDimensions(to) {
+		return a.dimensionLiteral(s, to, mod, at)
+	}
 	v, err := pgfunc.In(to, mod, s, a.env.Settings)
 	if err != nil {
 		return out, a.located(err, at)
+	}
+	if isArray(to) && v != nil && v.Type.Kind != vector.List {
+		return a.dimensionLiteral(s, to, mod, at)
 	}
 	if v == nil {
 		a.untyped = true

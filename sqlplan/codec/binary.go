@@ -9,9 +9,6 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
-// goNaN is math.NaN().
-const goNaN = 0x7ff8000000000001
-
 // AppendBinary appends value i of v, which is not NULL, as PostgreSQL's send function writes it. Errors: 22008 for a date or
 // time that PostgreSQL's binary form cannot hold; dst is then to be thrown away.
 func AppendBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte, error) {
@@ -28,13 +25,15 @@ func AppendBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte, err
 	case vector.Int64, vector.Time:
 		return binary.BigEndian.AppendUint64(dst, uint64(v.I64[i])), nil
 	case vector.Float32:
+		if v.F64[i] != v.F64[i] { // one NaN, whatever made it
+			return binary.BigEndian.AppendUint32(dst, 0x7fc00000), nil
+		}
 		return binary.BigEndian.AppendUint32(dst, math.Float32bits(float32(v.F64[i]))), nil
 	case vector.Float64:
-		bits := math.Float64bits(v.F64[i])
-		if bits == goNaN { // which the C library's has one bit less than
-			bits--
+		if v.F64[i] != v.F64[i] {
+			return binary.BigEndian.AppendUint64(dst, 0x7ff8<<48), nil
 		}
-		return binary.BigEndian.AppendUint64(dst, bits), nil
+		return binary.BigEndian.AppendUint64(dst, math.Float64bits(v.F64[i])), nil
 	case vector.Decimal:
 		return appendDecimalBinary(dst, v.I128[i], int(v.Type.Scale)), nil
 	case vector.Text, vector.JSON, vector.Bytes, vector.UUID:
@@ -242,7 +241,7 @@ func decodeArray(v *vector.Vector, b []byte, s *Settings) error {
 	}
 	dims, elem := binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[8:])
 	c := v.Child[0]
-	if et, ok := TypeOf(elem); !ok || et.Kind != c.Type.Kind {
+	if et, ok := TypeOf(elem); (!ok || et.Kind != c.Type.Kind) && elem != OID(c.Type) {
 		return &Error{Code: "42804", Message: fmt.Sprintf("binary data has array element type %d instead of expected %d", elem, OID(c.Type))}
 	}
 	b = b[12:]

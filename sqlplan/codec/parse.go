@@ -21,13 +21,20 @@ func ParseText(t vector.Type, s string, set *Settings) (*vector.Vector, error) {
 	return v, nil
 }
 
-// DecodeParam is the one-value vector of type t of a parameter: nil is NULL, else format 0 (text) or 1 (binary).
+// DecodeParam is the one-value vector of type t of a parameter: nil is NULL, else format 0 (text) or 1 (binary). That of an array which
+// is no list is of kind Text, shown as the array's type.
 func DecodeParam(t vector.Type, format int16, b []byte, s *Settings) (*vector.Vector, error) {
 	v := vector.New(t, 1)
 	switch {
 	case b == nil:
 		v.AppendNull()
 		return v, nil
+	case t.Kind == vector.List:
+		if d, ok, err := dimensional(t, format == 0, b); ok || err != nil {
+			return d, err
+		}
+	}
+	switch {
 	case format == 0:
 		return v, AppendParsed(v, b, s)
 	case format == 1:

@@ -26,6 +26,9 @@ func AppendText(dst []byte, v *vector.Vector, i int, s *Settings) []byte {
 			if t, multi := RangeOf(v.Type.Shown); t != nil && t.Kind != vector.Text && t.Kind != vector.Int32 && t.Kind != vector.Int64 {
 				return append(dst, t.shownRange(string(v.Bytes(i)), multi, s)...)
 			}
+			if IsArray(v.Type.Shown) {
+				return append(dst, shownArray(string(v.Bytes(i)), v.Type.Shown, s)...)
+			}
 		}
 	}
 	switch v.Type.Kind {

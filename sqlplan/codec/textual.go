@@ -97,6 +97,10 @@ func appendTextualBinary(dst, text []byte, oid uint32) (out []byte, ok bool, err
 			out, err = t.appendRangeBinary(dst, string(text), multi)
 			break
 		}
+		if IsArray(oid) {
+			out, err = appendDimensionsBinary(dst, string(text), oid)
+			break
+		}
 		return dst, false, nil
 	}
 	return out, true, err
@@ -212,6 +216,10 @@ func textualOf(b []byte, oid uint32) (text string, ok bool, err error) {
 	}
 	if t, multi := RangeOf(oid); t != nil {
 		text, err = t.textOfBinary(b, multi)
+		return text, true, err
+	}
+	if IsArray(oid) {
+		text, err = dimensionsOfBinary(b, oid)
 		return text, true, err
 	}
 	return "", false, nil

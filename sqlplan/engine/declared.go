@@ -21,7 +21,7 @@ func declaredType(c *tables.Column) vector.Type {
 	if t.Kind == vector.List {
 		elem = t.Elem[0]
 	}
-	if c.Base == "" || elem.Kind == vector.Decimal {
+	if c.Base == "" || elem.Kind == vector.Decimal && !ofDimensions(c) {
 		return t
 	}
 	d := ordinaryColumn(*c)
@@ -31,6 +31,11 @@ func declaredType(c *tables.Column) vector.Type {
 	t = codec.ShownAs(t, d.Type)
 	t.Shown, t.Mod = d.Type, d.Mod+1
 	return t
+}
+
+// ofDimensions reports whether a column holds arrays of any dimensions, as text.
+func ofDimensions(c *tables.Column) bool {
+	return c.Type.Kind == vector.Text && strings.HasSuffix(c.Declared, "[]")
 }
 
 // declaredColumns are the columns of an ordinary relation as package analyze takes them.
@@ -51,6 +56,8 @@ const storedFunction = reservedPrefix + "stored"
 func storedBy(c *tables.Column) string {
 	list := c.Type.Kind == vector.List
 	switch {
+	case ofDimensions(c):
+		return "dimensions " + c.Base
 	case c.Canonical:
 		return "jsonb"
 	case pgfunc.KeptAsText(c.Base) != 0 && list:
@@ -79,6 +86,8 @@ func (b *binder) stored(what *pg_query.Node) (*rewrite.Function, error) {
 	var body string
 	settings := duck.QuoteLiteral(pgfunc.SettingsText(b.s.codecSettings())) + "::text"
 	switch base {
+	case "dimensions":
+		body = fmt.Sprintf("__dims_in(%s, '%s', $2::text)", settings, mod)
 	case "jsonb":
 		body = fmt.Sprintf("%s($2::json::text)::json", pgfunc.Find("cast(json as jsonb)").Name)
 	case "time":

@@ -66,7 +66,9 @@ func (p *prepared) sentTypes(given []vector.Type, ids map[int32]uint32) []vector
 	for i := range sent {
 		var oid uint32
 		if i < len(given) && given[i].Kind != vector.Invalid {
-			oid = p.oids[i]
+			if oid = codec.OID(given[i]); i < len(p.oids) && p.oids[i] != 0 {
+				oid = p.oids[i]
+			}
 			if codec.OID(given[i]) != codec.OID(sent[i]) {
 				sent[i] = given[i]
 			}

@@ -23,6 +23,7 @@ type prepared struct {
 	s    *Session
 	sql  string
 	oids []uint32
+	dims []uint32        // array types of parameters of which a value had more than one dimension, 0 of others
 	cat  *schema.Catalog // that it was bound at
 	role uint32          // that it was allowed
 	ddl  int64           // the engine's count of changes of ordinary tables, then
@@ -112,6 +113,14 @@ func (p *prepared) bind(ctx context.Context) error {
 			given[i], _ = codec.TypeOf(oid)
 		}
 	}
+	for i, oid := range p.dims {
+		for i >= len(given) {
+			given = append(given, vector.Type{})
+		}
+		if oid != 0 {
+			given[i] = vector.Type{Kind: vector.Text, Shown: oid}
+		}
+	}
 	var ids map[int32]uint32
 	if sql, ok := st.(*parse.SQL); ok && sql.Node != nil {
 		ids = objectIDParams(sql.Node) // before binding, which takes the names of types away
@@ -138,6 +147,14 @@ func (p *prepared) bind(ctx context.Context) error {
 func (p *prepared) convert(args []*vector.Vector) ([]*vector.Vector, error) {
 	out := slices.Clone(args)
 	for i, a := range args {
+		if i < len(p.params) && p.params[i].Kind == vector.Text && codec.IsArray(p.params[i].Shown) {
+			v, err := dimensionsOf(a, p.params[i].Shown, p.s.codecSettings())
+			if err != nil {
+				return nil, fmt.Errorf("parameter $%d: %w", i+1, err)
+			}
+			out[i] = v
+			continue
+		}
 		if i < len(p.params) && p.params[i].Kind == vector.Text && p.params[i].Shown != 0 && a.Type.Kind == vector.Text && !a.IsNull(0) {
 			v, err := pgfunc.In(p.params[i].Shown, -1, string(a.Bytes(0)), p.s.codecSettings())
 			if err != nil {
@@ -214,6 +231,9 @@ func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.
 		if p.denied != nil {
 			return nil, s.failed(p.denied)
 		}
+		if p.widen(args) {
+			continue
+		}
 		values, err := p.convert(args)
 		if err != nil {
 			return nil, s.failed(err)
@@ -274,7 +294,7 @@ func (p *prepared) current(ctx context.Context) error {
 	if err := p.bind(ctx); err != nil {
 		return err
 	}
-	if !slices.EqualFunc(columns, p.columns, func(a, b session.Column) bool { return a.Name == b.Name && a.Type.Equal(b.Type) }) {
+	if !slices.EqualFunc(columns, p.columns, func(a, b session.Column) bool { return a.Name == b.Name && (a.Type.Equal(b.Type) || codec.IsArray(codec.OID(a.Type)) && codec.OID(a.Type) == codec.OID(b.Type)) }) {
 		return fail(codePlanChanged, "cached plan must not change result type")
 	}
 	return nil

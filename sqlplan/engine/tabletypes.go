@@ -143,8 +143,11 @@ func columnType(t *pg_query.TypeName, c *tables.Column) error {
 	}
 	if len(t.ArrayBounds) > 0 {
 		label += "[]"
-		if len(t.ArrayBounds) > 1 { // PostgreSQL does not keep the number of dimensions
-			return fail(codeUnsupported, "columns of arrays of more than one dimension are not supported")
+		if len(t.ArrayBounds) > 1 { // PostgreSQL does not keep the number of dimensions; a column that says one holds any
+			if !pgfunc.Dimensional(name) || c.Length > 0 {
+				return fail(codeUnsupported, "columns of arrays of %s of more than one dimension are not supported", name)
+			}
+			typ, c.Canonical = vector.T(vector.Text), false
 		}
 	}
 	c.Type, c.Declared = typ, label
@@ -232,6 +235,9 @@ func typeNode(c *tables.Column) *pg_query.TypeName {
 	name := c.Base
 	if name == "varchar" || name == "bpchar" || pgfunc.KeptAsText(name) != 0 {
 		name = "text"
+	}
+	if ofDimensions(c) {
+		name, c = "text", &tables.Column{}
 	}
 	parsed, err := pg_query.Parse("SELECT NULL::" + castName(name, c))
 	if err != nil {

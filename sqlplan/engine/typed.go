@@ -63,6 +63,9 @@ func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type
 			if t.Kind != vector.Invalid {
 				oids[i] = codec.OID(t)
 			}
+			if t.Kind == vector.Text && codec.IsArray(t.Shown) {
+				oids[i] = analyze.Dimensional(t.Shown)
+			}
 		}
 	}
 	env := b.analysis(oids, b.columnsOf)

@@ -230,6 +230,10 @@ func toJSONText(b *strings.Builder, typ string, v *vector.Vector, i int, set *co
 		b.WriteByte(']')
 		return
 	}
+	if elem, ok := strings.CutPrefix(typ, "_"); ok { // of any dimensions
+		arrayJSON(b, elem, mustArray(string(v.Bytes(i))), set)
+		return
+	}
 	switch typ {
 	case "bool":
 		b.WriteString(strconv.FormatBool(v.I64[i] != 0))
@@ -250,6 +254,38 @@ func toJSONText(b *strings.Builder, typ string, v *vector.Vector, i int, set *co
 		return
 	}
 	jsonString(b, Out(typ, v, i, set))
+}
+
+// arrayJSON is an array of any dimensions as json.
+func arrayJSON(b *strings.Builder, elem string, a *codec.Array, set *codec.Settings) {
+	if len(a.Dims) == 0 {
+		b.WriteString("[]")
+		return
+	}
+	k := 0
+	var level func(d int)
+	level = func(d int) {
+		b.WriteByte('[')
+		for i := range a.Dims[d] {
+			if i > 0 {
+				b.WriteByte(',')
+			}
+			switch {
+			case d+1 < len(a.Dims):
+				level(d + 1)
+				continue
+			case a.Elems[k] == nil:
+				b.WriteString("null")
+			default:
+				if v, err := In(infoByName[elem].oid, -1, *a.Elems[k], codec.Defaults); err == nil {
+					toJSONText(b, elem, v, 0, set)
+				}
+			}
+			k++
+		}
+		b.WriteByte(']')
+	}
+	level(0)
 }
 
 // jsonMoment is a moment as json has it: with T, and an offset with minutes.

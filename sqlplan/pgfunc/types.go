@@ -247,6 +247,10 @@ func Out(name string, v *vector.Vector, i int, set *codec.Settings) string {
 				shown.Type.Shown = t.oid
 				return string(codec.AppendText(nil, &shown, i, set))
 			}
+		} else if e := infoByName[strings.TrimPrefix(name, "_")]; e != nil && strings.HasPrefix(name, "_") {
+			shown := *v
+			shown.Type.Shown = e.array
+			return string(codec.AppendText(nil, &shown, i, set))
 		}
 		return string(v.Bytes(i))
 	}
@@ -368,6 +372,9 @@ func init() {
 				if err != nil {
 					return err
 				}
+				if array && v.Type.Kind != vector.List {
+					return bad("0A000", "an array of more than one dimension is read of a literal or parameter only")
+				}
 				out.AppendFrom(v, 0)
 				return nil
 			}, settings)
@@ -403,111 +410,4 @@ func init() {
 		out.AppendBytes(codec.AppendText(nil, a.v[0], a.i, a.set))
 		return nil
 	})
-}
-
-// arrayIn reads an array of one dimension.
-func arrayIn(e *typeInfo, s string, set *codec.Settings) (*vector.Vector, error) {
-	t := strings.TrimSpace(s)
-	malformed := func(detail string) error {
-		return &codec.Error{Code: "22P02", Message: fmt.Sprintf(`malformed array literal: "%s"`, s), Detail: detail}
-	}
-	if strings.HasPrefix(t, "[") {
-		return nil, bad("0A000", "arrays whose lower bound is written are not supported")
-	}
-	if !strings.HasPrefix(t, "{") {
-		return nil, malformed(`Array value must start with "{" or dimension information.`)
-	}
-	t = t[1:]
-	out := vector.New(vector.ListOf(vector.T(e.kind)), 1)
-	child := out.Child[0]
-	first := true
-	for {
-		t = strings.TrimLeft(t, " \t\n\r\v\f")
-		if t == "" {
-			return nil, malformed("Unexpected end of input.")
-		}
-		if t[0] == '}' {
-			if !first && child.N > 0 && false {
-				return nil, malformed("")
-			}
-			t = t[1:]
-			break
-		}
-		if !first {
-			if t[0] != ',' {
-				return nil, malformed("Unexpected array element.")
-			}
-			t = strings.TrimLeft(t[1:], " \t\n\r\v\f")
-			if t == "" {
-				return nil, malformed("Unexpected end of input.")
-			}
-		}
-		if t[0] == '{' {
-			return nil, bad("0A000", "arrays of more than one dimension are not supported")
-		}
-		var b strings.Builder
-		quoted := false
-		if t[0] == '"' {
-			quoted = true
-			t = t[1:]
-			for {
-				if t == "" {
-					return nil, malformed("Unexpected end of input.")
-				}
-				if t[0] == '\\' && len(t) > 1 {
-					b.WriteByte(t[1])
-					t = t[2:]
-					continue
-				}
-				if t[0] == '"' {
-					t = t[1:]
-					break
-				}
-				b.WriteByte(t[0])
-				t = t[1:]
-			}
-		} else {
-			end := 0
-			for t != "" && t[0] != ',' && t[0] != '}' {
-				if t[0] == '{' || t[0] == '"' {
-					return nil, malformed(`Unexpected "` + t[:1] + `" character.`)
-				}
-				if t[0] == '\\' && len(t) > 1 {
-					b.WriteByte(t[1])
-					t = t[2:]
-					end = b.Len()
-					continue
-				}
-				b.WriteByte(t[0])
-				if !strings.ContainsRune(" \t\n\r\v\f", rune(t[0])) {
-					end = b.Len()
-				}
-				t = t[1:]
-			}
-			if t == "" {
-				return nil, malformed("Unexpected end of input.")
-			}
-			trimmed := b.String()[:end]
-			b.Reset()
-			b.WriteString(trimmed)
-			if trimmed == "" {
-				return nil, malformed(`Unexpected "` + t[:1] + `" character.`)
-			}
-		}
-		first = false
-		if !quoted && strings.EqualFold(b.String(), "null") {
-			child.AppendNull()
-			continue
-		}
-		v, err := In(e.oid, -1, b.String(), set)
-		if err != nil {
-			return nil, err
-		}
-		child.AppendFrom(v, 0)
-	}
-	if strings.TrimSpace(t) != "" {
-		return nil, malformed("Junk after closing right brace.")
-	}
-	out.CloseNested()
-	return out, nil
 }

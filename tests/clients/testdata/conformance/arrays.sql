@@ -125,13 +125,9 @@ SELECT ARRAY['x']::int[];
 SELECT a FROM (VALUES (ARRAY[2,1]), (ARRAY[1,2]), (NULL), ('{}')) v(a) ORDER BY a;
 SELECT DISTINCT a FROM (VALUES (ARRAY[1,2]), (ARRAY[1,2])) v(a);
 SELECT a, count(*) FROM (VALUES (ARRAY[1]), (ARRAY[1]), (ARRAY[2])) v(a) GROUP BY a ORDER BY a;
--- differs: arrays of more than one dimension are not supported
 SELECT ARRAY[[1,2],[3,4]];
--- differs: arrays of more than one dimension are not supported
 SELECT '{{1,2},{3,4}}'::int[];
--- differs: arrays of more than one dimension are not supported
 SELECT array_length(ARRAY[[1,2],[3,4]], 2);
--- differs: arrays of more than one dimension are not supported
 SELECT (ARRAY[[1,2],[3,4]])[2][1];
 SELECT ARRAY[1,2] || ARRAY['a'];
 SELECT ARRAY[1] = ARRAY['a'];
