@@ -294,7 +294,9 @@ func (p *prepared) current(ctx context.Context) error {
 	if err := p.bind(ctx); err != nil {
 		return err
 	}
-	if !slices.EqualFunc(columns, p.columns, func(a, b session.Column) bool { return a.Name == b.Name && (a.Type.Equal(b.Type) || codec.IsArray(codec.OID(a.Type)) && codec.OID(a.Type) == codec.OID(b.Type)) }) {
+	if !slices.EqualFunc(columns, p.columns, func(a, b session.Column) bool {
+		return a.Name == b.Name && (a.Type.Equal(b.Type) || codec.IsArray(codec.OID(a.Type)) && codec.OID(a.Type) == codec.OID(b.Type))
+	}) {
 		return fail(codePlanChanged, "cached plan must not change result type")
 	}
 	return nil

@@ -1,13 +1,15 @@
 package parse
 
 import (
+	"strings"
+
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 )
 
 // volatileFunctions give a value that a row does not determine: clocks, chance, sequences, the session.
 var volatileFunctions = wordSet(`now clock_timestamp statement_timestamp transaction_timestamp timeofday getdate today get_current_timestamp
-	get_current_time random setseed random_normal gen_random_uuid uuid uuid_generate_v1 uuid_generate_v4 uuidv4 uuidv7
+	get_current_time random __random setseed __setseed random_normal gen_random_uuid uuid uuid_generate_v1 uuid_generate_v4 uuidv4 uuidv7
 	gen_random_bytes nextval currval lastval setval pg_sleep pg_sleep_for pg_sleep_until txid_current pg_current_xact_id
 	current_setting set_config current_database current_schema current_schemas current_query pg_backend_pid version
 	inet_client_addr inet_server_addr pg_postmaster_start_time pg_read_file pg_read_binary_file`)
@@ -56,7 +58,7 @@ func eachVolatile(n *pg_query.Node, f func(offset int, name string) bool) {
 		case *pg_query.FuncCall:
 			if k := len(n.Funcname); k > 0 {
 				if name := n.Funcname[k-1].GetString_().GetSval(); volatileFunctions[name] {
-					refuse(int(n.Location), name+"()")
+					refuse(int(n.Location), strings.TrimPrefix(name, "__")+"()") // functions of ours stand for those of that name
 				}
 				if name := n.Funcname[k-1].GetString_().GetSval(); name == "age" && len(n.Args) == 1 {
 					refuse(int(n.Location), "age() of one argument")

@@ -589,7 +589,11 @@ func regexpReplace(s, pattern, with string, f regexFlags, start, nth int64) (str
 	var b strings.Builder
 	b.WriteString(s[:from])
 	done := from
-	for n, m := range allMatches(re, s, from) {
+	most := -1
+	if f.global && from == 0 && with != "" && !strings.Contains(with, `\`) { // with more matches the text is too long
+		most = maxText/len(with) + 2
+	}
+	for n, m := range allMatches(re, s, from, most) {
 		if nth > 0 && int64(n+1) != nth || nth == 0 && !f.global && n > 0 {
 			continue
 		}
@@ -602,10 +606,10 @@ func regexpReplace(s, pattern, with string, f regexFlags, start, nth int64) (str
 	return b.String() + s[done:], nil
 }
 
-// allMatches are the matches of re in s from a byte on; ^ still means the text's begin.
-func allMatches(re *regexp.Regexp, s string, from int) [][]int {
+// allMatches are the matches of re in s from a byte on; ^ still means the text's begin. most bounds those of the whole text; −1: all.
+func allMatches(re *regexp.Regexp, s string, from, most int) [][]int {
 	var out [][]int
-	for _, m := range re.FindAllStringSubmatchIndex(s, -1) {
+	for _, m := range re.FindAllStringSubmatchIndex(s, most) {
 		if m[0] >= from {
 			out = append(out, m)
 		}

@@ -169,7 +169,7 @@ func init() {
 			from := byteOffset(a.s(0), start-1)
 			n := 0
 			if from >= 0 {
-				n = len(allMatches(re, a.s(0), from))
+				n = len(allMatches(re, a.s(0), from, -1))
 			}
 			out.AppendInt(int64(n))
 			return nil
@@ -292,7 +292,7 @@ func nthMatch(re *regexp.Regexp, s string, start, nth int64) []int {
 	if from < 0 {
 		return nil
 	}
-	all := allMatches(re, s, from)
+	all := allMatches(re, s, from, -1)
 	if nth > int64(len(all)) {
 		return nil
 	}
