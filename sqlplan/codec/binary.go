@@ -25,14 +25,8 @@ func AppendBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte, err
 	case vector.Int64, vector.Time:
 		return binary.BigEndian.AppendUint64(dst, uint64(v.I64[i])), nil
 	case vector.Float32:
-		if v.F64[i] != v.F64[i] { // one NaN, whatever made it
-			return binary.BigEndian.AppendUint32(dst, 0x7fc00000), nil
-		}
 		return binary.BigEndian.AppendUint32(dst, math.Float32bits(float32(v.F64[i]))), nil
 	case vector.Float64:
-		if v.F64[i] != v.F64[i] {
-			return binary.BigEndian.AppendUint64(dst, 0x7ff8<<48), nil
-		}
 		return binary.BigEndian.AppendUint64(dst, math.Float64bits(v.F64[i])), nil
 	case vector.Decimal:
 		return appendDecimalBinary(dst, v.I128[i], int(v.Type.Scale)), nil
@@ -121,6 +115,9 @@ func appendArrayBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte
 // AppendDecoded appends the value whose binary form is b to v. v is unchanged on error.
 func AppendDecoded(v *vector.Vector, b []byte, s *Settings) error {
 	size := int(TypeLen(v.Type))
+	if v.Type.Shown == OIDName { // which is sent as text
+		size = -1
+	}
 	switch {
 	case size >= 0 && len(b) < size:
 		return &Error{Code: "08P01", Message: "insufficient data left in message"}
