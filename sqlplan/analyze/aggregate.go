@@ -50,7 +50,7 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 			if v.t == oidJSON {
 				return out, fail("42883", at, "could not identify an equality operator for type json")
 			}
-			if keyed(v) && p.name != "count" {
+			if keyed(v) && p.name != "count" && !(v.t == oidNumeric && distinctByKey(p.name)) {
 				return out, fail("0A000", at, "%s(DISTINCT …) of %s without a fixed scale is not supported", p.name, typeName(v.t))
 			}
 		}
@@ -68,11 +68,19 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 	if len(vs) > 0 {
 		x = vs[0]
 	}
-	if f.AggDistinct && len(f.AggOrder) == 0 && p.name != "count" { // PostgreSQL sorts to find equal values
+	byKey := f.AggDistinct && x.t == oidNumeric && !x.dec && distinctByKey(p.name)
+	if byKey {
+		f.AggDistinct, f.AggOrder = false, nil
+	} else if f.AggDistinct && len(f.AggOrder) == 0 && p.name != "count" { // PostgreSQL sorts to find equal values
 		f.AggOrder = []*pg_query.Node{{Node: &pg_query.Node_SortBy{SortBy: &pg_query.SortBy{Node: key(value{n: copyOf(x.n), t: x.t, dec: x.dec}),
 			SortbyDir: pg_query.SortByDir_SORTBY_DEFAULT, SortbyNulls: pg_query.SortByNulls_SORTBY_NULLS_DEFAULT}}}}
 	}
-	list := func(n *pg_query.Node) *pg_query.Node { return over(f, "list", n) }
+	list := func(n *pg_query.Node) *pg_query.Node {
+		if byKey {
+			return call("__numeric_distinct", over(f, "list", n))
+		}
+		return over(f, "list", n)
+	}
 	switch p.name {
 	case "count":
 		if len(vs) == 0 {
@@ -118,7 +126,11 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 			out.n = call("__numeric_avg", castTo(over(f, "sum", x.n), "text"), over(f, "count", copyOf(x.n)))
 			return out, nil
 		case x.t == oidNumeric:
-			out.n = call("__numeric_avg", call("__numeric_sum", list(x.n)), over(f, "count", copyOf(x.n)))
+			n := over(f, "count", copyOf(x.n))
+			if byKey {
+				n = call("len", list(copyOf(x.n)))
+			}
+			out.n = call("__numeric_avg", call("__numeric_sum", list(x.n)), n)
 			return out, nil
 		case isFloat(x.t) && runs(f, x.n):
 			x.n = castTo(x.n, "float8")
@@ -245,6 +257,11 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 		return out, nil
 	}
 	return out, fail("0A000", at, "aggregate %s(%s) is not supported", p.name, typeNames(typesOf(vs)))
+}
+
+// distinctByKey reports whether an aggregate of different numerics is computed of their list.
+func distinctByKey(name string) bool {
+	return name == "sum" || name == "avg" || name == "min" || name == "max"
 }
 
 func constText(n *pg_query.Node) (string, bool) {

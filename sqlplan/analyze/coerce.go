@@ -354,6 +354,8 @@ func key(v value) *pg_query.Node {
 		return call("__dims_key", elemName(v.t), v.n)
 	case v.t == oidNumeric && !v.dec:
 		return call("__numeric_key", v.n)
+	case v.t == arrayOf(oidNumeric):
+		return call("__numeric_array_key", v.n)
 	case v.t == oidBPChar:
 		return call("rtrim", v.n, str(" "))
 	case v.t == oidJSONB:
@@ -373,7 +375,7 @@ func keyed(v value) bool {
 	if hasDimensions(v.t) {
 		return keyed(value{t: elemOf(v.t)})
 	}
-	return v.t == oidNumeric && !v.dec || v.t == oidBPChar || v.t == oidJSONB || v.t == oidTimeTZ || v.t == oidInet || v.t == oidNumRange || v.t == oidNumMultirange
+	return v.t == oidNumeric && !v.dec || v.t == arrayOf(oidNumeric) || v.t == oidBPChar || v.t == oidJSONB || v.t == oidTimeTZ || v.t == oidInet || v.t == oidNumRange || v.t == oidNumMultirange
 }
 
 // columnValue is what a column of a type of the engine's is.

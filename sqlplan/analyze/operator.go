@@ -296,7 +296,7 @@ func comparableType(t OID) bool {
 		return pgfunc.ComparesDimensions(shortName(elemOf(t)))
 	}
 	if e := elemOf(t); e != 0 {
-		return isInt(e) || isFloat(e) || isString(e) && e != oidBPChar || e == oidBool || isMoment(e) || e == oidTime || e == oidUUID || e == oidInterval
+		return isInt(e) || isFloat(e) || e == oidNumeric || isString(e) && e != oidBPChar || e == oidBool || isMoment(e) || e == oidTime || e == oidUUID || e == oidInterval
 	}
 	switch t {
 	case oidBool, oidInt2, oidInt4, oidInt8, oidFloat4, oidFloat8, oidNumeric, oidText, oidVarchar, oidBPChar, oidName, oidChar, oidBytea, oidUUID,

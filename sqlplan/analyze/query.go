@@ -71,7 +71,7 @@ type body struct {
 	outputs []column
 	// leaves are the lists of outputs by part of a set operation, which are coerced together.
 	set func(i int, t OID, form value) error // makes output i of every part of type t and the form's kind of numeric
-	// grouped: a UNION whose equal rows can differ in their text, so that it is grouped by keys.
+	// grouped: a set operation of rows whose equals can differ in their text, so that it is grouped by keys.
 	grouped bool
 	// assign assigns output i to a column; nil: the outputs are those of several parts.
 	assign func(i int, t *Target) error
@@ -439,15 +439,10 @@ func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, err
 		}
 		if !(sel.Op == pg_query.SetOperation_SETOP_UNION && sel.All) && !out.unknown {
 			if keyed(out.value(nil)) {
-				if t != oidNumeric && sel.Op == pg_query.SetOperation_SETOP_UNION {
-					b.grouped = true
-					b.outputs = append(b.outputs, out)
-					continue
+				if sel.All {
+					return nil, fail("0A000", -1, "%s ALL of %s is not supported", name, typeName(t))
 				}
-				if t != oidNumeric {
-					return nil, fail("0A000", -1, "%s of %s is not supported", name, typeName(t))
-				}
-				return nil, fail("0A000", -1, "%s of numeric without a fixed scale is not supported", name)
+				b.grouped = true
 			}
 			if t == oidJSON {
 				return nil, fail("42883", -1, "could not identify an equality operator for type json")
@@ -528,34 +523,13 @@ func (b *body) order(sel *pg_query.SelectStmt, keys []int) {
 		sel.TargetList = append(sel.TargetList, t)
 	}
 	if b.grouped {
-		inner = b.group(inner)
+		inner = b.byKeys(inner)
 	}
 	sel.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
 		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: inner}}, Alias: alias}}}}
 	for i, at := range keys {
 		sel.SortClause[i].GetSortBy().Node = key(b.outputs[at].value(columnNode("__s", "__c"+itoa(at+1))))
 	}
-}
-
-// group is one row of each set of equal rows of a UNION.
-func (b *body) group(union *pg_query.SelectStmt) *pg_query.SelectStmt {
-	union.All = true
-	alias := &pg_query.Alias{Aliasname: "__g"}
-	out := &pg_query.SelectStmt{LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}
-	for i, c := range b.outputs {
-		name := "__c" + itoa(i+1)
-		alias.Colnames = append(alias.Colnames, pg_query.MakeStrNode(name))
-		v := columnNode("__g", name)
-		k := key(c.value(copyOf(v)))
-		out.GroupClause = append(out.GroupClause, k)
-		if k.GetColumnRef() == nil {
-			v = call("any_value", v)
-		}
-		out.TargetList = append(out.TargetList, pg_query.MakeResTargetNodeWithVal(v, 0))
-	}
-	out.FromClause = []*pg_query.Node{{Node: &pg_query.Node_RangeSubselect{RangeSubselect: &pg_query.RangeSubselect{
-		Subquery: &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: union}}, Alias: alias}}}}
-	return out
 }
 
 func firstOutput(sel *pg_query.SelectStmt) int32 { return outputAt(sel, 0) }

@@ -197,7 +197,10 @@ func (k *uniqueKey) column(c *tables.Column) {
 
 // comparedAs is what stands for a value of a column's type where it is compared with others of the type.
 func comparedAs(sql string, t vector.Type) string {
-	if keptAsText(t) && t.Kind == vector.Text {
+	switch {
+	case keptAsText(t) && t.Kind == vector.List:
+		return "__numeric_array_key(" + sql + ")"
+	case keptAsText(t):
 		return "__numeric_key(" + sql + ")"
 	}
 	return sql

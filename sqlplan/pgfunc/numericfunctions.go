@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -151,6 +152,29 @@ func init() {
 				return err
 			}
 			out.Child[0].AppendInt(n)
+		}
+		out.CloseNested()
+		return nil
+	})
+	ours("__numeric_array_key(_numeric)", "_bytea", func(a args, out *vector.Vector) error {
+		c, from, to := a.elements(0)
+		for j := from; j < to; j++ {
+			if c.IsNull(j) {
+				out.Child[0].AppendNull()
+				continue
+			}
+			out.Child[0].AppendBytes(numKey(mustNum(string(c.Bytes(j)))))
+		}
+		out.CloseNested()
+		return nil
+	})
+	ours("__numeric_distinct(_numeric)", "_numeric", func(a args, out *vector.Vector) error {
+		l := numsOf(a, 0)
+		slices.SortStableFunc(l, cmpNum)
+		for _, n := range slices.CompactFunc(l, func(a, b num) bool { return cmpNum(a, b) == 0 }) {
+			if err := putNum(out.Child[0], n, nil); err != nil {
+				return err
+			}
 		}
 		out.CloseNested()
 		return nil

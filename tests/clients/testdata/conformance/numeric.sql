@@ -55,6 +55,14 @@ SELECT id FROM n WHERE v = ANY ('{1.50,0.0}'::numeric[]) ORDER BY id;
 SELECT id FROM n WHERE v IN (SELECT v FROM n WHERE id = 2) ORDER BY id;
 SELECT v FROM n WHERE id = 1 UNION ALL SELECT v FROM n WHERE id = 2;
 SELECT id FROM n x WHERE EXISTS (SELECT 1 FROM n y WHERE y.v = x.v AND y.id > x.id) ORDER BY id;
+SELECT v FROM n WHERE id IN (1, 8) UNION SELECT v FROM n WHERE id IN (1, 7) ORDER BY v;
+SELECT count(*) FROM (SELECT v FROM n WHERE id <= 5 UNION SELECT v * 1.0 FROM n WHERE id <= 5) AS u;
+SELECT v FROM n WHERE id IN (1, 4, 7) INTERSECT SELECT v FROM n WHERE id IN (2, 7, 9) ORDER BY v;
+SELECT v, id > 5 FROM n WHERE id IN (1, 4, 7) EXCEPT SELECT v, id > 5 FROM n WHERE id IN (2, 8, 9) ORDER BY 1;
+SELECT v FROM n WHERE v IS NULL EXCEPT SELECT v FROM n;
+SELECT sum(DISTINCT v), avg(DISTINCT v), count(DISTINCT v), min(DISTINCT id) FROM n WHERE id <= 5 OR id = 9;
+-- differs: INTERSECT ALL and EXCEPT ALL of numeric without a fixed scale
+SELECT count(*) FROM (SELECT v FROM n WHERE id < 5 EXCEPT ALL SELECT v FROM n WHERE id < 3) AS u;
 SELECT json_agg(v ORDER BY id) FROM n WHERE id <= 3;
 SELECT to_json(v) FROM n WHERE id = 2;
 SELECT pg_typeof(v) FROM n WHERE id = 1;
@@ -216,6 +224,13 @@ SELECT * FROM ar;
 SELECT a[1], b[1], a || 3.000 FROM ar;
 SELECT unnest(a) FROM ar;
 SELECT * FROM ar WHERE 1.50 = ANY (a);
+SELECT a FROM ar WHERE a = '{1.0,2.5}';
+SELECT count(*) FROM (SELECT a FROM ar UNION SELECT '{1.00,2.5}'::numeric[]) AS u;
+SELECT count(DISTINCT x) FROM (VALUES ('{1.0}'::numeric[]), ('{1.00}'), ('{2}'), (NULL)) AS t(x);
+SELECT x FROM (VALUES ('{2}'::numeric[]), ('{10}'), ('{2,1}'), ('{NULL}'), ('{}'), ('{-1.5}')) AS t(x) ORDER BY x;
+CREATE TABLE ak (a numeric[] UNIQUE);
+INSERT INTO ak VALUES ('{1,2}'), ('{1,2.5}');
+INSERT INTO ak VALUES ('{1.0,2.00}');
 UPDATE ar SET a = array_append(a, 9.90) RETURNING a;
 -- prepared
 PREPARE ins (integer, numeric) AS INSERT INTO n VALUES ($1, $2) RETURNING *;
