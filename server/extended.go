@@ -47,6 +47,9 @@ func (c *conn) parse(body []byte) error {
 		return err
 	}
 	c.startTimer()
+	if m.ParameterOIDs == nil {
+		m.ParameterOIDs = []uint32{}
+	}
 	stmt, err := c.session.Parse(c.ctx, m.Query, m.ParameterOIDs)
 	if err != nil {
 		return err

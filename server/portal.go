@@ -318,3 +318,41 @@ func (s *spill) row(dst *[]byte) (ok bool, err error) {
 	s.read += int64(n)
 	return true, nil
 }
+
+// movePortal passes over rows of a portal, which it begins to run where nothing has yet. It is called while another statement of the
+// session executes, which has set aside what was open.
+func (c *conn) movePortal(name string, rows int64) (moved int64, ok bool, err error) {
+	p := c.portals[name]
+	if p == nil || name == "" {
+		return 0, false, nil
+	}
+	if rows == 0 || p.done {
+		return 0, true, nil
+	}
+	if !p.started {
+		p.started = true
+		if p.result, err = p.stmt.stmt.Execute(c.ctx, p.args); err != nil {
+			p.done, p.result = true, nil
+			return 0, true, err
+		}
+	}
+	if p.aside == nil {
+		if p.result == nil || p.result.CopyIn() != nil || p.result.CopyOut() != nil {
+			return 0, true, &Error{Code: "55000", Message: fmt.Sprintf("portal %q cannot be run", name)}
+		}
+		if err := p.setAside(c); err != nil {
+			return 0, true, err
+		}
+	}
+	var row []byte
+	for ; moved < rows; moved++ {
+		row = row[:0]
+		if more, err := p.aside.row(&row); err != nil || !more {
+			if err == nil {
+				err = p.aside.err
+			}
+			return moved, true, err
+		}
+	}
+	return moved, true, nil
+}

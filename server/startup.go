@@ -86,7 +86,7 @@ func (c *conn) startup(ctx context.Context) error {
 	delete(params, "user")
 	delete(params, "database")
 	info := ConnectInfo{User: user, Database: database, Params: params, Remote: c.raw.RemoteAddr().String(), PID: c.pid,
-		Cancel: c.cancelRunning, Terminate: c.terminate, Wake: c.wake}
+		Cancel: c.cancelRunning, Terminate: c.terminate, Wake: c.wake, MovePortal: c.movePortal}
 	// The socket's deadline does not reach into the engine, so the context carries it there.
 	cctx, cancel := context.WithTimeout(ctx, c.srv.cfg.StartupTimeout)
 	defer cancel()

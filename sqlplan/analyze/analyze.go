@@ -89,7 +89,11 @@ type analyzer struct {
 	aggregates  map[*pg_query.Node]bool
 	resolved    map[*pg_query.FuncCall]bool
 	rowNames    map[*pg_query.Node][]column
+	late        []lateParam
 }
+
+// lateParam is a place of a parameter that gives it no type.
+type lateParam struct{ number, at int32 }
 
 // Knows reports whether PostgreSQL has a function of a name that Query gives its meaning.
 func Knows(name string) bool { return len(procs[name]) > 0 }
@@ -101,7 +105,20 @@ func Query(n *pg_query.Node, env *Env) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := a.checkLate(); err != nil {
+		return nil, err
+	}
 	return a.result(cols), nil
+}
+
+// checkLate refuses a parameter whose type was not given by its first place but by a later one, as PostgreSQL does.
+func (a *analyzer) checkLate() error {
+	for _, l := range a.late {
+		if t := a.params[l.number]; t != 0 && t != oidUnknown {
+			return fail("42P08", l.at, "could not determine data type of parameter $%d", l.number)
+		}
+	}
+	return nil
 }
 
 func newAnalyzer(env *Env) *analyzer {

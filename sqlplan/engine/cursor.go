@@ -42,7 +42,7 @@ const (
 )
 
 // declare is DECLARE CURSOR.
-func (s *Session) declare(ctx context.Context, n *pg_query.DeclareCursorStmt, inner *parse.Inner) error {
+func (s *Session) declare(ctx context.Context, n *pg_query.DeclareCursorStmt, inner *parse.Inner, st *prepared, args []*vector.Vector) error {
 	hold := n.Options&cursorHold != 0
 	if !hold && (s.tx == nil || s.tx.implicit && s.tx.single) {
 		return fail(codeNoTransaction, "DECLARE CURSOR can only be used in transaction blocks")
@@ -53,17 +53,10 @@ func (s *Session) declare(ctx context.Context, n *pg_query.DeclareCursorStmt, in
 	if len(s.cursors) >= maxCursors {
 		return fail("53400", "too many cursors: the limit is %d", maxCursors)
 	}
-	st, err := s.Parse(ctx, inner.SQL, nil)
-	if err != nil {
-		return moved(err, inner)
-	}
-	if len(st.Params()) > 0 {
-		return fail("42P02", "there is no parameter $1")
-	}
-	if p := st.(*prepared); p.columns == nil || p.writes != "" && p.writes[:min(6, len(p.writes))] != "SELECT" || p.plain {
+	if st.columns == nil || st.writes != "" && st.writes[:min(6, len(st.writes))] != "SELECT" || st.plain {
 		return fail("42601", "DECLARE CURSOR takes a SELECT")
 	}
-	r, err := st.Execute(ctx, nil)
+	r, err := st.Execute(ctx, args)
 	if err != nil {
 		return moved(err, inner)
 	}
@@ -201,6 +194,9 @@ func (c *cursor) forget() {
 // bindFetch binds FETCH and MOVE.
 func (s *Session) bindFetch(n *pg_query.FetchStmt) (bound, error) {
 	c := s.cursors[n.Portalname]
+	if c == nil && s.info.MovePortal != nil {
+		return s.bindMovePortal(n)
+	}
 	if c == nil {
 		return bound{}, fail("34000", "cursor %q does not exist", n.Portalname)
 	}
@@ -215,6 +211,29 @@ func (s *Session) bindFetch(n *pg_query.FetchStmt) (bound, error) {
 		b.columns = c.columns
 	}
 	return b, nil
+}
+
+// bindMovePortal binds MOVE of a portal that the protocol made, whose rows are with the gateway.
+func (s *Session) bindMovePortal(n *pg_query.FetchStmt) (bound, error) {
+	if _, ok, err := s.info.MovePortal(n.Portalname, 0); !ok || err != nil {
+		if err == nil {
+			err = fail("34000", "cursor %q does not exist", n.Portalname)
+		}
+		return bound{}, err
+	}
+	if !n.Ismove {
+		return bound{}, hint(fail(codeUnsupported, "FETCH from a portal of the protocol is not supported"), "Execute it with a limit of rows, or DECLARE a cursor; MOVE passes over its rows.")
+	}
+	if n.Direction != pg_query.FetchDirection_FETCH_FORWARD || n.HowMany < 0 {
+		return bound{}, onlyForward()
+	}
+	return bound{plain: true, run: func(context.Context, []*vector.Vector) (session.Result, error) {
+		moved, ok, err := s.info.MovePortal(n.Portalname, n.HowMany)
+		if err == nil && !ok {
+			err = fail("34000", "cursor %q does not exist", n.Portalname)
+		}
+		return noRows{tagOf("MOVE", moved)}, err
+	}}, nil
 }
 
 // fetch is FETCH and MOVE: it reads count rows from the position onwards, or back, or one at a place.

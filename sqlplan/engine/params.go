@@ -8,8 +8,10 @@ import (
 	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
@@ -103,4 +105,23 @@ func (s *Session) described(ctx context.Context, sql string) (params []vector.Ty
 		}
 	}
 	return params, st.Columns(), nil
+}
+
+// refuseParams refuses the parameter that a statement names first, as one of a simple query.
+func refuseParams(st parse.Statement, text string) error {
+	sql, ok := st.(*parse.SQL)
+	if !ok || !strings.Contains(text, "$") {
+		return nil
+	}
+	var first *pg_query.ParamRef
+	parse.Walk(sql.Node, func(m proto.Message) bool {
+		if r, ok := m.(*pg_query.ParamRef); ok && (first == nil || r.Location < first.Location) {
+			first = r
+		}
+		return true
+	})
+	if first == nil {
+		return nil
+	}
+	return at(fail("42P02", "there is no parameter $%d", first.Number), text, int(first.Location))
 }

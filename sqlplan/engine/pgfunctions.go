@@ -136,8 +136,9 @@ func init() {
 				return "", nil
 			}
 			values, err := b.effectArguments("pg_notify", args)
+			nothing := "left(concat(($1)::text, ($2)::text), 0)" // the parameters among the arguments are the statement's
 			if err != nil || b.describe {
-				return "''", err
+				return nothing, err
 			}
 			if values[0] == nil {
 				return "", fail(codeInvalidParameter, "channel name cannot be empty")
@@ -151,9 +152,9 @@ func init() {
 					b.said = map[string]bool{}
 				}
 				b.said[said] = true
-				return "''", b.s.notify(*values[0], payload)
+				return nothing, b.s.notify(*values[0], payload)
 			}
-			return "''", nil
+			return nothing, nil
 		},
 		"pg_sleep": func(_ *binder, args []*pg_query.Node) (string, error) {
 			if len(args) != 1 {

@@ -3,12 +3,15 @@ package engine
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
+	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -54,7 +57,14 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 		params, columns, err = s.describeNode(ctx, b, st.Node, given)
 	}
 	if err != nil {
-		return bound{}, err
+		return bound{}, qualifyGrouping(b, st.Node.GetSelectStmt(), err)
+	}
+	if typed != nil && typed.Whole {
+		for i := range params {
+			if (i >= len(given) || given[i].Kind == vector.Invalid) && (i >= len(typed.Params) || typed.Params[i].Kind == vector.Invalid) {
+				return bound{}, fail("42P18", "could not determine data type of parameter $%d", i+1)
+			}
+		}
 	}
 	return bound{params: params, columns: columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
 		r, err := s.runQuery(ctx, cat, st, plan, typed, columns, args, nil)
@@ -230,3 +240,43 @@ func (s *Session) countedRows(ctx context.Context, sql string, args []*vector.Ve
 		n += ch.Cols[0].I64[0]
 	}
 }
+
+// qualifyGrouping names the column of an error of grouping with its relation, as PostgreSQL does, where only one can be meant.
+func qualifyGrouping(b *binder, sel *pg_query.SelectStmt, err error) error {
+	e := asError(err)
+	m := ungrouped.FindStringSubmatch(e.Message)
+	if m == nil {
+		return err
+	}
+	selects, of := 0, ""
+	parse.Walk(sel, func(n proto.Message) bool {
+		if _, ok := n.(*pg_query.SelectStmt); ok {
+			selects++
+		}
+		return true
+	})
+	for _, f := range sel.GetFromClause() {
+		for _, l := range leaves(f) {
+			rv := l.node.GetRangeVar()
+			if rv == nil {
+				return err
+			}
+			columns, known, _ := b.columnsOf(rv)
+			if !known {
+				return err
+			}
+			if slices.ContainsFunc(columns, func(c analyze.Column) bool { return c.Name == m[1] }) {
+				if of != "" {
+					return err
+				}
+				of = l.alias
+			}
+		}
+	}
+	if selects == 1 && of != "" {
+		e.Message = ungrouped.ReplaceAllString(e.Message, `column "`+strings.ReplaceAll(of, "$", "$$")+`.$1" must appear`)
+	}
+	return e
+}
+
+var ungrouped = regexp.MustCompile(`^column "([^".]+)" must appear`)

@@ -148,7 +148,7 @@ func (s *Session) mustExist(ctx context.Context, rv *pg_query.RangeVar) error {
 }
 
 // bindNested binds PREPARE and DECLARE CURSOR.
-func (p *prepared) bindNested(inner *parse.Inner) error {
+func (p *prepared) bindNested(ctx context.Context, inner *parse.Inner) error {
 	s := p.s
 	if s.tx != nil && s.tx.failed {
 		return errFailedBlock()
@@ -160,9 +160,15 @@ func (p *prepared) bindNested(inner *parse.Inner) error {
 			return "PREPARE", s.prepare(ctx, p.sql, n.PrepareStmt, inner)
 		})
 	case *pg_query.Node_DeclareCursorStmt:
-		p.bound = command(func(ctx context.Context) (string, error) {
-			return "DECLARE CURSOR", s.declare(ctx, n.DeclareCursorStmt, inner)
-		})
+		st, err := s.Parse(ctx, inner.SQL, p.oids)
+		if err != nil {
+			return moved(err, inner)
+		}
+		query := st.(*prepared)
+		p.bound = bound{params: query.params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+			return noRows{"DECLARE CURSOR"}, s.declare(ctx, n.DeclareCursorStmt, inner, query, args)
+		}}
+		p.sent = query.sent
 	}
 	p.plain = true
 	return nil

@@ -67,11 +67,16 @@ func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (se
 
 func (p *prepared) bind(ctx context.Context) error {
 	if inner, ok := parse.Nested(p.sql); ok {
-		return p.bindNested(inner)
+		return p.bindNested(ctx, inner)
 	}
 	st, err := parse.Parse(p.sql)
 	if err != nil {
 		return err
+	}
+	if p.oids == nil {
+		if err := refuseParams(st, p.sql); err != nil {
+			return err
+		}
 	}
 	ends := endsTransaction(st)
 	if st != nil && p.s.tx != nil && p.s.tx.failed && !ends {

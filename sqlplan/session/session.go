@@ -40,6 +40,9 @@ type ConnectInfo struct {
 	// Cancel ends the session's running statement, Terminate the session, and Wake has the gateway ask for Notifications soon.
 	// Any goroutine may call them; nil: the gateway cannot.
 	Cancel, Terminate, Wake func()
+	// MovePortal passes over so many rows of a named portal of the gateway's, from the session's running statement, and says how
+	// many there were; ok is false where there is no such portal. nil: the gateway has none.
+	MovePortal func(name string, rows int64) (moved int64, ok bool, err error)
 }
 
 // Session is one connection's state: settings, transaction, prepared plans. Its methods are called from one goroutine at a
@@ -48,7 +51,7 @@ type Session interface {
 	// Split cuts the text of a simple query into statements, with each one's byte offset. Errors: 42601.
 	Split(sql string) ([]Fragment, error)
 	// Parse binds one statement. paramOIDs are the client's parameter types by $n, 0 = not given; it may be shorter than the
-	// parameters. An empty statement gives a Statement with an empty Tag.
+	// parameters. nil: of a simple query, which has none; then a parameter in it is an error, 42P02. An empty statement gives a Statement with an empty Tag.
 	Parse(ctx context.Context, sql string, paramOIDs []uint32) (Statement, error)
 	// TxStatus is 'I' (idle), 'T' (in a transaction block) or 'E' (failed block).
 	TxStatus() byte

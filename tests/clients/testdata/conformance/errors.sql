@@ -154,7 +154,6 @@ SELECT percentile_cont(2) WITHIN GROUP (ORDER BY a) FROM t;
 SELECT a.b.c.d.e;
 SELECT (t).a FROM t;
 SELECT (a).b FROM t;
--- differs: the error has no position
 SELECT $1;
 SELECT 1 IN ('x');
 SELECT -'x';

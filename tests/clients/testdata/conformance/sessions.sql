@@ -333,3 +333,13 @@ select pg_sleep_for('1 millisecond');
 select pg_sleep_until(now());
 select pg_sleep('a');
 select pg_sleep();
+
+-- parameters and cursors
+prepare untyped as select $1 is null;
+prepare gap as select $2::int;
+begin;
+declare c cursor for select $1;
+rollback;
+begin;
+declare c cursor for select nowhere from missing;
+rollback;
