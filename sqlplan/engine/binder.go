@@ -49,6 +49,7 @@ type binder struct {
 	typed        bool            // the statement was analyzed: it knows how columns of ordinary tables hold their values
 	// refColumns are the columns of refs, as far as an analysis may know them.
 	refColumns map[string][]analyze.Column
+	varies     bool // the SQL holds for now only: it has what a session, a catalog or a position says
 }
 
 // noteParams keeps the types of the parameters that a part of the statement names.
@@ -121,6 +122,7 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 	if sql, ok := b.refs[rv.Relname]; ok {
 		return sql, true, nil
 	}
+	b.varies = true
 	if sql, ok := b.s.parts[rv.Relname]; ok && rv.Schemaname == "" {
 		return sql, true, nil
 	}

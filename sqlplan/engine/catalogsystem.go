@@ -77,6 +77,7 @@ func (b *binder) prepareSystem(n *pg_query.Node) (*pg_query.Node, error) {
 	if v := n.GetViewStmt(); v != nil {
 		return nil, at(fail(codeUnsupported, "view %q reads PostgreSQL's system catalogs, which is not supported", v.View.Relname), b.sql, int(v.View.Location))
 	}
+	b.varies = true
 	n = clone(n)
 	b.outputs = pgcatalog.Analyze(n, b.columnsOfOurs).Outputs
 	return n, nil

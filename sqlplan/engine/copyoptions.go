@@ -15,6 +15,7 @@ type copyOptions struct {
 	delimiter, null, quote, escape        bool // given
 	forceQuote, forceNotNull, forceNull   []string
 	quoted, quotedAll, notNull, nullsSaid bool
+	freeze                                bool // which says nothing here, but of tables that are new
 }
 
 // copyFormat reads the options of COPY as PostgreSQL 15 does. Columns that options name are found by forceColumns.
@@ -69,9 +70,7 @@ func copyFormat(sql string, n *pg_query.CopyStmt) (*copyOptions, error) {
 			if !ok {
 				return nil, fail("42601", "freeze requires a Boolean value")
 			}
-			if b {
-				return nil, place(fail(codeUnsupported, "COPY FREEZE is not supported"))
-			}
+			f.freeze = b && n.IsFrom
 		case "encoding":
 			if _, err := checkEncoding(nil, v); err != nil {
 				if e := asError(err); e.Code == codeUnsupported {

@@ -14,6 +14,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // maxCopyBytes bounds the rows that one COPY into an event table holds in memory until they are committed together.
@@ -79,6 +80,9 @@ func (s *Session) bindCopy(ctx context.Context, cat *schema.Catalog, st *parse.S
 // bindCopyIn binds COPY into a table, of rows that come from elsewhere.
 func (s *Session) bindCopyIn(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.CopyStmt, names []string, format *copyOptions) (bound, error) {
 	if r := eventTableOf(cat, n.Relation); r != nil {
+		if format.freeze {
+			return bound{}, fail("55000", "cannot perform COPY FREEZE into event table %q", r.Name)
+		}
 		if r.Kind != schema.EventTable {
 			return bound{}, at(fail(codeWrongObject, "cannot copy into %s %q", r.Kind, r.Name), st.Text, int(n.Relation.Location))
 		}
@@ -318,6 +322,12 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 			}
 			return nil, err
 		}
+		if depth, fresh := s.tx.fresh[o.ID]; format.freeze && (!fresh || depth < len(s.tx.savepoint)) {
+			if own {
+				s.rollback()
+			}
+			return nil, fail("55000", "cannot perform COPY FREEZE because the table was not created or truncated in the current subtransaction")
+		}
 		stage := s.temp("copy")
 		decl := make([]string, len(columns))
 		for i, c := range columns {
@@ -382,4 +392,12 @@ func (s *Session) relationColumns(ctx context.Context, cat *schema.Catalog, rv *
 		return nil, fail(codeUndefinedTable, "relation %q does not exist", rv.Relname)
 	}
 	return columnNamesOf(columns), nil
+}
+
+// freshTable notes that the open transaction made or emptied a table.
+func (s *Session) freshTable(o *tables.Object) {
+	if s.tx.fresh == nil {
+		s.tx.fresh = map[uint64]int{}
+	}
+	s.tx.fresh[o.ID] = len(s.tx.savepoint)
 }

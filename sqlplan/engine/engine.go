@@ -103,6 +103,8 @@ type Engine struct {
 	sequences     *sequences
 	locks         *tableLocks
 	changes       tableChanges
+	keys          *keyFilters
+	groups        writeGroups
 }
 
 // Open opens or creates a data directory. Errors: one in use, one written by a newer version, a bad file root, too little memory.
@@ -145,7 +147,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err := e.widenNumerics(ctx); err != nil {
 		return nil, err
 	}
-	e.locks = newTableLocks()
+	e.locks, e.keys = newTableLocks(), newKeyFilters()
 	e.sequences = &sequences{log: e.log, states: map[uint64]*sequenceState{}}
 	e.features = featurelog.Open(e.log, cfg.Clock, cfg.Log)
 	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache, Days: cfg.Days,

@@ -204,7 +204,7 @@ func (p *lookupParts) evaluate(ctx context.Context, s *Session, n int, values []
 	case n > 1:
 		from = p.many
 	}
-	st, err := s.projection(ctx, "SELECT "+strings.Join(p.items, ", ")+from)
+	st, err := s.statement(ctx, "SELECT "+strings.Join(p.items, ", ")+from)
 	if err != nil {
 		return err
 	}
@@ -246,35 +246,6 @@ func (p *lookupParts) blame(ctx context.Context, s *Session, from string, err er
 		}
 	}
 	return e
-}
-
-// maxProjections is how many prepared projections of feature views a session keeps.
-const maxProjections = 64
-
-// projection is a prepared statement of the session, made at its first use.
-func (s *Session) projection(ctx context.Context, sql string) (*duck.Stmt, error) {
-	if st := s.projections[sql]; st != nil {
-		return st, nil
-	}
-	st, err := s.conn.Prepare(ctx, sql)
-	if err != nil {
-		return nil, err
-	}
-	if len(s.projections) >= maxProjections {
-		s.dropProjections()
-	}
-	if s.projections == nil {
-		s.projections = map[string]*duck.Stmt{}
-	}
-	s.projections[sql] = st
-	return st, nil
-}
-
-func (s *Session) dropProjections() {
-	for _, st := range s.projections {
-		st.Close()
-	}
-	clear(s.projections)
 }
 
 // takeKeys makes the distinct keys of l from columns of the rows of bound, and appends to rows which of them each row has.

@@ -32,6 +32,7 @@ const raiseFunction = reservedPrefix + "raise"
 func (b *binder) function(space, name string, args []*pg_query.Node, inFrom bool) (*rewrite.Function, error) {
 	if own := functionsOf(b.cat); own != nil && space != "information_schema" {
 		if f, err := own(space, name, args, inFrom); f != nil || err != nil {
+			b.varies = true
 			return f, err
 		}
 	}
@@ -52,12 +53,14 @@ func (b *binder) function(space, name string, args []*pg_query.Node, inFrom bool
 		return out, err
 	}
 	if f, err := b.systemFunction(name, args, inFrom); f != nil || err != nil {
+		b.varies = true
 		return f, err
 	}
 	say, ok := sessionFunctions[name]
 	if !ok {
 		return nil, nil
 	}
+	b.varies = true
 	body, err := say(b, args)
 	if err != nil {
 		return nil, &unplaced{asError(err)}

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"maps"
 	"slices"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -98,6 +99,7 @@ func (s *Session) rollbackTo(ctx context.Context, name string) error {
 		m.restore()
 	}
 	tx.savepoint = tx.savepoint[:i+1]
+	maps.DeleteFunc(tx.fresh, func(_ uint64, depth int) bool { return depth > i })
 	tx.notify.sent = tx.notify.sent[:sp.notify]
 	tx.level, tx.readOnly, tx.ordinary, tx.failed = sp.level, sp.readOnly, sp.ordinary, false
 	s.restoreSettings(sp.settings)
@@ -252,7 +254,7 @@ func (s *Session) restoreDuck(ctx context.Context, sp *savepoint) error {
 	finished, position := j.finished, j.position
 	_, _ = s.conn.Exec(context.WithoutCancel(ctx), "ROLLBACK") // one that was aborted has rolled back already
 	s.keepTempDocs()
-	tx.duck, tx.ordinary = false, false
+	tx.duck, tx.ordinary, tx.now = false, false, 0
 	s.forgetTables()
 	*j = journal{}
 	if err := s.beginDuck(ctx); err != nil {

@@ -41,9 +41,9 @@ type Session struct {
 	temps           int              // temporary tables made so far
 	tempNames       []string         // temporary tables of the running statement
 	tableState
-	toldOld bool // that a feature's newest event is older than its windows
-	// projections are prepared expressions of feature views, by their SQL.
-	projections map[string]*duck.Stmt
+	toldOld        bool                  // that a feature's newest event is older than its windows
+	keptStatements map[string]*duck.Stmt // by their SQL
+	ruled          ruledTables
 	// login is the role that logged in, sessionRole the session's, role the one whose privileges count now.
 	login, sessionRole, role uint32
 
@@ -135,7 +135,7 @@ func (s *Session) Close() {
 	s.unlisten("")
 	s.closeCursors(func(*cursor) bool { return true })
 	s.rollback()
-	s.dropProjections()
+	s.dropKept()
 	s.seqs.forget()
 	s.dropSystemCatalog()
 	pgfunc.FreeRandom(s.random.id)

@@ -452,7 +452,7 @@ func (s *Session) uniqueNow(ctx context.Context, o *tables.Object, key *uniqueKe
 	}
 	e := (&rowCheck{s, o}).ofTable(fail(codeUnique, "could not create unique index %q", key.name))
 	e.Constraint = key.name
-	e.Detail = fmt.Sprintf("Key (%s)=(%s) is duplicated.", strings.Join(key.columns, ", "), s.keyValues(bad))
+	e.Detail = fmt.Sprintf("Key (%s)=(%s) is duplicated.", strings.Join(key.columns, ", "), s.keyValues(bad.Cols, 0))
 	return e
 }
 

@@ -98,12 +98,22 @@ func (c *rowCheck) rows(ctx context.Context, staged string, set []string) error 
 		return err
 	}
 	if r.column != nil {
-		e := c.ofTable(fail(codeNotNull, "null value in column %q of relation %q violates not-null constraint", r.column.Name, c.table.Name))
-		e.Column, e.Detail = r.column.Name, row
-		return e
+		return c.nullValue(r.column, row)
 	}
-	e := c.ofTable(fail("23514", "new row for relation %q violates check constraint %q", c.table.Name, r.check.Name))
-	e.Constraint, e.Detail = r.check.Name, row
+	return c.checkFailed(r.check, row)
+}
+
+// nullValue is the error of a NULL in a column that takes none.
+func (c *rowCheck) nullValue(column *tables.Column, row string) *session.Error {
+	e := c.ofTable(fail(codeNotNull, "null value in column %q of relation %q violates not-null constraint", column.Name, c.table.Name))
+	e.Column, e.Detail = column.Name, row
+	return e
+}
+
+// checkFailed is the error of a row that breaks a check.
+func (c *rowCheck) checkFailed(k *tables.Constraint, row string) *session.Error {
+	e := c.ofTable(fail("23514", "new row for relation %q violates check constraint %q", c.table.Name, k.Name))
+	e.Constraint, e.Detail = k.Name, row
 	return e
 }
 
@@ -118,11 +128,19 @@ func (c *rowCheck) failingRow(ctx context.Context, staged string, row int64) (st
 	if err != nil || ch == nil {
 		return "", err
 	}
-	values := make([]string, len(ch.Cols))
-	for i, v := range ch.Cols {
-		values[i] = c.s.detailValue(v, 0)
+	return c.rowDetail(ch.Cols, 0), nil
+}
+
+// rowDetail is the detail of an error of a row, "" where the role may not see it.
+func (c *rowCheck) rowDetail(cols []*vector.Vector, i int) string {
+	if !c.s.showsRows(c.table) {
+		return ""
 	}
-	return "Failing row contains (" + strings.Join(values, ", ") + ").", nil
+	values := make([]string, len(cols))
+	for k, v := range cols {
+		values[k] = c.s.detailValue(v, i)
+	}
+	return "Failing row contains (" + strings.Join(values, ", ") + ")."
 }
 
 func (s *Session) detailValue(v *vector.Vector, i int) string {
@@ -272,6 +290,7 @@ func (c *rowCheck) keys(ctx context.Context, staged string, replacing bool) erro
 	if err != nil {
 		return err
 	}
+	c.s.forgetKeys(c.table.ID)
 	name := duck.QuoteIdent(c.table.Name)
 	for i := range keys {
 		k := &keys[i]
@@ -317,22 +336,26 @@ func (c *rowCheck) duplicate(ctx context.Context, k *uniqueKey, staged string, r
 	if err != nil {
 		return nil, err
 	}
+	return c.taken(k, ch.Cols, 0), nil
+}
+
+// taken is the error of a key that another row has; cols are the key's values.
+func (c *rowCheck) taken(k *uniqueKey, cols []*vector.Vector, row int) *session.Error {
 	e := c.ofTable(fail(codeUnique, "duplicate key value violates unique constraint %q", k.name))
-	if e.Constraint = k.name; !c.s.showsRows(c.table) {
-		return e, nil
+	if e.Constraint = k.name; c.s.showsRows(c.table) {
+		e.Detail = fmt.Sprintf("Key (%s)=(%s) already exists.", strings.Join(k.columns, ", "), c.s.keyValues(cols, row))
 	}
-	e.Detail = fmt.Sprintf("Key (%s)=(%s) already exists.", strings.Join(k.columns, ", "), c.s.keyValues(ch))
-	return e, nil
+	return e
 }
 
 // keyValues are the values of a row in the detail of an error.
-func (s *Session) keyValues(ch *vector.Chunk) string {
-	values := make([]string, len(ch.Cols))
-	for i, v := range ch.Cols {
-		if v.IsNull(0) {
+func (s *Session) keyValues(cols []*vector.Vector, row int) string {
+	values := make([]string, len(cols))
+	for i, v := range cols {
+		if v.IsNull(row) {
 			values[i] = "null"
 		} else {
-			values[i] = string(codec.AppendText(nil, v, 0, s.codecSettings()))
+			values[i] = string(codec.AppendText(nil, v, row, s.codecSettings()))
 		}
 	}
 	return strings.Join(values, ", ")

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/analyze"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
@@ -95,9 +96,14 @@ func (c *rowCheck) reference(ctx context.Context, k *tables.Constraint, rows str
 	if err != nil || bad == nil {
 		return err
 	}
+	return c.absent(k, parent, bad.Cols, 0)
+}
+
+// absent is the error of a reference to a row that is not there; cols are the values of its columns.
+func (c *rowCheck) absent(k *tables.Constraint, parent *tables.Object, cols []*vector.Vector, row int) *session.Error {
 	e := c.ofTable(fail("23503", "insert or update on table %q violates foreign key constraint %q", c.table.Name, k.Name))
 	e.Constraint = k.Name
-	e.Detail = fmt.Sprintf("Key (%s)=(%s) is not present in table %q.", quotedNames(k.Columns), c.s.keyValues(bad), parent.Name)
+	e.Detail = fmt.Sprintf("Key (%s)=(%s) is not present in table %q.", quotedNames(k.Columns), c.s.keyValues(cols, row), parent.Name)
 	return e
 }
 
@@ -197,7 +203,7 @@ func (c *rowCheck) stillReferenced(ctx context.Context, f follower) error {
 	e := fail("23503", "update or delete on table %q violates foreign key constraint %q on table %q", c.table.Name, f.Constraint.Name, f.Table.Name)
 	e = (&rowCheck{c.s, f.Table}).ofTable(e)
 	e.Constraint = f.Constraint.Name
-	e.Detail = fmt.Sprintf("Key (%s)=(%s) is still referenced from table %q.", quotedNames(f.Constraint.ReferencesColumns), c.s.keyValues(bad), f.Table.Name)
+	e.Detail = fmt.Sprintf("Key (%s)=(%s) is still referenced from table %q.", quotedNames(f.Constraint.ReferencesColumns), c.s.keyValues(bad.Cols, 0), f.Table.Name)
 	return e
 }
 

@@ -120,6 +120,9 @@ func (s *Session) putObject(ctx context.Context, o *tables.Object) error {
 			return err
 		}
 	}
+	if s.tabs.ByID[o.ID] == nil && o.Kind == tables.Table {
+		s.freshTable(o)
+	}
 	all := maps.Clone(s.tabs.ByID)
 	all[o.ID] = o
 	s.tabs = tables.NewCatalog(slices.Collect(maps.Values(all)))

@@ -184,6 +184,7 @@ func (s *Session) bindTruncate(st *parse.SQL, n *pg_query.TruncateStmt) bound {
 			if _, err := s.conn.Exec(ctx, "DELETE FROM "+duckName(o)); err != nil {
 				return "", err
 			}
+			s.freshTable(o)
 			if !n.RestartSeqs {
 				continue
 			}

@@ -46,6 +46,12 @@ type rowWrite struct {
 	columns   []session.Column // of RETURNING
 	ctes      []*rowWrite
 	event     *schema.Relation // the event table that it is a change of; nil: of an ordinary table
+	// maybeFew, keyed and short are of changes of few rows: whether it can be one, the columns that its condition gives, and the
+	// plan at a catalog.
+	maybeFew bool
+	keyed    []string
+	short    *fewPlan
+	shortAt  *tables.Catalog
 }
 
 // fromColumn is a column of a relation in FROM, kept in the staged rows.
@@ -86,6 +92,7 @@ func (s *Session) writeTarget(ctx context.Context, rv *pg_query.RangeVar, sql, v
 
 // bindWrite binds an INSERT, UPDATE or DELETE of an ordinary table.
 func (s *Session) bindWrite(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
+	volatile := volatileIn(st) // before binding changes the statement
 	w, err := s.planWrite(ctx, cat, st, st.Node, given)
 	if err != nil {
 		return bound{}, err
@@ -95,20 +102,30 @@ func (s *Session) bindWrite(ctx context.Context, cat *schema.Catalog, st *parse.
 		out.columns = w.columns
 	}
 	out.run = func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		return s.runWrite(ctx, w, args)
+		return s.replayable(st.Text, volatile, args, func() (session.Result, error) { return s.runWrite(ctx, w, args) })
 	}
 	return out, nil
 }
 
 // planWrite plans one writing statement.
-func (s *Session) planWrite(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.Node, given []vector.Type) (*rowWrite, error) {
+func (s *Session) planWrite(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.Node, given []vector.Type) (w *rowWrite, err error) {
+	few := maybeFew(n) // before binding changes the statement
+	var keyed []string
 	switch {
 	case n.GetInsertStmt() != nil:
-		return s.planInsert(ctx, cat, st, n.GetInsertStmt(), given)
+		w, err = s.planInsert(ctx, cat, st, n.GetInsertStmt(), given)
 	case n.GetUpdateStmt() != nil:
-		return s.planUpdate(ctx, cat, st, n.GetUpdateStmt(), given)
+		keyed = equalColumns(n.GetUpdateStmt().WhereClause)
+		w, err = s.planUpdate(ctx, cat, st, n.GetUpdateStmt(), given)
+	default:
+		keyed = equalColumns(n.GetDeleteStmt().WhereClause)
+		w, err = s.planDelete(ctx, cat, st, n.GetDeleteStmt(), given)
 	}
-	return s.planDelete(ctx, cat, st, n.GetDeleteStmt(), given)
+	if err != nil {
+		return nil, err
+	}
+	w.maybeFew, w.keyed = few, keyed
+	return w, nil
 }
 
 // binderAt is a binder of a statement's parts, for what is executed or only described.
@@ -193,6 +210,15 @@ func (w *rowWrite) checkTypes(sql string, columns []*tables.Column, types []sess
 // runWrite executes a plan, in a transaction of its own where none is open.
 func (s *Session) runWrite(ctx context.Context, w *rowWrite, args []*vector.Vector) (session.Result, error) {
 	own := s.tx == nil
+	short, err := w.few(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if short != nil {
+		if r, err := s.runFew(ctx, w, short, args); !errors.Is(err, errNotFew) {
+			return r, err
+		}
+	}
 	for round := 1; ; round++ {
 		var res *writeResult
 		err := s.inTransaction(ctx, func(ctx context.Context) error {

@@ -22,6 +22,7 @@ type transaction struct {
 	writes    int   // statements that wrote them
 	defines   bool  // their columns, perhaps
 	began     int64 // what now() is in it, microseconds; 0: not asked yet
+	now       int64 // what it is in DuckDB's; 0: not asked yet
 	queried   bool  // a statement that reads or writes has run
 	level     string
 	readOnly  bool
@@ -38,6 +39,7 @@ type transaction struct {
 	serial    *serialReads    // of a SERIALIZABLE transaction that has begun to read
 	changed   map[uint64]bool // ordinary tables whose rows it changes
 	locks     []uint64        // that it holds
+	fresh     map[uint64]int  // tables that it made or emptied, and how many savepoints there were
 	deferred  [][2]uint64     // tables and references of theirs that are checked at COMMIT
 }
 
@@ -110,7 +112,7 @@ func (s *Session) beginDuck(ctx context.Context) error {
 	}
 	s.tx.journal.seen(s)
 	s.tx.snapshot = s.e.locks.snapshot()
-	if _, err := s.conn.Exec(ctx, "BEGIN TRANSACTION"); err != nil {
+	if _, err := s.run(ctx, "BEGIN TRANSACTION"); err != nil {
 		return err
 	}
 	if _, err := s.ordinary(ctx); err != nil {
@@ -196,7 +198,7 @@ func (s *Session) commit(ctx context.Context) error {
 	}
 	if tx.ordinary && tx.duck {
 		tx.duck = false // it is over, however it ends
-		_, err := s.conn.Exec(ctx, "COMMIT")
+		_, err := s.run(ctx, "COMMIT")
 		if err == nil {
 			s.e.changes.committed(tx.changed)
 		}
@@ -216,7 +218,7 @@ func (s *Session) commit(ctx context.Context) error {
 		return asError(err)
 	}
 	if tx.duck {
-		if _, err := s.conn.Exec(ctx, "COMMIT"); err != nil {
+		if _, err := s.run(ctx, "COMMIT"); err != nil {
 			s.rollback()
 			return asError(err)
 		}
