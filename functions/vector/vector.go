@@ -98,6 +98,31 @@ func (v *Vector) setValid(ok bool) {
 	}
 }
 
+// Truncate takes away the values from number n on.
+func (v *Vector) Truncate(n int) {
+	if v.N < n {
+		return
+	}
+	v.N = n
+	switch v.Type.Buffer() {
+	case BufI64:
+		v.I64 = v.I64[:n]
+	case BufF64:
+		v.F64 = v.F64[:n]
+	case BufI128:
+		v.I128 = v.I128[:n]
+	case BufBytes:
+		v.Off = v.Off[:n+1]
+		v.Data = v.Data[:v.Off[n]]
+	case BufNested:
+		v.Off = v.Off[:n+1]
+		for _, c := range v.Child {
+			c.Truncate(int(v.Off[n]))
+		}
+	case BufNone:
+	}
+}
+
 // SetNull makes value i NULL. i < N.
 func (v *Vector) SetNull(i int) {
 	if v.Valid == nil {

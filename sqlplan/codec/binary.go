@@ -218,7 +218,7 @@ func AppendDecoded(v *vector.Vector, b []byte, s *Settings) error {
 		}
 		n := v.N
 		if err := decodeArray(v, b, s); err != nil {
-			truncate(v, n)
+			v.Truncate(n)
 			return err
 		}
 	case vector.Map:

@@ -99,7 +99,7 @@ func parseJSON(v *vector.Vector, b []byte, s *Settings) error {
 	}
 	n := v.N
 	if err := appendFromJSON(v, b, s); err != nil {
-		truncate(v, n)
+		v.Truncate(n)
 		return err
 	}
 	return nil

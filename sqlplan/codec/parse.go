@@ -113,7 +113,7 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 		}
 		r := arrayReader{b: b, s: s}
 		if err := r.list(v); err != nil {
-			truncate(v, n)
+			v.Truncate(n)
 			return err
 		}
 	case vector.Map:
@@ -124,31 +124,6 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 		panic(fmt.Sprintf("codec: %s cannot be read", v.Type))
 	}
 	return nil
-}
-
-// truncate takes away the values from number n on.
-func truncate(v *vector.Vector, n int) {
-	if v.N < n {
-		return
-	}
-	v.N = n
-	switch v.Type.Buffer() {
-	case vector.BufI64:
-		v.I64 = v.I64[:n]
-	case vector.BufF64:
-		v.F64 = v.F64[:n]
-	case vector.BufI128:
-		v.I128 = v.I128[:n]
-	case vector.BufBytes:
-		v.Off = v.Off[:n+1]
-		v.Data = v.Data[:v.Off[n]]
-	case vector.BufNested:
-		v.Off = v.Off[:n+1]
-		for _, c := range v.Child {
-			truncate(c, int(v.Off[n]))
-		}
-	case vector.BufNone:
-	}
 }
 
 // checkText refuses what no text value of a UTF-8 database can hold.

@@ -31,6 +31,9 @@ type Change struct {
 	Inserts *vector.Chunk // rows with all columns of the source, any number of them; nil: none
 	// Time is 1 + the column of Inserts, a timestamptz, of which Newest keeps the newest value; 0: none.
 	Time int
+	// Mark, where it is not nil, is what Newest keeps instead, if it is newer: a time, in microseconds UTC, that the caller has found
+	// itself. The change may then be of no rows.
+	Mark *int64
 	Key  []int // primary-key columns of Inserts; nil: none. Deletes find the key of a row with the row
 }
 

@@ -410,7 +410,7 @@ func (l *Log) Sequence(name string) (uint64, error) {
 	return s.next - 1, nil
 }
 
-// DropSource deletes everything of a source: changes, live rows, primary keys. It takes no position. The source's row ids
+// DropSource deletes everything of a source: changes, live rows, primary keys, what storage/streams keeps. It takes no position. The source's row ids
 // are not given again. No Commit or Scan of the source may run meanwhile. Errors: ErrDiskFull, ErrClosed.
 func (l *Log) DropSource(source SourceID) error {
 	if err := l.enter(); err != nil {

@@ -9,7 +9,7 @@ import (
 
 // The newest event time that a source has ever been given is a step function of the position that only rises, also where the
 // row went again: what a watermark is made of. It is written at the positions at which it rises, of sources whose changes say
-// which column it is (Change.Time).
+// which column it is (Change.Time), or what it is (Change.Mark).
 
 // newestKey is the key of a rise.
 func newestKey(s SourceID, pos uint64) []byte {
@@ -21,7 +21,7 @@ func (g *group) rises(t *Txn) (map[SourceID]int64, error) {
 	var out map[SourceID]int64
 	for i := range t.Changes {
 		c := &t.Changes[i]
-		if c.Time == 0 || c.Inserts == nil || c.Inserts.N == 0 {
+		if c.Mark == nil && (c.Time == 0 || c.Inserts == nil || c.Inserts.N == 0) {
 			continue
 		}
 		have, ok := out[c.Source]
@@ -31,11 +31,20 @@ func (g *group) rises(t *Txn) (map[SourceID]int64, error) {
 				return nil, err
 			}
 		}
-		v := c.Inserts.Cols[c.Time-1]
 		rose := false
-		for i := range c.Inserts.N {
-			if !v.IsNull(i) && (!ok || v.I64[i] > have) {
-				have, ok, rose = v.I64[i], true, true
+		rise := func(t int64) {
+			if !ok || t > have {
+				have, ok, rose = t, true, true
+			}
+		}
+		if c.Mark != nil {
+			rise(*c.Mark)
+		} else {
+			v := c.Inserts.Cols[c.Time-1]
+			for i := range c.Inserts.N {
+				if !v.IsNull(i) {
+					rise(v.I64[i])
+				}
 			}
 		}
 		if rose {

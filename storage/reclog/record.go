@@ -19,6 +19,8 @@ const (
 	KeyFeatures  = 'f' // storage/featurelog
 	KeyOvertaken = 's' // materialize: groups of which attributes changed events
 	KeyNumbers   = 'q' // sqlplan/engine: last values of sequences
+	KeyStreams   = 'o' // storage/streams: how far streams are read, by source
+	KeyLetters   = 'd' // storage/streams: messages that are no rows, by source and number
 	KeyFree      = 'x' // nobody
 )
 

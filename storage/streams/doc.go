@@ -1,0 +1,30 @@
+// Package streams keeps, beside the rows of streams in the log of record, up to where each partition of a topic was read, and the
+// dead letters: the messages that could not be rows.
+//
+//	consumer ─ rows ──────────────┐
+//	         ─ State.Partitions ──┼─► one transaction of the log: all of it, or nothing
+//	         ─ letters ───────────┘
+//
+// # Invariants
+//
+//   - A message of a partition is a row, or a dead letter, exactly when its offset lies below the partition's Next (and not below
+//     where the source began): State.Rows + State.Dead is how many were taken.
+//   - A transaction takes the state that it was made from: Batch.Extra fails with ErrFenced where another has come in between, or
+//     the same one before, so that a transaction in doubt can be tried again.
+//   - Letters have numbers 1, 2, …; the newest of them, of MaxLetterBytes at most, are kept.
+//
+// # Bytes
+//
+// Both keyspaces go with their source (reclog.Log.DropSource). source is 4 bytes, number 8, big-endian; uv is an unsigned varint,
+// sv a signed one, bytes are uv and so many bytes.
+//
+//	key                  value
+//	'o' source           1 byte version: 1; uv batches, position; uv rows, dead, oldest kept letter, bytes of kept letters;
+//	                     uv partitions; of each uv next offset, 1 byte: 1 where an event was taken, and then sv its newest time
+//	'd' source number    1 byte version: 1; 8 bytes position; uv partition, offset; sv time of the message, of arrival, in microseconds UTC;
+//	                     bytes code, reason; then three times 1 byte, and bytes where it is 1: key, headers, value
+//
+// # What it does not do
+//
+// It knows no broker, and decodes no message.
+package streams
