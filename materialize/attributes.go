@@ -54,7 +54,7 @@ func (a *attributes) of(ctx context.Context, c *schema.Catalog, g *schema.Group,
 // live is the rows of a relation that is no view, with their ids, at a position.
 func (a *attributes) live(ctx context.Context, b *schema.Relation, position uint64) (string, error) {
 	table := "temp.main." + attributesTable(b.ID)
-	if b.Kind == schema.EventTable {
+	if b.Logged() {
 		if err := a.bring(ctx, b, position); err != nil {
 			return "", err
 		}
@@ -91,16 +91,18 @@ func (a *attributes) live(ctx context.Context, b *schema.Relation, position uint
 }
 
 func columnList(b *schema.Relation) string {
-	names := make([]string, len(b.Columns))
-	for i, c := range b.Columns {
+	stored := b.Stored()
+	names := make([]string, len(stored))
+	for i, c := range stored {
 		names[i] = duck.QuoteIdent(c.Name)
 	}
 	return strings.Join(names, ", ")
 }
 
 func (a *attributes) create(ctx context.Context, b *schema.Relation) error {
-	cols := make([]string, len(b.Columns))
-	for i, c := range b.Columns {
+	stored := b.Stored()
+	cols := make([]string, len(stored))
+	for i, c := range stored {
 		cols[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
 	}
 	_, err := a.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s, %s BIGINT, %s BIGINT, %s BIGINT)",
@@ -207,7 +209,7 @@ func joinSQL(c *schema.Catalog, g *schema.Group, sql string, attrs []string, n i
 		for k := range b.PrimaryKey {
 			order = append(order, fmt.Sprintf("%s%d DESC NULLS LAST", pkColumn, k))
 		}
-		if len(order) == 0 || b.Kind != schema.EventTable { // a source only says that its keys are unique
+		if len(order) == 0 || !b.Logged() { // a source only says that its keys are unique
 			for _, col := range r.Columns {
 				name := duck.QuoteIdent(col.Name)
 				// A sort gives back −0.0 as 0.0 where it sorts by the column itself.

@@ -146,7 +146,7 @@ func (m *Manager) catchUp(ctx context.Context, cat *schema.Catalog, g *Group) er
 		return err
 	}
 	upTo := m.cfg.Log.Position()
-	if b.Kind != schema.EventTable || g.tilesAt >= upTo {
+	if !b.Logged() || g.tilesAt >= upTo {
 		return nil
 	}
 	source, types := reclog.SourceID(b.ID), columnTypes(b)

@@ -19,7 +19,7 @@ func RowSchema(r *schema.Relation) reclog.Schema {
 			continue
 		}
 		if s.Missing == nil {
-			s.Missing = make([]*vector.Vector, len(r.Columns))
+			s.Missing = make([]*vector.Vector, len(s.Types))
 		}
 		s.Missing[i] = missingValue(r, c)
 	}
@@ -44,7 +44,7 @@ func missingValue(r *schema.Relation, c schema.Column) *vector.Vector {
 
 // fit is rows of an event table with the columns of r.
 func fit(r *schema.Relation, ch *vector.Chunk) (*vector.Chunk, error) {
-	if ch == nil || len(ch.Cols) == len(r.Columns) {
+	if ch == nil || len(ch.Cols) == len(r.Stored()) {
 		return ch, nil
 	}
 	return RowSchema(r).Fit(ch)

@@ -123,15 +123,16 @@ const fewRows = 10_000
 // load puts rows of a relation into its temporary table, in place of what it had, and says the table's name.
 func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Chunk, ids []int64) (string, error) {
 	table := fmt.Sprintf("rows_%d", b.ID)
-	if ev.tables[b.ID] != len(b.Columns) {
-		cols := make([]string, len(b.Columns))
-		for i, col := range b.Columns {
+	stored := b.Stored()
+	if ev.tables[b.ID] != len(stored) {
+		cols := make([]string, len(stored))
+		for i, col := range stored {
 			cols[i] = duck.QuoteIdent(col.Name) + " " + col.Type.DuckDB()
 		}
 		if _, err := ev.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDColumn)); err != nil {
 			return "", err
 		}
-		ev.tables[b.ID] = len(b.Columns)
+		ev.tables[b.ID] = len(stored)
 	}
 	if _, err := ev.conn.Exec(ctx, "TRUNCATE temp.main."+table); err != nil {
 		return "", err

@@ -46,7 +46,7 @@ func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 	if cat.Groups[g.Schema.ID] == nil {
 		return errGroupGone
 	}
-	if b.Kind != schema.EventTable {
+	if !b.Logged() {
 		return nil
 	}
 	position := m.cfg.Log.Position()

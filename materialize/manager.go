@@ -138,7 +138,7 @@ func (m *Manager) Group(g *schema.Group) (*Group, error) {
 		return live, nil
 	}
 	if live != nil {
-		if b, err := baseOf(m.cfg.Catalog.Current(), g.Relation); err == nil && b.Kind == schema.EventTable {
+		if b, err := baseOf(m.cfg.Catalog.Current(), g.Relation); err == nil && b.Logged() {
 			return live, nil
 		}
 	}

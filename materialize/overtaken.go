@@ -117,7 +117,7 @@ func (m *Manager) applyAttributes(b *pebble.Batch, changes []reclog.Applied) (un
 		for i, j := range g.Schema.Joins {
 			cat := m.catalogOf(g)
 			a, err := baseOf(cat, j.Relation)
-			if err != nil || a.Kind != schema.EventTable {
+			if err != nil || !a.Logged() {
 				continue // being dropped, or files, which change by refreshes
 			}
 			for k := range changes {
@@ -266,7 +266,7 @@ func (m *Manager) overtakenSince(ctx context.Context, cat *schema.Catalog, g *Gr
 		if err != nil {
 			return err
 		}
-		if a.Kind != schema.EventTable || m.overtaken.since(g.Schema.ID) != 0 {
+		if !a.Logged() || m.overtaken.since(g.Schema.ID) != 0 {
 			continue
 		}
 		m.eval.mu.Lock()
@@ -362,7 +362,7 @@ func (m *Manager) readTails(ctx context.Context) error {
 	cat := m.cfg.Catalog.Current()
 	for _, g := range *m.live.Load() {
 		b, err := baseOf(cat, g.Schema.Relation)
-		if err != nil || len(g.Schema.Joins) == 0 || g.Manifest == nil || b.Kind != schema.EventTable || m.overtaken.since(g.Schema.ID) != 0 {
+		if err != nil || len(g.Schema.Joins) == 0 || g.Manifest == nil || !b.Logged() || m.overtaken.since(g.Schema.ID) != 0 {
 			continue
 		}
 		v, err := m.tailAt(ctx, cat, b, g, m.cfg.Log.Position())

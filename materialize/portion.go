@@ -103,7 +103,7 @@ func (m *Manager) tablePortions(ctx context.Context, b *schema.Relation, first u
 
 // rowsOf is the rows of a portion; what a file has without key or time is counted in rejected.
 func (p *portion) rowsOf(b *schema.Relation, rejected *rejects) (baseRows, error) {
-	if b.Kind == schema.EventTable {
+	if b.Logged() {
 		where := fmt.Sprintf("%s >= %d", rowIDColumn, p.first)
 		if p.end > 0 {
 			where += fmt.Sprintf(" AND %s < %d", rowIDColumn, p.end)

@@ -54,7 +54,7 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 	if now := p.catalog().Relations[r.ID]; now != nil {
 		r = now
 	}
-	if t.known && t.position >= position && t.columns == len(r.Columns) {
+	if t.known && t.position >= position && t.columns == len(r.Stored()) {
 		return nil
 	}
 	conn, err := p.db.Connect()
@@ -67,7 +67,7 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 			return err
 		}
 	}
-	if t.columns < len(r.Columns) {
+	if t.columns < len(r.Stored()) {
 		if err := t.widen(ctx, conn, r); err != nil {
 			return err
 		}
@@ -113,8 +113,9 @@ func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relati
 		t.columns, t.known = len(st.Columns())-1, true
 		return nil
 	}
-	cols := make([]string, len(r.Columns))
-	for i, c := range r.Columns {
+	stored := r.Stored()
+	cols := make([]string, len(stored))
+	for i, c := range stored {
 		cols[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
 	}
 	for _, sql := range []string{
@@ -127,7 +128,7 @@ func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relati
 			return err
 		}
 	}
-	t.position, t.columns, t.known = 0, len(r.Columns), true
+	t.position, t.columns, t.known = 0, len(stored), true
 	return nil
 }
 
@@ -335,8 +336,9 @@ func (p *projections) dropUnknown(ctx context.Context, cat *schema.Catalog) erro
 }
 
 func columnTypes(r *schema.Relation) []vector.Type {
-	out := make([]vector.Type, len(r.Columns), len(r.Columns)+1)
-	for i, c := range r.Columns {
+	stored := r.Stored()
+	out := make([]vector.Type, len(stored), len(stored)+1)
+	for i, c := range stored {
 		out[i] = c.Type
 	}
 	return out

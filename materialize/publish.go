@@ -362,7 +362,7 @@ func (m *Manager) drop(d dropped) error {
 		errs = append(errs, m.dropGroup(g))
 	}
 	for _, r := range d.relations {
-		if r.Kind == schema.EventTable {
+		if r.Logged() {
 			m.graves.drop(reclog.SourceID(r.ID))
 			errs = append(errs, m.eval.drop(ctx, r.ID), m.proj.drop(ctx, r.ID), m.cfg.Log.DropSource(reclog.SourceID(r.ID)))
 		}

@@ -39,7 +39,7 @@ func (m *Manager) scanTimes(ctx context.Context, cat *schema.Catalog, g *schema.
 	if err != nil {
 		return err
 	}
-	if b.Kind == schema.EventTable && position < m.cfg.Log.Position() {
+	if b.Logged() && position < m.cfg.Log.Position() {
 		return m.scanAsOf(ctx, cat, g, position, emit)
 	}
 	rows, ids, err := m.baseSQL(ctx, b, position)
@@ -62,9 +62,9 @@ func (m *Manager) CompleteThrough(ctx context.Context, cat *schema.Catalog, g *s
 		return 0, err
 	}
 	switch {
-	case b.Kind == schema.EventTable && b.Watermark == nil:
+	case b.Logged() && b.Watermark == nil:
 		return m.cfg.Clock().UnixMicro(), nil
-	case b.Kind == schema.EventTable:
+	case b.Logged():
 		return m.Watermark(b, position)
 	case b.File.CompleteThrough != 0:
 		return b.File.CompleteThrough, nil

@@ -176,7 +176,7 @@ func (m *Manager) repair(ctx context.Context, damaged []*schema.Group) {
 	cat := m.cfg.Catalog.Current()
 	for _, g := range *m.live.Load() {
 		b, err := baseOf(cat, g.Schema.Relation)
-		if err != nil || g.Manifest == nil || len(g.Schema.Joins) > 0 || b.Kind != schema.EventTable || ctx.Err() != nil {
+		if err != nil || g.Manifest == nil || len(g.Schema.Joins) > 0 || !b.Logged() || ctx.Err() != nil {
 			continue
 		}
 		v, err := m.tailAt(ctx, cat, b, g, m.cfg.Log.Position())

@@ -54,8 +54,9 @@ func rowsSQL(c *schema.Catalog, r *schema.Relation, rows string) string {
 		fmt.Fprintf(&hidden, ", %s AS %s%d", duck.QuoteIdent(k), pkColumn, i)
 	}
 	if r.View == nil {
-		cols := make([]string, len(r.Columns))
-		for i, col := range r.Columns {
+		stored := r.Stored()
+		cols := make([]string, len(stored))
+		for i, col := range stored {
 			cols[i] = duck.QuoteIdent(col.Name)
 		}
 		return fmt.Sprintf("(SELECT %s, %s FROM %s)", strings.Join(cols, ", "), hidden.String(), rows)

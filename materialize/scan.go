@@ -80,7 +80,7 @@ func (m *Manager) scanSQL(ctx context.Context, cat *schema.Catalog, g *schema.Gr
 		return 0, err
 	}
 	at = position
-	if b.Kind == schema.EventTable {
+	if b.Logged() {
 		// The position and the rows are read in one transaction, because others may bring the projection further at any time.
 		if _, err := conn.Exec(ctx, "BEGIN TRANSACTION"); err != nil {
 			return 0, err

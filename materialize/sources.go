@@ -20,7 +20,7 @@ func (m *Manager) RelationSQL(ctx context.Context, cat *schema.Catalog, r *schem
 
 // baseSQL is the rows of a relation that is no view, with row ids; fileIDs maps their high bits for files.
 func (m *Manager) baseSQL(ctx context.Context, b *schema.Relation, position uint64) (sql string, fileIDs []uint32, err error) {
-	if b.Kind == schema.EventTable {
+	if b.Logged() {
 		if err := m.proj.bring(ctx, b, position); err != nil {
 			return "", nil, err
 		}

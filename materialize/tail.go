@@ -381,7 +381,7 @@ func deadFiles(f *schema.File, position uint64) func(uint64) bool {
 // Lag is how long ago the oldest commit was that a group's runs lack, 0 where they have all.
 func (m *Manager) Lag(ctx context.Context, cat *schema.Catalog, g *Group) (time.Duration, error) {
 	b, err := baseOf(cat, g.Schema.Relation)
-	if err != nil || g.Manifest == nil || b.Kind != schema.EventTable {
+	if err != nil || g.Manifest == nil || !b.Logged() {
 		return 0, nil // files change together with their groups
 	}
 	found := errors.New("found")

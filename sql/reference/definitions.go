@@ -67,7 +67,97 @@ again.`,
 			`CREATE SOURCE flights WITH (connector = 'file', path = 'flights.parquet', event_time = 'scheduled', primary_key = 'flight_id')`,
 			`SELECT count(*), min(scheduled), max(scheduled) FROM flights`,
 		}}},
-		See: []string{"REFRESH", "CREATE VIEW"},
+		See: []string{"CREATE SOURCE kafka", "REFRESH", "CREATE VIEW"},
+	},
+	{
+		Name:    "CREATE SOURCE kafka",
+		Purpose: "Make the messages of a Kafka topic a relation, whose features are as fresh as the topic",
+		Synopsis: `
+CREATE SOURCE [IF NOT EXISTS] name (column type [NOT NULL], … [, PRIMARY KEY (column, …)]
+    [, WATERMARK FOR column AS column - INTERVAL 'duration'])
+  WITH (connector = 'kafka', connection = 'name', topic = 'name' [, option = value …])
+  FORMAT PLAIN ENCODE JSON [(option = value, …)]
+ALTER SOURCE name {SUSPEND | RESUME}`,
+		Text: `
+Each message is a row, or a dead letter. A consumer in the server writes them to the log of record, rows and offsets in one commit,
+so that each counts exactly once, whatever crashes; nothing is committed to the broker. From that commit on the row is there for
+SELECT, lookups, ASOF joins and EXPLAIN FEATURE, as one of an event table. Nothing else writes to a source.
+
+A field is the column of its name. A column without one, or with null, is NULL; other fields are skipped, or refused with
+` + "`unknown_fields = 'refuse'`" + `. Numbers may stand in strings, as JSON has no large ones; nothing else is converted: text takes a string, boolean true and
+false, an array an array, json anything. Dates, intervals, uuid and bytea are strings as PostgreSQL reads them. A timestamptz is such a string, in UTC where it
+names no zone, or a number in ` + "`timestamp_unit`" + ` since 1970. Numbers of another unit are refused, not taken for 1970.
+
+A message is a dead letter that is no JSON object, has a value of another type, no event time, a NULL in the primary key, a key of a feature or a NOT NULL
+column, an event time beyond the future bound, a primary key that a row has (23505: the first one stays), or of which a feature cannot be computed.
+` + "`tilehouse.dead_letters`" + ` has its bytes, key, partition, offset and reason; the newest 1 GiB of a source are kept. Dead letters hold nothing up.
+Whatever else fails is tried again, at longer and longer intervals up to 30 seconds: ` + "`tilehouse.sources`" + ` has state, reason, lag and counts, ` + "`tilehouse.source_partitions`" + `
+where each partition is. A full disk pauses the reading, and reads go on.
+
+The watermark is the least of the partitions' newest event times, less the duration; one that gave nothing for ` + "`idle_timeout`" + ` does not hold it back. It never goes back,
+and labels (FOLLOWING) wait for it. Columns that ` + "`*`" + ` does not give: ` + "`__partition`, `__offset`, `__timestamp`, `__arrived`, `__key`, `__headers`" + `.
+
+The topic and its offsets are looked up when the source is made. Partitions that are added are read from their start. A topic that was deleted
+and made anew is another one, and messages that the topic's retention deletes before they were read stop the source with that reason. A role needs USAGE on the connection.`,
+		Options: []Option{
+			{"connector", "`kafka`", "", "where the rows live"},
+			{"connection", "a connection", "", "how to get there: see CREATE CONNECTION"},
+			{"topic", "a name", "", "what is read"},
+			{"start", "`earliest`, `latest`, a time, or `partition:offset, …`", "`earliest`", "where the reading begins"},
+			{"event_time", "a column of timestamptz", "that of the watermark", "when the event happened"},
+			{"future_bound", "a duration", "`1 day`", "messages further ahead of the server's clock than this are dead letters (22008)"},
+			{"idle_timeout", "a duration, at least a second", "`30 seconds`", "when a partition without messages does not hold the watermark back any more"},
+			{"lateness", "a duration", "`0`", "how long after its end a day is first settled; later rows count all the same"},
+			{"timestamp_unit", "`s`, `ms`, `us` or `ns`, of ENCODE JSON", "`ms`", "what numbers for timestamptz and timestamp are"},
+			{"unknown_fields", "`ignore` or `refuse`, of ENCODE JSON", "`ignore`", "what becomes of a message with a field that is no column"},
+		},
+		Examples: []Example{{"A topic of purchases, a feature over it, and what became of its messages:", []string{
+			`CREATE CONNECTION bus WITH (type = 'kafka', brokers = '127.0.0.1:9092')`,
+			`CREATE SOURCE live (purchase_id uuid, customer_id bigint, amount numeric(12,2), status text, ts timestamptz,
+    PRIMARY KEY (purchase_id), WATERMARK FOR ts AS ts - INTERVAL '10 minutes')
+  WITH (connector = 'kafka', connection = 'bus', topic = 'purchases') FORMAT PLAIN ENCODE JSON`,
+			`CREATE FEATURE spend_live ON customer AS
+  SELECT customer_id, sum(amount) FROM live WHERE status = 'ok' GROUP BY customer_id WINDOW 1 HOUR, 7 DAYS`,
+			`SELECT state, lag, rows, dead_letters, last_error FROM tilehouse.sources WHERE name = 'live'`,
+			`SELECT partition, message_offset, code, reason, encode(message, 'escape') FROM tilehouse.dead_letters WHERE source = 'live'`,
+			`SELECT __partition, max(__offset), max(__arrived - __timestamp) FROM live GROUP BY 1`,
+		}}},
+		Outside: "brokers",
+		See:     []string{"CREATE CONNECTION", "CREATE SOURCE", "CREATE FEATURE"},
+	},
+	{
+		Name:    "CREATE CONNECTION",
+		Purpose: "Say where brokers are and how to log in, and where credentials are found",
+		Synopsis: `
+CREATE [OR REPLACE] CONNECTION [IF NOT EXISTS] name WITH (type = 'kafka', brokers = 'host:port, …' [, option = value …])
+CREATE [OR REPLACE] SECRET [IF NOT EXISTS] name WITH (backend = {'env' | 'file'}) AS 'place'
+DROP {CONNECTION | SECRET} [IF EXISTS] name, … [CASCADE]
+GRANT USAGE ON CONNECTION name TO role`,
+		Text: `
+A secret is the name of a variable of the server's environment, or the absolute path of a file that it can read, one line end at its end left out. The value is read whenever the server
+connects, and kept nowhere; neither it nor its place is printed back. Passwords, tokens and keys are given by secrets only. What a connection says is used from the next
+connection to a broker on; OR REPLACE changes it for the sources that use it. Connections and secrets have names of their own, in no schema, and are made by superusers:
+the server connects and reads files with its own rights. ` + "`tilehouse.connections` and `tilehouse.secrets`" + ` list them.`,
+		Options: []Option{
+			{"type", "`kafka`", "", "what answers there"},
+			{"brokers", "`host:port`, with commas", "", "some of the cluster's brokers"},
+			{"sasl.mechanism", "`PLAIN`, `SCRAM-SHA-256`, `SCRAM-SHA-512` or `OAUTHBEARER`", "none", "how to log in"},
+			{"sasl.username", "a text or SECRET", "", "of PLAIN and SCRAM"},
+			{"sasl.password", "a SECRET", "", "of PLAIN and SCRAM"},
+			{"sasl.token", "a SECRET", "", "of OAUTHBEARER"},
+			{"tls", "a boolean", "`false`", "whether to encrypt; certificates are checked"},
+			{"tls.ca", "a text or SECRET: PEM", "the system's", "authorities of the brokers' certificates"},
+			{"tls.cert", "a text or SECRET: PEM", "none", "the client's certificate"},
+			{"tls.key", "a SECRET: PEM", "none", "its key"},
+			{"tls.server_name", "a name", "the broker's host", "whom the brokers' certificates must be of"},
+		},
+		Examples: []Example{{"A cluster that wants a login:", []string{
+			`CREATE SECRET bus_password WITH (backend = 'env') AS 'KAFKA_PASSWORD'`,
+			`CREATE CONNECTION bus WITH (type = 'kafka', brokers = '127.0.0.1:9092', sasl.mechanism = 'SCRAM-SHA-256',
+  sasl.username = 'features', sasl.password = SECRET bus_password)`,
+			`SELECT name, backend, connections FROM tilehouse.secrets`,
+		}}},
+		See: []string{"CREATE SOURCE kafka"},
 	},
 	{
 		Name:    "CREATE VIEW",

@@ -22,6 +22,9 @@ type Statement struct {
 	Options  []Option
 	Examples []Example
 	See      []string // names of other statements
+	// Outside, where it is not "", names what the examples need and the world does not have. They are then shown without what they
+	// print; a test beside that thing runs them.
+	Outside string
 }
 
 // Option is one of WITH (…).
@@ -74,6 +77,9 @@ func (s *Statement) Page(run Run) (string, error) {
 		for _, o := range s.Options {
 			fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", o.Name, o.Value, o.Default, o.Help)
 		}
+	}
+	if s.Outside != "" {
+		run = nil
 	}
 	if err := examples(&b, s.Examples, run); err != nil {
 		return "", fmt.Errorf("%s: %w", s.Name, err)

@@ -47,11 +47,11 @@ pg_write_server_files. Its name says the format, or FORMAT does.`,
 		Purpose: "List what there is",
 		Synopsis: `
 SHOW {FEATURES | FEATURE_COLUMNS | FEATURE_VIEWS | SOURCES | ENTITIES | PARTIALS | MATERIALIZATIONS | JOBS
-     | WATERMARKS | LINEAGE | DEAD_LETTERS | FEATURE_LOG} [LIKE 'pattern']`,
+     | WATERMARKS | LINEAGE | DEAD_LETTERS | SOURCE_PARTITIONS | CONNECTIONS | SECRETS | FEATURE_LOG} [LIKE 'pattern']`,
 		Text: `
 Each is a short form of a view of schema ` + "`tilehouse`" + `; LIKE chooses by the first column. Clients also find every object in
-information_schema and pg_class: event tables as tables, file sources as foreign tables, the rest as views, with types and comments. Nothing
-fills dead_letters yet: there are no streams.
+information_schema and pg_class: event tables as tables, sources as foreign tables, connections as foreign servers, the rest as views, with types and comments.
+DEAD_LETTERS and FEATURE_LOG have values of rows: reading them takes membership in pg_read_all_data.
 
 MATERIALIZATIONS has, of each group of partial states, its files (` + "`row run`, `daily partials`" + `), each ` + "`day`" + ` with rows and its share of their bytes, the
 ranges of the online tiles, and builds that run. A day is settled once its state stands in the online store. Rows of files and days are versions:
@@ -67,10 +67,11 @@ ALTER {TABLE | SOURCE | VIEW} [IF EXISTS] name {SET (option = value, …) | RESE
 ALTER TABLE name ADD COLUMN [IF NOT EXISTS] column type [DEFAULT value] [NOT NULL], …
 ALTER TABLE name ALTER COLUMN column {SET DEFAULT value | DROP DEFAULT | SET NOT NULL | DROP NOT NULL}, …
 ALTER FEATURE VIEW [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
-ALTER ENTITY [IF EXISTS] name RENAME TO name`,
+ALTER {ENTITY | CONNECTION | SECRET} [IF EXISTS] name RENAME TO name
+ALTER SOURCE name {SUSPEND | RESUME}`,
 		Text: `
 A suspended feature keeps nothing and costs nothing. Reading it is refused (55000) until RESUME builds it again: a value that nobody keeps
-is never answered. SET and RESET take the options of CREATE FEATURE, and build what the new definition lacks, or those of CREATE FEATURE VIEW; of a table, a source or a view
+is never answered. A Kafka source that is suspended keeps its rows, which are read as before, and reads on from there with RESUME. SET and RESET take the options of CREATE FEATURE, and build what the new definition lacks, or those of CREATE FEATURE VIEW; of a table, a source or a view
 they take those that do not say which rows it has: lateness, future_bound, complete_through; and a table's retention, for as long as the
 features over it do not read further back. A shorter one drops days at once; what was dropped stays dropped under a longer one, and reads that need
 it are refused.
@@ -126,7 +127,7 @@ such definitions, and REFRESH FEATURE, ALTER FEATURE or OR REPLACE of the featur
 		Name:    "COMMENT",
 		Purpose: "Say what an object or a column is",
 		Synopsis: `
-COMMENT ON {FEATURE | FEATURE VIEW | ENTITY | SOURCE | TABLE | VIEW} name IS {'text' | NULL}
+COMMENT ON {FEATURE | FEATURE VIEW | ENTITY | SOURCE | CONNECTION | SECRET | TABLE | VIEW} name IS {'text' | NULL}
 COMMENT ON COLUMN name.column IS {'text' | NULL}`,
 		Text: `
 Comments stand in pg_description, where client programs look for them, and in schema ` + "`tilehouse`" + `. A column of an entity that is a

@@ -18,7 +18,7 @@ import (
 func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) (string, error) {
 	tag := "ALTER " + kind
 	cat := s.catalog()
-	o := cat.Lookup(st.Name.Name)
+	o := ofKind(cat, kind, st.Name.Name)
 	if o == nil || objectKind(o) != kind {
 		if o == nil && st.IfExists {
 			s.notice(session.Notice{Message: fmt.Sprintf("%s %q does not exist, skipping", strings.ToLower(kind), st.Name.Name)})
@@ -29,6 +29,9 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 	var err error
 	switch st.Action {
 	case parse.AlterRename:
+		if kind == "CONNECTION" || kind == "SECRET" {
+			return tag, s.define(func(c *schema.Catalog) error { return renameNamed(c, st.Name.Name, kind, st.NewName) })
+		}
 		to := parse.Name{Name: st.NewName, Position: st.Position}
 		if err := s.nameFree(ctx, cat, to, sql); err != nil {
 			return "", err
@@ -38,15 +41,21 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		}
 		err = s.define(func(c *schema.Catalog) error { return rename(c, st.Name.Name, kind, st.NewName) })
 	case parse.AlterSuspend:
+		if r, ok := o.(*schema.Relation); ok && r.Kafka != nil {
+			return tag, s.suspendSource(r, true)
+		}
 		f, ok := o.(*schema.Feature)
 		if !ok {
-			return "", at(hint(fail(codeUnsupported, "a source cannot be suspended"), "It is read when REFRESH SOURCE says so."), sql, st.Position)
+			return "", at(hint(fail(codeUnsupported, "a source of files cannot be suspended"), "It is read when REFRESH SOURCE says so."), sql, st.Position)
 		}
 		err = s.changeFeature(f, func(f *schema.Feature) { f.Suspended, f.Group = true, 0 })
 	case parse.AlterResume:
+		if r, ok := o.(*schema.Relation); ok && r.Kafka != nil {
+			return tag, s.suspendSource(r, false)
+		}
 		f, ok := o.(*schema.Feature)
 		if !ok {
-			return "", at(hint(fail(codeUnsupported, "a source cannot be resumed"), "It is read when REFRESH SOURCE says so."), sql, st.Position)
+			return "", at(hint(fail(codeUnsupported, "a source of files cannot be resumed"), "It is read when REFRESH SOURCE says so."), sql, st.Position)
 		}
 		if f.Suspended {
 			err = s.rebuild(ctx, f, f.SQL, false)
@@ -201,9 +210,10 @@ func merged(have parse.Options, st *parse.Alter) parse.Options {
 
 // changeable are the options of relations that do not say which rows they have, and can be changed.
 var changeable = map[schema.RelationKind][]string{
-	schema.EventTable: {"future_bound", "lateness", "retention"},
-	schema.FileSource: {"complete_through", "lateness"},
-	schema.EventView:  {"lateness"},
+	schema.EventTable:  {"future_bound", "lateness", "retention"},
+	schema.FileSource:  {"complete_through", "lateness"},
+	schema.KafkaSource: {"future_bound", "lateness"},
+	schema.EventView:   {"lateness"},
 }
 
 // setRelation is ALTER {TABLE | SOURCE | VIEW} … SET and RESET of a relation of ours.
@@ -241,7 +251,7 @@ func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, 
 	}
 	next.Lateness = o.duration("lateness", otherwise, 0)
 	switch r.Kind {
-	case schema.EventTable:
+	case schema.EventTable, schema.KafkaSource:
 		next.FutureBound = o.duration("future_bound", defaultFutureBound, 0)
 		next.Retention = o.duration("retention", 0, leastRetention)
 	case schema.FileSource:
@@ -271,7 +281,7 @@ func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, 
 			return fail(codeConflict, "%s %q was dropped meanwhile", r.Kind, r.Name)
 		}
 		now := next
-		now.Name, now.Columns, now.Comment, now.KeptFrom = have.Name, have.Columns, have.Comment, have.KeptFrom
+		now.Name, now.Columns, now.Comment, now.KeptFrom, now.Suspended = have.Name, have.Columns, have.Comment, have.KeptFrom, have.Suspended
 		if retention {
 			if err := s.changeRetention(c, &now, newest); err != nil {
 				return err

@@ -482,7 +482,7 @@ func (p *fromPlanner) declaredKey(in *selectState, n *pg_query.Node) (d declared
 		return d, nil
 	}
 	if r := p.b.cat.Relation(rv.Relname); r != nil {
-		return declaredOrder{r.EventTime, r.PrimaryKey, len(r.PrimaryKey) > 0 && r.Kind == schema.EventTable}, nil
+		return declaredOrder{r.EventTime, r.PrimaryKey, len(r.PrimaryKey) > 0 && r.Logged()}, nil
 	}
 	o, err := p.s.object(p.b.ctx, rv.Schemaname, rv.Relname)
 	if err != nil {

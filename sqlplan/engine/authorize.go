@@ -52,6 +52,9 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 		if err := a.create(st.Name.Name, st.OrReplace); err != nil {
 			return err
 		}
+		if st.Options["connector"].Value == kafkaConnector {
+			return a.useConnection(st.Options["connection"].Value)
+		}
 		if !cat.HasRightsOf(s.role, schema.ReadServerFiles) {
 			return hint(denied("must be superuser or have privileges of the pg_read_server_files role to create a source of files"), "GRANT pg_read_server_files TO %s;", roleName(s, s.role))
 		}
@@ -59,13 +62,13 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 	case *parse.CreateFeature:
 		return a.createFeature(st)
 	case *parse.Drop:
-		return a.ownAll(st.Names...)
+		return a.ownAll(string(st.Object), st.Names...)
 	case *parse.Alter:
-		return a.ownAll(st.Name)
+		return a.ownAll(string(st.Object), st.Name)
 	case *parse.Refresh:
-		return a.ownAll(st.Name)
+		return a.ownAll(string(st.Object), st.Name)
 	case *parse.Comment:
-		return a.ownAll(st.Name)
+		return a.ownAll(string(st.Object), st.Name)
 	case *parse.Grant: // the step itself asks who may grant
 		return nil
 	case *parse.Explain:
@@ -297,8 +300,8 @@ func (a *access) rangeVar(rv *pg_query.RangeVar, rights schema.Rights, top proto
 func (a *access) relation(space, name string, rights schema.Rights, top proto.Message) error {
 	switch space {
 	case "tilehouse":
-		if name == "feature_log" && !a.cat.HasRightsOf(a.role, schema.ReadAllData) { // it has values
-			return denied("permission denied for view feature_log")
+		if heldValues[name] && !a.cat.HasRightsOf(a.role, schema.ReadAllData) { // it has values
+			return denied("permission denied for view %s", name)
 		}
 		return nil
 	case "pg_catalog", "information_schema": // which everybody reads
@@ -568,9 +571,9 @@ func (a *access) own(o any) error {
 	return nil
 }
 
-func (a *access) ownAll(names ...parse.Name) error {
+func (a *access) ownAll(kind string, names ...parse.Name) error {
 	for _, n := range names {
-		if o := a.cat.Lookup(n.Name); o != nil {
+		if o := ofKind(a.cat, kind, n.Name); o != nil {
 			if err := a.own(o); err != nil {
 				return err
 			}

@@ -49,7 +49,8 @@ type binder struct {
 	typed        bool            // the statement was analyzed: it knows how columns of ordinary tables hold their values
 	// refColumns are the columns of refs, as far as an analysis may know them.
 	refColumns map[string][]analyze.Column
-	varies     bool // the SQL holds for now only: it has what a session, a catalog or a position says
+	varies     bool          // the SQL holds for now only: it has what a session, a catalog or a position says
+	hidden     hiddenColumns // of Kafka sources, that the statement names
 }
 
 // noteParams keeps the types of the parameters that a part of the statement names.
@@ -66,6 +67,7 @@ func (b *binder) noteParams(types []vector.Type) {
 
 // duckSQL is the statement's SQL for DuckDB.
 func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
+	b.hidden.note(n)
 	n, err := b.prepareSystem(n)
 	if err != nil {
 		return "", err
@@ -130,6 +132,9 @@ func (b *binder) relation(rv *pg_query.RangeVar) (string, bool, error) {
 		return "", false, at(crossDatabase(rv), b.sql, int(rv.Location))
 	}
 	if rv.Schemaname == "tilehouse" {
+		if b.describe && largeViews[rv.Relname] != nil {
+			return fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(catalogViews[rv.Relname].columns)), true, nil
+		}
 		sql, err := b.s.catalogView(b.ctx, b.cat, rv.Relname)
 		if err != nil {
 			return "", false, at(asError(err), b.sql, int(rv.Location))
@@ -164,8 +169,12 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 	if rowIDs {
 		hidden = ", 0::BIGINT AS " + rowIDName
 	}
+	columns, err := b.hidden.of(r)
+	if err != nil {
+		return "", err
+	}
 	if b.describe {
-		return fmt.Sprintf("(SELECT %s%s WHERE false)", nullColumns(r.Columns), hidden), nil
+		return fmt.Sprintf("(SELECT %s%s WHERE false)", nullColumns(columns), hidden), nil
 	}
 	sql, err := b.baseSQL(materialize.Base(b.cat, r))
 	if err != nil {
@@ -177,8 +186,8 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 		}
 	}
 	sql = materialize.RowsOver(b.cat, r, sql)
-	cols := make([]string, len(r.Columns), len(r.Columns)+1)
-	for i, c := range r.Columns {
+	cols := make([]string, len(columns), len(columns)+1)
+	for i, c := range columns {
 		cols[i] = duck.QuoteIdent(c.Name)
 	}
 	if rowIDs {
@@ -196,7 +205,7 @@ func (b *binder) baseSQL(r *schema.Relation) (string, error) {
 	var err error
 	position := b.position
 	b.s.readsRelation(b.cat, r)
-	if r.Kind == schema.EventTable && b.s.tx != nil && b.s.tx.duck && (!b.s.tx.single || b.s.tx.serial != nil) && !b.s.unborn(r) {
+	if r.Logged() && b.s.tx != nil && b.s.tx.duck && (!b.s.tx.single || b.s.tx.serial != nil) && !b.s.unborn(r) {
 		p, err := b.s.projected(b.ctx, b.cat)
 		if err != nil {
 			return "", asError(err)
@@ -208,8 +217,8 @@ func (b *binder) baseSQL(r *schema.Relation) (string, error) {
 		}
 	}
 	if sql != "" {
-	} else if r.Kind == schema.EventTable && b.s.unborn(r) {
-		sql = fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s WHERE false)", nullColumns(r.Columns), rowIDName)
+	} else if r.Logged() && b.s.unborn(r) {
+		sql = fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s WHERE false)", nullColumns(r.Stored()), rowIDName)
 	} else if sql, err = b.s.e.mat.RelationSQL(b.ctx, b.cat, r, position); err != nil {
 		e := asError(err)
 		if e.Code != codeDiskFull {
@@ -227,8 +236,9 @@ func (b *binder) baseSQL(r *schema.Relation) (string, error) {
 
 // replayed is an event table from the log, in a temporary table of this statement.
 func (b *binder) replayed(r *schema.Relation, position uint64) (string, error) {
-	cols := make([]string, len(r.Columns))
-	for i, c := range r.Columns {
+	stored := r.Stored()
+	cols := make([]string, len(stored))
+	for i, c := range stored {
 		cols[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
 	}
 	table := b.s.temp("replayed")
@@ -314,12 +324,15 @@ func taken(cat *schema.Catalog, name string) *session.Error {
 	case *schema.Entity:
 		kind = "entity"
 	case *schema.Relation:
-		kind = map[schema.RelationKind]string{schema.EventTable: "table", schema.FileSource: "source", schema.EventView: "event view"}[o.Kind]
+		kind = map[schema.RelationKind]string{schema.EventTable: "table", schema.FileSource: "source", schema.KafkaSource: "source", schema.EventView: "event view"}[o.Kind]
 	}
 	switch kind {
 	case "":
 		return e
 	case "source":
+		if cat.Relation(name).File == nil {
+			return hint(e, "%q is a source: DROP SOURCE %[1]s removes it, and IF NOT EXISTS keeps it.", name)
+		}
 		return hint(e, "%q is a source: REFRESH SOURCE %[1]s reads its files anew, DROP SOURCE %[1]s removes it.", name)
 	}
 	statement := strings.ToUpper(kind)

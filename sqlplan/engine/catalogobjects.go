@@ -33,6 +33,7 @@ const (
 	featureOIDs
 	featureViewOIDs
 	functionOIDs
+	connectionOIDs
 )
 
 func objectOID(kind int, id uint32) uint32 { return firstOID + uint32(kind)*rangeOIDs + id }
@@ -72,6 +73,9 @@ func catalogTables(cat *schema.Catalog) []*pgcatalog.Table {
 		case schema.FileSource:
 			t := add(oid, r.Name, pgcatalog.KindForeign, r.Comment, "", r.Columns)
 			t.Server, t.ServerOptions = oidServer, []string{"path=" + r.File.Path, "format=" + r.File.Format}
+		case schema.KafkaSource:
+			t := add(oid, r.Name, pgcatalog.KindForeign, r.Comment, "", r.Columns)
+			t.Server, t.ServerOptions = objectOID(connectionOIDs, r.Kafka.Connection), []string{"topic=" + r.Kafka.Topic, "format=" + r.Kafka.Format, "encode=" + r.Kafka.Encode}
 		default:
 			t := add(oid, r.Name, pgcatalog.KindView, r.Comment, r.SQL, r.Columns)
 			if r.View != nil {
@@ -188,6 +192,9 @@ func (s *Session) systemObjects(o *pgcatalog.Objects) {
 	o.Schemas = append(o.Schemas, pgcatalog.Schema{OID: oidTilehouse, Name: "tilehouse", Owner: pgcatalog.OwnerOID, Comment: "what the server knows of features, sources and jobs"})
 	o.Wrappers = []pgcatalog.Wrapper{{OID: oidWrapper, Name: "tilehouse"}}
 	o.Servers = []pgcatalog.Server{{OID: oidServer, Wrapper: oidWrapper, Name: "files"}}
+	for _, c := range sorted(s.catalog().Connections, func(c *schema.Connection) string { return c.Name }) {
+		o.Servers = append(o.Servers, pgcatalog.Server{OID: objectOID(connectionOIDs, c.ID), Wrapper: oidWrapper, Name: c.Name})
+	}
 }
 
 // catalogSettings are the settings as pg_settings shows them.

@@ -98,6 +98,9 @@ func objectRefs(c *schema.Catalog, tabs *tables.Catalog) map[uint32]schema.Ref {
 	for id := range c.Functions {
 		add(functionOIDs, id, schema.ClassFunction)
 	}
+	for id := range c.Connections {
+		add(connectionOIDs, id, schema.ClassConnection)
+	}
 	for _, o := range tabs.ByID {
 		if ref, ok := ordinaryRef(o); ok && !o.Temp {
 			refs[ordinaryOID(o.ID)] = ref
@@ -157,7 +160,7 @@ func (a *askedRights) unlisted(role uint32, kind string, oid uint32, word string
 		switch {
 		case i >= 0 && a.tables[i].Persistence == 't': // no other session sees it
 			return true
-		case i >= 0 && a.tables[i].Name == "feature_log":
+		case i >= 0 && heldValues[a.tables[i].Name]:
 			return word == "SELECT" && !grant && a.c.HasRightsOf(role, schema.ReadAllData)
 		}
 		return word == "SELECT" && !grant

@@ -21,6 +21,11 @@ type catalogView struct {
 	rows    func(s *Session, cat *schema.Catalog) ([][]string, error) // SQL literals
 }
 
+// largeViews are the views that have more rows than a statement's text should have: each makes a temporary table of the statement.
+var largeViews = map[string]func(s *Session, ctx context.Context, cat *schema.Catalog) (table string, err error){
+	"dead_letters": (*Session).deadLetters,
+}
+
 func text(names ...string) []schema.Column {
 	out := make([]schema.Column, len(names))
 	for i, n := range names {
@@ -96,12 +101,20 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-	"sources": {slices.Concat(text("name", "kind", "event_time", "path"), numbers("files", "rows"), text("refresh_every"), times("last_refresh", "next_refresh"), text("last_error", "definition")), func(s *Session, cat *schema.Catalog) ([][]string, error) {
+	"sources": {slices.Concat(text("name", "kind", "event_time", "path"), numbers("files", "rows"), text("refresh_every"), times("last_refresh", "next_refresh"), text("last_error"), streamColumns, text("definition")), func(s *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, r := range sorted(cat.Relations, func(r *schema.Relation) string { return r.Name }) {
+			if r.Kafka != nil {
+				row, err := s.sourceRow(cat, r)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, row)
+				continue
+			}
 			row := literals(r.Name, string(r.Kind), r.EventTime)
 			if r.File == nil {
-				out = append(out, append(row, "NULL", "NULL", "NULL", "NULL", "NULL", "NULL", "NULL", duck.QuoteLiteral(r.SQL)))
+				out = append(out, slices.Concat(row, slices.Repeat([]string{"NULL"}, 7), noStream, literals(r.SQL)))
 				continue
 			}
 			files, rows := 0, int64(0)
@@ -112,7 +125,7 @@ var catalogViews = map[string]catalogView{
 				}
 			}
 			row = append(row, duck.QuoteLiteral(r.File.Path), fmt.Sprint(files), fmt.Sprint(rows))
-			out = append(out, append(append(row, s.refreshes(r)...), duck.QuoteLiteral(r.SQL)))
+			out = append(out, slices.Concat(row, s.refreshes(r), noStream, literals(r.SQL)))
 		}
 		return out, nil
 	}},
@@ -139,11 +152,14 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
-	"materializations": {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("days", "rows", "total_rows", "percent", "seconds_left", "bytes", "position"), intervals("lag")), materializationRows},
-	"jobs":             {jobColumns, jobRows},
-	"watermarks":       {watermarkColumns, watermarkRows},
-	"lineage":          {lineageColumns, lineageRows},
-	"dead_letters":     {deadLetterColumns, noRowsYet},
+	"materializations":  {slices.Concat(numbers("group_id"), text("relation", "part", "state"), times("from_time", "to_time"), numbers("days", "rows", "total_rows", "percent", "seconds_left", "bytes", "position"), intervals("lag")), materializationRows},
+	"jobs":              {jobColumns, jobRows},
+	"watermarks":        {watermarkColumns, watermarkRows},
+	"lineage":           {lineageColumns, lineageRows},
+	"dead_letters":      {deadLetterColumns, nil},
+	"connections":       {slices.Concat(text("name", "type", "sources", "owner", "comment", "definition")), connectionRows},
+	"secrets":           {slices.Concat(text("name", "backend", "connections", "owner", "comment")), secretRows},
+	"source_partitions": {partitionColumns, partitionRows},
 	"settings": {text("name", "setting", "description"), func(s *Session, _ *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, n := range settingNames() {
@@ -206,10 +222,13 @@ func durationText(micros int64) string {
 }
 
 // catalogView is a view of schema tilehouse as a relation in DuckDB's SQL.
-func (s *Session) catalogView(_ context.Context, cat *schema.Catalog, name string) (string, error) {
+func (s *Session) catalogView(ctx context.Context, cat *schema.Catalog, name string) (string, error) {
 	v, ok := catalogViews[name]
 	if !ok {
 		return "", hint(fail(codeUndefinedTable, "relation \"tilehouse.%s\" does not exist", name), "Views: %s.", strings.Join(slices.Sorted(maps.Keys(catalogViews)), ", "))
+	}
+	if large := largeViews[name]; large != nil {
+		return large(s, ctx, cat)
 	}
 	rows, err := v.rows(s, cat)
 	if err != nil {

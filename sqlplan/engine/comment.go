@@ -19,7 +19,7 @@ func (s *Session) comment(sql, kind string, name parse.Name, column string, text
 		words = *text
 	}
 	return s.define(func(c *schema.Catalog) error {
-		o := c.Lookup(name.Name)
+		o := ofKind(c, kind, name.Name)
 		if o == nil || kind != "" && objectKind(o) != kind {
 			return at(notThatKind(o, "COMMENT ON", kind, name), sql, name.Position)
 		}
@@ -50,6 +50,14 @@ func (s *Session) comment(sql, kind string, name parse.Name, column string, text
 				return s.commentOutput(c, sql, o, name, column, words)
 			}
 			c.Entities[o.ID] = &next
+		case *schema.Connection:
+			next := *o
+			next.Comment = words
+			c.Connections[o.ID] = &next
+		case *schema.Secret:
+			next := *o
+			next.Comment = words
+			c.Secrets[o.ID] = &next
 		case *schema.Relation:
 			next := *o
 			if column == "" {

@@ -138,6 +138,9 @@ func (s *Session) putRelation(r *schema.Relation) error {
 		if c.Lookup(r.Name) != nil {
 			return taken(c, r.Name)
 		}
+		if r.Kafka != nil && c.Connections[r.Kafka.Connection] == nil {
+			return fail(codeConflict, "the connection of source %q was dropped meanwhile", r.Name)
+		}
 		c.Relations[r.ID] = r
 		return nil
 	})
@@ -189,8 +192,12 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 	if !o.has("connector") {
 		return "", at(hint(fail(codeInvalidParameter, "source %q needs a connector", st.Name.Name), "WITH (connector = 'file', path = '…', event_time = '…')"), st.Text, st.Name.Position)
 	}
-	if c := o.text("connector", ""); c != "file" {
-		return "", at(hint(fail(codeUnsupported, "connector %q is not supported", c), "WITH (connector = 'file', path = '…', event_time = '…')"), st.Text, st.Options["connector"].ValuePosition)
+	switch c := o.text("connector", ""); c {
+	case "file":
+	case kafkaConnector:
+		return tag, s.createKafkaSource(ctx, st, o)
+	default:
+		return "", at(hint(fail(codeUnsupported, "connector %q is not supported", c), "WITH (connector = 'file', path = '…', event_time = '…') or WITH (connector = 'kafka', connection = '…', topic = '…')"), st.Text, st.Options["connector"].ValuePosition)
 	}
 	r := &schema.Relation{Name: st.Name.Name, Kind: schema.FileSource, SQL: st.Text, PrimaryKey: st.PrimaryKey, EventTime: o.text("event_time", "")}
 	if r.EventTime == "" && st.Watermark != nil {
@@ -357,6 +364,9 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 
 func (s *Session) refreshSource(ctx context.Context, sql string, st *parse.Refresh) (string, error) {
 	r := s.catalog().Relation(st.Name.Name)
+	if r != nil && r.Kafka != nil {
+		return "", at(hint(fail(codeWrongObject, "source %q is not refreshed: its topic is read all the time", r.Name), "SELECT state, last_error FROM tilehouse.sources WHERE name = %s says what its reading is at.", duck.QuoteLiteral(r.Name)), sql, st.Name.Position)
+	}
 	if r == nil || r.File == nil {
 		return "", at(fail(codeUndefinedObject, "source %q does not exist", st.Name.Name), sql, st.Name.Position)
 	}

@@ -24,9 +24,13 @@ func objectKind(o any) string {
 		return "FEATURE VIEW"
 	case *schema.Entity:
 		return "ENTITY"
+	case *schema.Connection:
+		return "CONNECTION"
+	case *schema.Secret:
+		return "SECRET"
 	case *schema.Relation:
 		switch o.Kind {
-		case schema.FileSource:
+		case schema.FileSource, schema.KafkaSource:
 			return "SOURCE"
 		case schema.EventTable:
 			return "TABLE"
@@ -48,8 +52,29 @@ func objectName(o any) string {
 		return o.Name
 	case *schema.Relation:
 		return o.Name
+	case *schema.Connection:
+		return o.Name
+	case *schema.Secret:
+		return o.Name
 	}
 	return ""
+}
+
+// ofKind is the object of a name that a statement calls by a kind: connections and secrets have names of their own. nil: none.
+func ofKind(c *schema.Catalog, kind, name string) any {
+	switch kind {
+	case "CONNECTION":
+		if o := c.Connection(name); o != nil {
+			return o
+		}
+		return nil
+	case "SECRET":
+		if o := c.Secret(name); o != nil {
+			return o
+		}
+		return nil
+	}
+	return c.Lookup(name)
 }
 
 // named is an object in the words of a message.
@@ -91,6 +116,18 @@ func readersOf(c *schema.Catalog, o any) []any {
 				out = append(out, v)
 			}
 		}
+	case *schema.Connection:
+		for _, r := range c.Relations {
+			if r.Kafka != nil && r.Kafka.Connection == o.ID {
+				out = append(out, r)
+			}
+		}
+	case *schema.Secret:
+		for _, x := range c.Connections {
+			if usesSecret(x, o) {
+				out = append(out, x)
+			}
+		}
 	}
 	return out
 }
@@ -112,6 +149,10 @@ func removeObject(c *schema.Catalog, o any, gone func(o any)) {
 		delete(c.Entities, o.ID)
 	case *schema.Relation:
 		delete(c.Relations, o.ID)
+	case *schema.Connection:
+		delete(c.Connections, o.ID)
+	case *schema.Secret:
+		delete(c.Secrets, o.ID)
 	}
 }
 
@@ -125,6 +166,10 @@ func has(c *schema.Catalog, o any) bool {
 		return c.Entities[o.ID] != nil
 	case *schema.Relation:
 		return c.Relations[o.ID] != nil
+	case *schema.Connection:
+		return c.Connections[o.ID] != nil
+	case *schema.Secret:
+		return c.Secrets[o.ID] != nil
 	}
 	return false
 }
@@ -147,7 +192,7 @@ func (s *Session) dropObjects(sql, kind string, names []parse.Name, ifExists, ca
 		asked := map[any]parse.Name{}
 		var objects []any
 		for _, n := range names {
-			o := c.Lookup(n.Name)
+			o := ofKind(c, kind, n.Name)
 			switch {
 			case o != nil && objectKind(o) == kind:
 				asked[o] = n

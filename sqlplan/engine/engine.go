@@ -15,6 +15,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/materialize/ingest"
 	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -22,6 +23,7 @@ import (
 	"github.com/tilehouse/tilehouse/storage/featurelog"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/streams"
 	"github.com/tilehouse/tilehouse/storage/tiles"
 )
 
@@ -80,6 +82,7 @@ type Engine struct {
 	db       *duck.DB
 	tiles    *tiles.Store
 	mat      *materialize.Manager
+	ingest   *ingest.Ingest  // of Kafka sources
 	features *featurelog.Log // of online reads of feature views
 	exports  *exports        // nil: none
 
@@ -156,13 +159,20 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		Dir: dir, FS: cfg.FS, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
 		Memory: e.memory.join, Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
 	})
-	return e, err
+	if err != nil {
+		return nil, err
+	}
+	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: decoderOf, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes})
+	return e, nil
 }
 
 // Close ends the engine. No session may be open.
 func (e *Engine) Close() error {
 	var errs []error
 	e.forget()
+	if e.ingest != nil {
+		e.ingest.Close()
+	}
 	if e.mat != nil {
 		errs = append(errs, e.mat.Close())
 	}

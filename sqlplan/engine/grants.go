@@ -46,6 +46,14 @@ func (s *Session) refWords(c *schema.Catalog, ref schema.Ref) string {
 		if f := c.Functions[ref.ID]; f != nil {
 			return "function " + f.Name
 		}
+	case schema.ClassConnection:
+		if x := c.Connections[ref.ID]; x != nil {
+			return "connection " + x.Name
+		}
+	case schema.ClassSecret:
+		if x := c.Secrets[ref.ID]; x != nil {
+			return "secret " + x.Name
+		}
 	case schema.ClassOrdinary, schema.ClassSequence:
 		if o := s.tabs.ByID[ref.Ordinary]; o != nil {
 			return string(o.Kind) + " " + o.Name
@@ -113,6 +121,14 @@ func (s *Session) grantObjects(c *schema.Catalog, n *pg_query.GrantStmt, class s
 			if t, err = s.relationTarget(c, o.GetRangeVar(), class, kind); err != nil {
 				return nil, err
 			}
+		case schema.ClassConnection, schema.ClassSecret:
+			name = o.GetRangeVar().GetRelname()
+			x := ofKind(c, string(kind), name)
+			if x == nil {
+				return nil, fail(codeUndefinedObject, "%s %q does not exist", class, name)
+			}
+			t.name = name
+			t.ref, _ = schema.RefOf(x)
 		case schema.ClassSchema:
 			if !s.hasSchema(name) {
 				return nil, noSchema(name)
@@ -214,6 +230,12 @@ func columnRights() error {
 func (s *Session) bindGrant(st *parse.SQL, n *pg_query.GrantStmt, kind parse.Object) (bound, error) {
 	return s.definition(func(ctx context.Context) (string, error) {
 		class := grantClasses[n.Objtype]
+		switch kind {
+		case parse.Connection:
+			class = schema.ClassConnection
+		case parse.Secret:
+			class = schema.ClassSecret
+		}
 		if class == "" {
 			return "", hint(fail(codeUnsupported, "GRANT and REVOKE on this kind of object are not supported"), "There are privileges on tables, sequences, sources, entities, features, views, feature views, functions, schemas and the database.")
 		}

@@ -138,7 +138,9 @@ func watermarkRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 			if err != nil {
 				return nil, err
 			}
-			through = knownTime(t)
+			if through = knownTime(t); base.Kafka != nil {
+				rule = "the least of the partitions' newest event times, idle ones left out, less the delay"
+			}
 		case base.File != nil:
 			through = "NULL"
 			switch {
@@ -175,9 +177,3 @@ func watermarkRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 	}
 	return out, nil
 }
-
-// deadLetterColumns are the columns of tilehouse.dead_letters: rows of streams that could not be read. Event tables and files refuse such rows
-// with the statement that brings them, so that it has none.
-var deadLetterColumns = slices.Concat(text("source"), numbers("position"), times("arrived"), text("code", "reason", "row_data"))
-
-func noRowsYet(*Session, *schema.Catalog) ([][]string, error) { return nil, nil }

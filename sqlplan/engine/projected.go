@@ -23,7 +23,7 @@ func (s *Session) projected(ctx context.Context, cat *schema.Catalog) (*projecte
 	}
 	p := &projectedRows{position: s.position(), holds: map[uint32]bool{}}
 	for _, r := range cat.Relations {
-		if r.Kind != schema.EventTable || s.unborn(r) {
+		if !r.Logged() || s.unborn(r) {
 			continue
 		}
 		if _, err := s.e.mat.RelationSQL(ctx, cat, r, p.position); err != nil && asError(err).Code != codeDiskFull {

@@ -194,7 +194,7 @@ func (s *Session) refuseMoved(ctx context.Context, cat *schema.Catalog, g *schem
 	}
 	s.readsGroup(cat, g, nil)
 	r := materialize.Base(cat, cat.Relations[g.Relation])
-	if r.Kind != schema.EventTable || s.unborn(r) {
+	if !r.Logged() || s.unborn(r) {
 		return nil
 	}
 	p, err := s.projected(ctx, cat)

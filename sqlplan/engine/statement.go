@@ -395,6 +395,10 @@ func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, 
 		return s.definition(func(ctx context.Context) (string, error) { return s.createEntity(ctx, sql, st) }), nil
 	case *parse.CreateSource:
 		return s.definition(func(ctx context.Context) (string, error) { return s.createSource(ctx, st) }), nil
+	case *parse.CreateConnection:
+		return s.definition(func(context.Context) (string, error) { return s.createConnection(sql, st) }), nil
+	case *parse.CreateSecret:
+		return s.definition(func(context.Context) (string, error) { return s.createSecret(sql, st) }), nil
 	case *parse.CreateEventView:
 		return s.definition(func(ctx context.Context) (string, error) { return s.createEventView(ctx, st) }), nil
 	case *parse.CreateFeature:
@@ -413,8 +417,11 @@ func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, 
 		return s.definition(func(ctx context.Context) (string, error) { return s.refreshFeature(ctx, sql, st) }), nil
 	case *parse.Alter:
 		if st.Action == parse.AlterOwner {
-			if o := cat.Lookup(st.Name.Name); objectKind(o) != string(st.Object) && (o != nil || !st.IfExists) {
+			if o := ofKind(cat, string(st.Object), st.Name.Name); objectKind(o) != string(st.Object) && (o != nil || !st.IfExists) {
 				return bound{}, at(notThatKind(o, "ALTER", string(st.Object), st.Name), sql, st.Name.Position)
+			}
+			if st.Object == parse.Connection || st.Object == parse.Secret {
+				return s.ownerOfNamed(st), nil
 			}
 			return s.bindOwner("ALTER "+string(st.Object), st.Name.Schema, st.Name.Name, st.IfExists, st.Owner)
 		}

@@ -68,6 +68,7 @@ func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type
 			}
 		}
 	}
+	b.hidden.note(n)
 	env := b.analysis(oids, b.columnsOf)
 	env.Clause = to.clause
 	t := &typedQuery{node: clone(n)}
@@ -159,6 +160,13 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 	if cols := b.s.partColumns[rv.Relname]; cols != nil && rv.Schemaname == "" {
 		return cols, true, nil
 	}
+	if rv.Schemaname == "tilehouse" && largeViews[rv.Relname] != nil {
+		var out []analyze.Column
+		for _, c := range catalogViews[rv.Relname].columns {
+			out = append(out, analyze.Column{Name: c.Name, Type: c.Type})
+		}
+		return out, true, nil
+	}
 	if rv.Schemaname == "tilehouse" || b.refs[rv.Relname] != "" || b.s.parts[rv.Relname] != "" {
 		return nil, false, nil
 	}
@@ -169,8 +177,16 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 		switch o := b.cat.Lookup(rv.Relname).(type) {
 		case *schema.Relation:
 			var out []analyze.Column
-			for i, c := range o.Columns {
-				out = append(out, analyze.Column{Name: c.Name, Type: c.Type, Origin: analyze.Origin{Table: objectOID(relationOIDs, o.ID), Number: int16(i + 1)}})
+			columns, err := b.hidden.of(o)
+			if err != nil {
+				return nil, false, err
+			}
+			for i, c := range columns {
+				col := analyze.Column{Name: c.Name, Type: c.Type}
+				if i < len(o.Columns) { // the hidden ones have no number
+					col.Origin = analyze.Origin{Table: objectOID(relationOIDs, o.ID), Number: int16(i + 1)}
+				}
+				out = append(out, col)
 			}
 			return out, true, nil
 		case nil:

@@ -16,6 +16,8 @@ type Catalog struct {
 	FeatureViews map[uint32]*FeatureView
 	Groups       map[uint32]*Group
 	Functions    map[uint32]*Function
+	Connections  map[uint32]*Connection
+	Secrets      map[uint32]*Secret
 	Roles        map[uint32]*Role
 	Memberships  map[uint32]*Membership
 	Privileges   map[uint32]*Privileges        // of the objects that do not have the default
@@ -33,6 +35,8 @@ const (
 	KindFeatureView = "feature view"
 	KindGroup       = "group"
 	KindFunction    = "function"
+	KindConnection  = "connection"
+	KindSecret      = "secret"
 	KindRole        = "role"
 	KindMembership  = "membership"
 	KindPrivileges  = "privileges"
@@ -42,6 +46,7 @@ const (
 // Empty is a catalog without objects.
 func Empty() *Catalog {
 	return &Catalog{Relations: map[uint32]*Relation{}, Entities: map[uint32]*Entity{}, Features: map[uint32]*Feature{}, FeatureViews: map[uint32]*FeatureView{}, Groups: map[uint32]*Group{}, Functions: map[uint32]*Function{}, Roles: builtinRoles(),
+		Connections: map[uint32]*Connection{}, Secrets: map[uint32]*Secret{},
 		Memberships: builtinMemberships(), Privileges: map[uint32]*Privileges{}, Defaults: map[uint32]*DefaultPrivileges{}, byName: map[string]any{}}
 }
 
@@ -49,6 +54,7 @@ func Empty() *Catalog {
 func (c *Catalog) Clone() *Catalog {
 	return &Catalog{Version: c.Version, Relations: maps.Clone(c.Relations), Entities: maps.Clone(c.Entities),
 		Features: maps.Clone(c.Features), FeatureViews: maps.Clone(c.FeatureViews), Groups: maps.Clone(c.Groups), Functions: maps.Clone(c.Functions), Roles: maps.Clone(c.Roles),
+		Connections: maps.Clone(c.Connections), Secrets: maps.Clone(c.Secrets),
 		Memberships: maps.Clone(c.Memberships), Privileges: maps.Clone(c.Privileges), Defaults: maps.Clone(c.Defaults)}
 }
 
@@ -191,6 +197,14 @@ func (c *Catalog) Add(kind string, body []byte) error {
 		o := &Function{}
 		err = json.Unmarshal(body, o)
 		c.Functions[o.ID] = o
+	case KindConnection:
+		o := &Connection{}
+		err = json.Unmarshal(body, o)
+		c.Connections[o.ID] = o
+	case KindSecret:
+		o := &Secret{}
+		err = json.Unmarshal(body, o)
+		c.Secrets[o.ID] = o
 	case KindRole:
 		o := &Role{}
 		err = json.Unmarshal(body, o)

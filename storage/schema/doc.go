@@ -5,7 +5,7 @@
 //	                                       └── FeatureView: columns derived from outputs of features
 //
 // A Catalog is an immutable snapshot with a version; a change makes a new one, and is written as documents of
-// storage/catalog in one batch. Names are unique over relations, entities, features, feature views and the ordinary tables of DuckDB.
+// storage/catalog in one batch. A Kafka source names a Connection, and that Secrets, which have names of their own. Names are unique over relations, entities, features, feature views and the ordinary tables of DuckDB.
 //
 // It does not parse SQL, and knows no bytes on disk beyond the JSON of its documents.
 package schema

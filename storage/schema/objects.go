@@ -30,7 +30,9 @@ type RelationKind string
 const (
 	EventTable RelationKind = "event table" // rows in the log of record
 	FileSource RelationKind = "file source" // rows in Parquet or CSV files
-	EventView  RelationKind = "event view"  // a projection and filter of one of the above
+	// KafkaSource has rows in the log of record, too: a consumer of a topic writes them, and nobody else.
+	KafkaSource RelationKind = "kafka source"
+	EventView   RelationKind = "event view" // a projection and filter of one of the above
 )
 
 // Relation is rows with an event time.
@@ -44,7 +46,7 @@ type Relation struct {
 	SQL        string       `json:"sql"`                   // the statement that made it
 	Comment    string       `json:"comment,omitempty"`
 
-	// FutureBound is how far ahead of the server's clock an event time may lie, in microseconds. Event tables only.
+	// FutureBound is how far ahead of the server's clock an event time may lie, in microseconds. Event tables and Kafka sources only.
 	FutureBound int64 `json:"future_bound,omitempty"`
 	// Lateness is how long after its end a day is settled at the earliest, in microseconds.
 	Lateness int64 `json:"lateness,omitempty"`
@@ -57,9 +59,15 @@ type Relation struct {
 	// nil: none. Event tables only.
 	KeptFrom *int64 `json:"kept_from,omitempty"`
 
-	File *File `json:"file,omitempty"`
-	View *View `json:"view,omitempty"`
+	File  *File  `json:"file,omitempty"`
+	Kafka *Kafka `json:"kafka,omitempty"`
+	View  *View  `json:"view,omitempty"`
+
+	Suspended bool `json:"suspended,omitempty"` // nothing is read from the topic. Kafka sources only
 }
+
+// Logged reports whether the relation's rows are in the log of record.
+func (r *Relation) Logged() bool { return r.Kind == EventTable || r.Kind == KafkaSource }
 
 // Watermark is WATERMARK FOR event time AS event time - INTERVAL delay: an event is complete when one came that is newer by the delay.
 type Watermark struct {

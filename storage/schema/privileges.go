@@ -75,6 +75,8 @@ const (
 	ClassFeature     Class = KindFeature
 	ClassFeatureView Class = KindFeatureView
 	ClassFunction    Class = KindFunction
+	ClassConnection  Class = KindConnection
+	ClassSecret      Class = KindSecret
 	ClassOrdinary    Class = "ordinary"
 	ClassSequence    Class = "sequence"
 	ClassSchema      Class = "schema"
@@ -86,6 +88,8 @@ func (k Class) Rights() Rights {
 	switch k {
 	case ClassFunction:
 		return Execute
+	case ClassConnection, ClassSecret:
+		return Usage
 	case ClassSequence:
 		return Usage | Select | Update
 	case ClassSchema:
@@ -124,6 +128,10 @@ func RefOf(o any) (ref Ref, ok bool) {
 		return Ref{Class: ClassFeatureView, ID: o.ID}, true
 	case *Function:
 		return Ref{Class: ClassFunction, ID: o.ID}, true
+	case *Connection:
+		return Ref{Class: ClassConnection, ID: o.ID}, true
+	case *Secret:
+		return Ref{Class: ClassSecret, ID: o.ID}, true
 	}
 	return Ref{}, false
 }
@@ -303,7 +311,7 @@ func (c *Catalog) has(role uint32, acl ACL, want Rights, grantable bool) Rights 
 func (c *Catalog) everywhere(role uint32, ref Ref, want Rights) Rights {
 	var got Rights
 	switch ref.Class {
-	case ClassFunction, ClassDatabase:
+	case ClassFunction, ClassDatabase, ClassConnection, ClassSecret:
 		return 0
 	}
 	mine := c.roles(role, true)
@@ -356,6 +364,8 @@ func (c *Catalog) Adopt(before *Catalog, owner uint32) {
 	adopt(c, before.Features, c.Features, owner, func(o *Feature) string { return o.Name })
 	adopt(c, before.FeatureViews, c.FeatureViews, owner, func(o *FeatureView) string { return o.Name })
 	adopt(c, before.Functions, c.Functions, owner, func(o *Function) string { return o.Name })
+	adopt(c, before.Connections, c.Connections, owner, func(o *Connection) string { return o.Name })
+	adopt(c, before.Secrets, c.Secrets, owner, func(o *Secret) string { return o.Name })
 }
 
 func adopt[T any](c *Catalog, before, now map[uint32]*T, owner uint32, name func(o *T) string) {

@@ -18,6 +18,7 @@ type Registry struct {
 	store   *catalog.Store
 	mu      sync.Mutex // one change at a time
 	current atomic.Pointer[Catalog]
+	changed atomic.Pointer[chan struct{}]
 }
 
 // OpenRegistry loads the catalog of a database.
@@ -35,8 +36,13 @@ func OpenRegistry(db *pebble.DB) (*Registry, error) {
 		}
 	}
 	r.current.Store(c.Index())
+	changed := make(chan struct{})
+	r.changed.Store(&changed)
 	return r, nil
 }
+
+// Changed is closed when a catalog becomes current that is newer than the one which is when it is called.
+func (r *Registry) Changed() <-chan struct{} { return *r.changed.Load() }
 
 // Current is the newest catalog.
 func (r *Registry) Current() *Catalog { return r.current.Load() }
@@ -79,6 +85,8 @@ func (r *Registry) UpdateWith(ctx context.Context, change func(c *Catalog) error
 	})
 	if err == nil && n > 0 {
 		r.current.Store(next.Index())
+		changed := make(chan struct{})
+		close(*r.changed.Swap(&changed))
 	}
 	return err
 }
@@ -99,6 +107,10 @@ func (r *Registry) diff(b *pebble.Batch, old, next *Catalog) (int, error) {
 		func() (int, error) {
 			return diff(r.store, b, next.Version, KindFunction, old.Functions, next.Functions)
 		},
+		func() (int, error) {
+			return diff(r.store, b, next.Version, KindConnection, old.Connections, next.Connections)
+		},
+		func() (int, error) { return diff(r.store, b, next.Version, KindSecret, old.Secrets, next.Secrets) },
 		func() (int, error) { return diff(r.store, b, next.Version, KindRole, old.Roles, next.Roles) },
 		func() (int, error) {
 			return diff(r.store, b, next.Version, KindMembership, old.Memberships, next.Memberships)

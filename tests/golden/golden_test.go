@@ -109,6 +109,8 @@ func (w *world) checkTrace(t *testing.T, d *datadriven.TestData, out string) {
 const catalogState = `SELECT 'feature ' || name || ': ' || columns || ', ' || state || ', ' || fingerprint AS line FROM tilehouse.features
 UNION ALL SELECT 'entity ' || name || '(' || keys || ')' FROM tilehouse.entities
 UNION ALL SELECT 'source ' || name || ': ' || coalesce(files, 0)::text || ' files, ' || coalesce(rows, 0)::text || ' rows' FROM tilehouse.sources
+UNION ALL SELECT 'connection ' || name || ': ' || definition FROM tilehouse.connections
+UNION ALL SELECT 'secret ' || name || ': ' || backend FROM tilehouse.secrets
 UNION ALL SELECT 'partial ' || fingerprint || ' of group ' || group_id::text || ': ' || features FROM tilehouse.partials
 UNION ALL SELECT 'group ' || group_id::text || ': ' || part || ', ' || sum(rows)::text || ' rows' FROM tilehouse.materializations GROUP BY group_id, part
 ORDER BY line`

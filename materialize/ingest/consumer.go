@@ -1,0 +1,377 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/streams"
+)
+
+const (
+	// batchMessages is how many messages one transaction takes.
+	batchMessages = 4096
+	// leastBackoff and mostBackoff bound the wait after an error; it doubles with each.
+	leastBackoff = 200 * time.Millisecond
+	mostBackoff  = 30 * time.Second
+	// probeEvery is how often the brokers are asked for the topic's partitions and ends.
+	probeEvery = 3 * time.Second
+	// tick is how often a consumer without messages looks whether partitions have become idle.
+	tick = 500 * time.Millisecond
+)
+
+// errGone: the source was dropped or suspended while a transaction of its waited.
+var errGone = errors.New("the source is not read any more")
+
+// consumer reads the topic of one source.
+type consumer struct {
+	cfg        Config
+	id         uint32
+	name       string
+	kafka      *schema.Kafka
+	connection *schema.Connection
+	secrets    []*schema.Secret
+	cancel     context.CancelFunc
+	ended      chan struct{}
+	status     statusBox
+
+	// What follows belongs to run.
+	decoder  Decoder
+	state    *streams.State
+	last     []time.Time // of each partition, when it last gave a message, or when the reading began
+	marked   int64       // the newest mark that was committed; streams.NoEvent: none since the reading began
+	progress bool        // something was committed since the last error
+}
+
+func newConsumer(cfg Config, cat *schema.Catalog, r *schema.Relation) *consumer {
+	c := &consumer{cfg: cfg, id: r.ID, name: r.Name, kafka: r.Kafka, connection: cat.Connections[r.Kafka.Connection], ended: make(chan struct{})}
+	c.secrets = secretsOf(cat, c.connection)
+	c.status.state(StateStarting, "", cfg.Clock())
+	return c
+}
+
+func secretsOf(cat *schema.Catalog, c *schema.Connection) []*schema.Secret {
+	if c == nil {
+		return nil
+	}
+	var out []*schema.Secret
+	for _, option := range slices.Sorted(maps.Keys(c.Secrets)) {
+		out = append(out, cat.Secrets[c.Secrets[option]])
+	}
+	return out
+}
+
+// fits reports whether the consumer reads what the source says.
+func (c *consumer) fits(cat *schema.Catalog, r *schema.Relation) bool {
+	now := cat.Connections[r.Kafka.Connection]
+	return c.kafka == r.Kafka && c.connection == now && slices.Equal(c.secrets, secretsOf(cat, now))
+}
+
+// run reads until ctx ends, and again after each error.
+func (c *consumer) run(ctx context.Context) {
+	defer close(c.ended)
+	wait := leastBackoff
+	for {
+		c.progress = false
+		err := c.read(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if c.progress {
+			wait = leastBackoff
+		}
+		c.fail(err)
+		select {
+		case <-time.After(wait/2 + rand.N(wait/2)):
+		case <-ctx.Done():
+			return
+		}
+		wait = min(2*wait, mostBackoff)
+	}
+}
+
+// fail shows an error.
+func (c *consumer) fail(err error) {
+	state := StateRetrying
+	if errors.Is(err, reclog.ErrDiskFull) {
+		state = StatePaused
+	}
+	if s := c.status.get(); s.State != state || s.Reason != err.Error() {
+		c.cfg.Logger.Warn("reading a Kafka source", "source", c.name, "error", err)
+	}
+	c.status.state(state, err.Error(), c.cfg.Clock())
+	c.status.set(func(s *Status) { s.Failures++ })
+}
+
+// read reads from where the log is until something fails.
+func (c *consumer) read(ctx context.Context) error {
+	cat := c.cfg.Catalog.Current()
+	r := cat.Relations[c.id]
+	if r == nil {
+		return errGone
+	}
+	if c.connection == nil {
+		return errors.New("its connection is gone")
+	}
+	var err error
+	if c.decoder, err = c.cfg.Decoder(r); err != nil {
+		return err
+	}
+	if c.state, err = streams.Load(c.cfg.Log, reclog.SourceID(c.id)); err != nil {
+		return err
+	}
+	opts, err := ClientOptions(cat, c.connection)
+	if err != nil {
+		return err
+	}
+	client, err := kgo.NewClient(append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partitionBytes),
+		kgo.FetchMaxWait(tick), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	adm := kadm.NewClient(client)
+	if err := c.probe(ctx, client, adm); err != nil {
+		return err
+	}
+	failed := make(chan error, 1)
+	probing, end := context.WithCancel(ctx)
+	partitions := make(chan int, 1) // that a probe found
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		c.keepProbing(probing, adm, partitions, failed)
+	}()
+	defer func() { end(); <-stopped }()
+	for {
+		select {
+		case err := <-failed:
+			return err
+		case n := <-partitions:
+			c.add(client, n)
+		default:
+		}
+		if err := c.poll(ctx, client); err != nil {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+	}
+}
+
+// poll takes the next messages, or waits a tick for some.
+func (c *consumer) poll(ctx context.Context, client *kgo.Client) error {
+	waiting, end := context.WithTimeout(ctx, tick)
+	fetches := client.PollRecords(waiting, batchMessages)
+	end()
+	var failure error
+	fetches.EachError(func(_ string, p int32, err error) {
+		switch {
+		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
+		case errors.Is(err, kerr.OffsetOutOfRange):
+			failure = fmt.Errorf("offset %d of partition %d is not there: messages were deleted before they were read, or the topic was made anew", c.state.Partitions[p].Next, p)
+		case failure == nil:
+			failure = fmt.Errorf("partition %d: %w", p, brokerError(err))
+		}
+	})
+	if failure != nil {
+		return failure
+	}
+	var records []*kgo.Record
+	fetches.EachRecord(func(r *kgo.Record) { records = append(records, r) })
+	return c.take(ctx, records)
+}
+
+// take commits messages, which are in the order of their offsets by partition, and tries again while the disk is full.
+func (c *consumer) take(ctx context.Context, records []*kgo.Record) error {
+	now := c.cfg.Clock()
+	for _, r := range records {
+		c.last[r.Partition] = now
+	}
+	for {
+		err := c.commit(ctx, records)
+		if !errors.Is(err, reclog.ErrDiskFull) {
+			return err
+		}
+		c.fail(err)
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// commit commits messages in one transaction; where a row of them is refused, in several, of which the last one has it alone, as a
+// dead letter.
+func (c *consumer) commit(ctx context.Context, records []*kgo.Record) error {
+	return c.commitBut(ctx, records, nil)
+}
+
+// commitBut is commit; rejected, if it is not nil, is why the only message is no row.
+func (c *consumer) commitBut(ctx context.Context, records []*kgo.Record, rejected *Rejected) error {
+	cat := c.cfg.Catalog.Current()
+	r := cat.Relations[c.id]
+	if r == nil || r.Suspended {
+		return errGone
+	}
+	b, err := c.build(cat, r, records, rejected)
+	if err != nil || b == nil {
+		return err
+	}
+	_, err = c.cfg.Log.Commit(ctx, &reclog.Txn{Changes: b.changes, Extra: func(w *pebble.Batch, pos uint64) error {
+		// In the committer: the source is dropped from the log after it has left the catalog.
+		if now := c.cfg.Catalog.Current().Relations[c.id]; now == nil || now.Suspended {
+			return errGone
+		}
+		return b.Extra(c.cfg.Log, w, pos)
+	}})
+	if err == nil {
+		c.committed(b)
+		return nil
+	}
+	why := c.cfg.OfRow(cat, b.changes, err)
+	switch {
+	case why == nil || rejected != nil:
+		return err
+	case len(records) == 1:
+		return c.commitBut(ctx, records, why)
+	}
+	half := len(records) / 2
+	if err := c.commit(ctx, records[:half]); err != nil {
+		return err
+	}
+	return c.commit(ctx, records[half:])
+}
+
+// committed notes a batch.
+func (c *consumer) committed(b *batch) {
+	c.state = b.State
+	if b.mark != streams.NoEvent {
+		c.marked = b.mark
+	}
+	now := c.cfg.Clock()
+	c.progress = true
+	c.status.set(func(s *Status) {
+		s.LastCommit = now
+		for p := range c.state.Partitions {
+			e := s.partition(p)
+			e.Next, e.Newest, e.Idle = c.state.Partitions[p].Next, c.state.Partitions[p].Newest, c.idle(p, now)
+			e.End = max(e.End, e.Next)
+		}
+		if s.State != StateRunning {
+			s.State, s.Reason, s.Since = StateRunning, "", now
+		}
+	})
+}
+
+// idle reports whether a partition does not hold the watermark back.
+func (c *consumer) idle(p int, now time.Time) bool {
+	return now.Sub(c.last[p]) >= time.Duration(c.kafka.IdleTimeout)*time.Microsecond
+}
+
+// probe asks for the topic's partitions and begins to read them.
+func (c *consumer) probe(ctx context.Context, client *kgo.Client, adm *kadm.Client) error {
+	n, err := c.look(ctx, adm)
+	if err != nil {
+		return err
+	}
+	c.last, c.marked = nil, streams.NoEvent
+	c.add(client, n)
+	c.status.state(StateRunning, "", c.cfg.Clock())
+	return nil
+}
+
+// add begins to read partitions up to a number of them.
+func (c *consumer) add(client *kgo.Client, n int) {
+	now := c.cfg.Clock()
+	next := c.state.Clone()
+	at := map[int32]kgo.Offset{}
+	for p := len(c.last); p < n; p++ {
+		if p >= len(next.Partitions) {
+			o := int64(0) // a partition that came later has nothing from before the source
+			if p < len(c.kafka.Start) {
+				o = c.kafka.Start[p]
+			}
+			next.Partitions = append(next.Partitions, streams.Partition{Next: o, Newest: streams.NoEvent})
+		}
+		at[int32(p)] = kgo.NewOffset().At(next.Partitions[p].Next)
+		c.last = append(c.last, now)
+	}
+	c.state = next
+	if len(at) > 0 {
+		client.AddConsumePartitions(map[string]map[int32]kgo.Offset{c.kafka.Topic: at})
+	}
+	c.status.set(func(s *Status) {
+		for p := range c.state.Partitions {
+			e := s.partition(p)
+			e.Next, e.Newest = c.state.Partitions[p].Next, c.state.Partitions[p].Newest
+		}
+	})
+}
+
+// look asks the brokers for the topic: how many partitions it has, and their ends, which it notes.
+func (c *consumer) look(ctx context.Context, adm *kadm.Client) (int, error) {
+	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
+	defer cancel()
+	d, err := describe(ctx, adm, c.kafka.Topic)
+	if err != nil {
+		return 0, err
+	}
+	if id := topicID(d); id != c.kafka.TopicID && c.kafka.TopicID != "" {
+		return 0, errors.New("the topic was deleted and made anew: DROP SOURCE and CREATE SOURCE read the new one")
+	}
+	if len(d.Partitions) < len(c.kafka.Start) {
+		return 0, fmt.Errorf("the topic has %d partitions, and had %d", len(d.Partitions), len(c.kafka.Start))
+	}
+	ends, err := offsets(adm.ListCommittedOffsets(ctx, c.kafka.Topic))
+	if err != nil {
+		return 0, err
+	}
+	c.status.set(func(s *Status) {
+		ends.Each(func(o kadm.ListedOffset) {
+			e := s.partition(int(o.Partition))
+			e.End = max(o.Offset, e.Next)
+		})
+	})
+	return len(d.Partitions), nil
+}
+
+// keepProbing asks for the topic every so often: its new partitions go to partitions, an error that lasts to failed.
+func (c *consumer) keepProbing(ctx context.Context, adm *kadm.Client, partitions chan<- int, failed chan<- error) {
+	known := 0
+	for {
+		select {
+		case <-time.After(probeEvery):
+		case <-ctx.Done():
+			return
+		}
+		n, err := c.look(ctx, adm)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			failed <- err
+			return
+		}
+		if n > known {
+			select {
+			case partitions <- n:
+				known = n
+			default: // the one before was not taken yet
+			}
+		}
+	}
+}

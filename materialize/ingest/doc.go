@@ -1,0 +1,29 @@
+// Package ingest reads topics of Kafka into the log of record.
+//
+//	broker ─ fetches ─► consumer ─ rows, offsets, dead letters ─► one transaction of the log ─► tiles, lookups, joins
+//	                        ▲                                            │
+//	                        └── offsets, after a restart or an error ────┘
+//
+// A Kafka source is an event table with one writer: a consumer, a goroutine of this package. Everything that is derived from event
+// tables is derived from it by the same code, in the batch that commits the rows.
+//
+// # Invariants
+//
+//   - Offsets are the log's, never the broker's: what a consumer reads next is what no committed transaction has. It commits
+//     nothing to the broker, and joins no consumer group.
+//   - Each message below a partition's next offset is one row or one dead letter. A message that cannot be a row does not hold up
+//     those behind it; anything else that fails does, and is tried again, with a state and a reason that can be seen.
+//   - A consumer takes the next messages once the last ones are committed. What waits is in the client's buffer, which
+//     fetchBytes bounds, and on the broker.
+//   - After ALTER SOURCE … SUSPEND or DROP SOURCE nothing of the source is committed any more.
+//
+// # Watermark
+//
+// Each partition has the newest event time of its rows. The source's is the least of those of its partitions, leaving out those that gave
+// nothing for the idle timeout; it never goes back. It is committed beside the rows (reclog.Change.Mark), so that it
+// is known at every position.
+//
+// # What it does not do
+//
+// It does not decode messages (Decoder), balance partitions over servers, or write to Kafka.
+package ingest

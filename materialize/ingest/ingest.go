@@ -1,0 +1,127 @@
+package ingest
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// Decoder makes rows of messages. It is used by one goroutine.
+type Decoder interface {
+	// Append appends one value to each of the columns of ch that the source declares, the first ones; ch may have more. After an
+	// error they are as they were. ch.N is the caller's. Errors: *Rejected.
+	Append(ch *vector.Chunk, value []byte) error
+}
+
+// Rejected says why a message is no row.
+type Rejected struct {
+	Code   string // SQLSTATE
+	Reason string
+}
+
+func (r *Rejected) Error() string { return r.Reason + " (" + r.Code + ")" }
+
+// Config is what an Ingest works with. The log and the catalog are owned by the caller and closed after it.
+type Config struct {
+	Log     *reclog.Log
+	Catalog *schema.Registry
+	Decoder func(r *schema.Relation) (Decoder, error)
+	// OfRow says whether an error of committing rows is one of the rows themselves, that any try would have: a feature cannot be
+	// computed of one. Then it is a *Rejected.
+	OfRow  func(cat *schema.Catalog, changes []reclog.Change, err error) *Rejected
+	Clock  func() time.Time
+	Logger *slog.Logger
+	// LetterBytes is streams.MaxLetterBytes but for tests.
+	LetterBytes int64
+}
+
+// Ingest runs the consumers of the Kafka sources of a catalog. It is safe for concurrent use.
+type Ingest struct {
+	cfg  Config
+	stop context.CancelFunc
+	done sync.WaitGroup
+
+	mu        sync.Mutex
+	consumers map[uint32]*consumer
+}
+
+// New starts a consumer for each Kafka source of the catalog that is not suspended, and goes on to follow the catalog.
+func New(ctx context.Context, cfg Config) *Ingest {
+	in := &Ingest{cfg: cfg, consumers: map[uint32]*consumer{}}
+	background, stop := context.WithCancel(context.WithoutCancel(ctx))
+	in.stop = stop
+	in.done.Go(func() {
+		for {
+			changed := cfg.Catalog.Changed() // before the catalog is read
+			in.follow(background, cfg.Catalog.Current())
+			select {
+			case <-changed:
+			case <-background.Done():
+				in.follow(background, schema.Empty())
+				return
+			}
+		}
+	})
+	return in
+}
+
+// Close ends the consumers. What they have not committed is read again by the next ones.
+func (in *Ingest) Close() {
+	in.stop()
+	in.done.Wait()
+}
+
+// follow makes the consumers those of a catalog's sources: it ends those that have none, or another connection than before.
+func (in *Ingest) follow(ctx context.Context, cat *schema.Catalog) {
+	in.mu.Lock()
+	var ended []*consumer
+	for id, c := range in.consumers {
+		if r := cat.Relations[id]; r == nil || r.Suspended || !c.fits(cat, r) {
+			ended = append(ended, c)
+		}
+	}
+	in.mu.Unlock()
+	for _, c := range ended {
+		c.cancel()
+	}
+	for _, c := range ended {
+		<-c.ended
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	for _, c := range ended {
+		delete(in.consumers, c.id)
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	for id, r := range cat.Relations {
+		if r.Kafka == nil || r.Suspended || in.consumers[id] != nil {
+			continue
+		}
+		c := newConsumer(in.cfg, cat, r)
+		in.consumers[id] = c
+		run, cancel := context.WithCancel(ctx)
+		c.cancel = cancel
+		go c.run(run)
+	}
+}
+
+// Status is what is known of the consumer of a source.
+func (in *Ingest) Status(r *schema.Relation) Status {
+	in.mu.Lock()
+	c := in.consumers[r.ID]
+	in.mu.Unlock()
+	switch {
+	case r.Suspended:
+		return Status{State: StateSuspended}
+	case c == nil:
+		return Status{State: StateStarting}
+	}
+	return c.status.get()
+}

@@ -1,0 +1,82 @@
+package ingest
+
+import (
+	"slices"
+	"sync"
+	"time"
+)
+
+// State is what a consumer is doing.
+type State string
+
+// The states.
+const (
+	StateStarting  State = "starting"
+	StateRunning   State = "running"
+	StateRetrying  State = "retrying"  // something failed, and is tried again; Reason says what
+	StatePaused    State = "paused"    // the disk is full; reads go on
+	StateSuspended State = "suspended" // by ALTER SOURCE … SUSPEND
+)
+
+// Status is what is known of a consumer since it began.
+type Status struct {
+	State      State
+	Reason     string    // of StateRetrying and StatePaused
+	Since      time.Time // when the state began
+	Failures   int64     // so far
+	LastCommit time.Time // zero: none yet
+	Partitions []PartitionStatus
+}
+
+// PartitionStatus is what is known of one partition.
+type PartitionStatus struct {
+	Partition int32
+	Next      int64 // the first offset that is not committed
+	End       int64 // the offset after the newest message, as the broker last said; −1: not known yet
+	Newest    int64 // event time of its rows; streams.NoEvent: none
+	Idle      bool  // it gave nothing for the idle timeout, and does not hold the watermark back
+}
+
+// Lag is how many messages are not read yet, as far as is known: compaction and aborted transactions leave offsets without one.
+func (p *PartitionStatus) Lag() int64 {
+	if p.End < p.Next {
+		return 0
+	}
+	return p.End - p.Next
+}
+
+type statusBox struct {
+	mu sync.Mutex
+	s  Status
+}
+
+func (b *statusBox) get() Status {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	s := b.s
+	s.Partitions = slices.Clone(s.Partitions)
+	return s
+}
+
+func (b *statusBox) set(change func(s *Status)) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	change(&b.s)
+}
+
+func (b *statusBox) state(to State, reason string, now time.Time) {
+	b.set(func(s *Status) {
+		if s.State != to {
+			s.Since = now
+		}
+		s.State, s.Reason = to, reason
+	})
+}
+
+// partition is the entry of a partition, which is made where there is none.
+func (s *Status) partition(p int) *PartitionStatus {
+	for len(s.Partitions) <= p {
+		s.Partitions = append(s.Partitions, PartitionStatus{Partition: int32(len(s.Partitions)), End: -1})
+	}
+	return &s.Partitions[p]
+}

@@ -1,0 +1,321 @@
+package message
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize/ingest"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+// The SQLSTATEs of messages that are refused.
+const (
+	codeSyntax  = "22P02" // a value that its type cannot read, a message that is no JSON
+	codeType    = "42804" // a value of another kind than the column
+	codeTime    = "22008" // a time in another unit
+	codeUnknown = "42703" // a field that is no column
+)
+
+// Units are the units of times that are numbers, with the microseconds, or for ns the part of one, that they are.
+var Units = []string{"s", "ms", "us", "ns"}
+
+// JSONOptions are what ENCODE JSON (…) may say.
+type JSONOptions struct {
+	Unit          string // of Units; "": ms
+	RefuseUnknown bool
+}
+
+// JSON reads JSON objects. It is used by one goroutine.
+type JSON struct {
+	columns []schema.Column
+	byName  map[string]int
+	unit    string
+	strict  bool
+
+	dec  *jsontext.Decoder
+	src  *bytes.Buffer
+	text []byte
+	seen []bool
+}
+
+// NewJSON is a reader of the columns.
+func NewJSON(columns []schema.Column, o JSONOptions) *JSON {
+	j := &JSON{columns: columns, byName: map[string]int{}, unit: o.Unit, strict: o.RefuseUnknown, src: new(bytes.Buffer), seen: make([]bool, len(columns))}
+	if j.unit == "" {
+		j.unit = "ms"
+	}
+	for i, c := range columns {
+		j.byName[c.Name] = i
+	}
+	j.dec = jsontext.NewDecoder(j.src)
+	return j
+}
+
+// Append implements ingest.Decoder: it appends one value to each of the columns of ch, which may have more columns, or leaves them as
+// they were. Errors: *ingest.Rejected.
+func (j *JSON) Append(ch *vector.Chunk, message []byte) error {
+	err := j.object(ch, message)
+	if err != nil {
+		for i := range j.columns {
+			ch.Cols[i].Truncate(ch.N)
+		}
+	}
+	return err
+}
+
+func rejected(code, format string, args ...any) *ingest.Rejected {
+	return &ingest.Rejected{Code: code, Reason: fmt.Sprintf(format, args...)}
+}
+
+func (j *JSON) object(ch *vector.Chunk, message []byte) error {
+	if len(message) == 0 {
+		return rejected(codeSyntax, "the message is empty")
+	}
+	j.src.Reset()
+	j.src.Write(message)
+	j.dec.Reset(j.src)
+	clear(j.seen)
+	if k := j.dec.PeekKind(); k != '{' && k > 0 {
+		return rejected(codeType, "the message is JSON, but no object: %s", kindName(k))
+	}
+	if _, err := j.dec.ReadToken(); err != nil {
+		return notJSON(err)
+	}
+	for j.dec.PeekKind() == '"' {
+		name, err := j.dec.ReadValue()
+		if err != nil {
+			return notJSON(err)
+		}
+		if j.text, err = jsontext.AppendUnquote(j.text[:0], name); err != nil {
+			return notJSON(err)
+		}
+		i, known := j.byName[string(j.text)]
+		if !known {
+			if j.strict {
+				return rejected(codeUnknown, "field %s is no column of the source", clip(name))
+			}
+			if err := j.dec.SkipValue(); err != nil {
+				return notJSON(err)
+			}
+			continue
+		}
+		j.seen[i] = true
+		if err := j.value(ch.Cols[i]); err != nil {
+			var r *ingest.Rejected
+			if errors.As(err, &r) {
+				r.Reason = fmt.Sprintf("column %q: %s", j.columns[i].Name, r.Reason)
+			}
+			return err
+		}
+	}
+	if _, err := j.dec.ReadToken(); err != nil { // the closing brace
+		return notJSON(err)
+	}
+	if _, err := j.dec.ReadToken(); err != io.EOF {
+		return rejected(codeSyntax, "something stands after the JSON object, at byte %d", j.dec.InputOffset())
+	}
+	for i, seen := range j.seen {
+		if !seen {
+			ch.Cols[i].AppendNull()
+		}
+	}
+	return nil
+}
+
+// value appends the value that comes next.
+func (j *JSON) value(v *vector.Vector) error {
+	kind := j.dec.PeekKind()
+	if v.Type.Kind == vector.List && kind == '[' {
+		return j.array(v)
+	}
+	raw, err := j.dec.ReadValue()
+	if err != nil {
+		return notJSON(err)
+	}
+	if kind == 'n' && v.Type.Kind != vector.JSON {
+		v.AppendNull()
+		return nil
+	}
+	return j.scalar(v, kind, raw)
+}
+
+func (j *JSON) array(v *vector.Vector) error {
+	if _, err := j.dec.ReadToken(); err != nil {
+		return notJSON(err)
+	}
+	for j.dec.PeekKind() != ']' {
+		if err := j.value(v.Child[0]); err != nil {
+			return err
+		}
+	}
+	if _, err := j.dec.ReadToken(); err != nil {
+		return notJSON(err)
+	}
+	v.CloseNested()
+	return nil
+}
+
+// scalar appends a value that is no array for an array.
+func (j *JSON) scalar(v *vector.Vector, kind jsontext.Kind, raw []byte) error {
+	mismatch := func() error {
+		return rejected(codeType, "%s for a column of type %s", kindName(kind), v.Type)
+	}
+	switch v.Type.Kind {
+	case vector.JSON:
+		return parsed(codec.AppendParsed(v, raw, codec.Defaults))
+	case vector.Map:
+		if kind != '{' {
+			return mismatch()
+		}
+		return parsed(codec.AppendParsed(v, raw, codec.Defaults))
+	case vector.Bool:
+		if kind != 't' && kind != 'f' {
+			return mismatch()
+		}
+		v.AppendBool(kind == 't')
+		return nil
+	case vector.Int16, vector.Int32, vector.Int64, vector.Decimal, vector.Float32, vector.Float64:
+		if kind == '0' {
+			return parsed(codec.AppendParsed(v, raw, codec.Defaults))
+		}
+	case vector.TimestampTZ, vector.Timestamp:
+		if kind == '0' {
+			t, err := j.moment(raw)
+			if err != nil {
+				return err
+			}
+			v.AppendInt(t)
+			return nil
+		}
+	}
+	if kind != '"' || v.Type.Kind == vector.List {
+		return mismatch()
+	}
+	var err error
+	if j.text, err = jsontext.AppendUnquote(j.text[:0], raw); err != nil {
+		return notJSON(err)
+	}
+	switch v.Type.Kind {
+	case vector.Date, vector.Time, vector.Timestamp, vector.TimestampTZ:
+		if relative(j.text) {
+			return rejected(codeSyntax, "%s for a column of type %s: only a time that does not depend on the clock is read", clip(raw), v.Type)
+		}
+	}
+	return parsed(codec.AppendParsed(v, j.text, codec.Defaults))
+}
+
+// relative reports whether a time is a word such as now, which means another time whenever it is read.
+func relative(b []byte) bool {
+	b = bytes.ToLower(bytes.TrimSpace(b))
+	for _, word := range []string{"now", "today", "tomorrow", "yesterday"} {
+		if bytes.Contains(b, []byte(word)) {
+			return true
+		}
+	}
+	return false
+}
+
+// moment is a time that is a number, in microseconds.
+func (j *JSON) moment(raw []byte) (int64, error) {
+	low, up := 1e8, 1e11 // of seconds: 1973-03-03, 5138-11-16
+	at := 0
+	for Units[at] != j.unit {
+		low, up, at = low*1e3, up*1e3, at+1
+	}
+	n, err := strconv.ParseInt(string(raw), 10, 64)
+	if err != nil {
+		f, err := strconv.ParseFloat(string(raw), 64)
+		if err != nil || f != math.Trunc(f) && j.unit != "s" && j.unit != "ms" {
+			return 0, rejected(codeSyntax, "%s is no whole number of %s since 1970", clip(raw), j.unit)
+		}
+		if math.Abs(f) >= low && math.Abs(f) < up && f > 0 && (j.unit == "s" || j.unit == "ms") {
+			scale := 1e6
+			if j.unit == "ms" {
+				scale = 1e3
+			}
+			return int64(math.Round(f * scale)), nil
+		}
+		return 0, j.wrongUnit(raw, f)
+	}
+	if x := float64(n); x < low || x >= up {
+		return 0, j.wrongUnit(raw, x)
+	}
+	switch j.unit {
+	case "s":
+		return n * 1_000_000, nil
+	case "ms":
+		return n * 1000, nil
+	case "us":
+		return n, nil
+	}
+	return n / 1000, nil
+}
+
+func (j *JSON) wrongUnit(raw []byte, x float64) error {
+	low := 1e8
+	for _, u := range Units {
+		if x >= low && x < low*1e3 {
+			return rejected(codeTime, "%s is a time in %s, and the source's numbers are %s", clip(raw), u, j.unit)
+		}
+		low *= 1e3
+	}
+	return rejected(codeTime, "%s is no time between 1973 and 5138 in %s since 1970", clip(raw), j.unit)
+}
+
+// parsed makes a Rejected of a codec's error.
+func parsed(err error) error {
+	if err == nil {
+		return nil
+	}
+	var e *codec.Error
+	if errors.As(err, &e) {
+		return &ingest.Rejected{Code: e.Code, Reason: e.Message}
+	}
+	return &ingest.Rejected{Code: codeSyntax, Reason: err.Error()}
+}
+
+func notJSON(err error) error {
+	var s *jsontext.SyntacticError
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
+		return rejected(codeSyntax, "the message ends within the JSON object")
+	case errors.As(err, &s):
+		return rejected(codeSyntax, "the message is no JSON: %v at byte %d", s.Err, s.ByteOffset)
+	}
+	return rejected(codeSyntax, "the message is no JSON: %v", err)
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	}
+	return "no JSON"
+}
+
+// clip shortens a value for a message.
+func clip(raw []byte) string {
+	const most = 80
+	if len(raw) > most {
+		return string(bytes.ToValidUTF8(raw[:most], nil)) + "…"
+	}
+	return string(raw)
+}

@@ -1,0 +1,221 @@
+// Package kafka starts a real Kafka broker for tests: a process of its own, of the jars that Maven fetches once, broker and controller in one, on
+// free loopback ports, ended with the test.
+//
+// It needs Java 17 or newer and, the first time, Maven; where they are missing a test is skipped by that name. The jars are kept in the
+// user's cache directory (TILEHOUSE_CACHE says another), below a name that follows from what they are.
+package kafka
+
+import (
+	"bytes"
+	"crypto/rand"
+	_ "embed"
+	"encoding/base64"
+	"fmt"
+	"hash/crc32"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+//go:embed pom.xml
+var pom []byte
+
+const (
+	// readyTimeout is how long a broker may take to be ready, on a machine that others use.
+	readyTimeout = 120 * time.Second
+	// fetchTimeout is how long the first download of the jars may take.
+	fetchTimeout = 10 * time.Minute
+)
+
+const logging = `rootLogger.level = info
+rootLogger.appenderRef.out.ref = out
+appender.out.type = Console
+appender.out.name = out
+appender.out.layout.type = PatternLayout
+appender.out.layout.pattern = %d %p %c{1} %m%n
+`
+
+// Broker is a broker that runs, or was killed.
+type Broker struct {
+	Addr string // host:port
+	dir  string
+	jars string
+	cmd  *exec.Cmd
+	log  string
+	gone chan struct{}
+}
+
+// Options of a broker.
+type Options struct {
+	User, Password string // of SCRAM-SHA-256, which clients must then log in by
+}
+
+// Start starts a broker with an empty data directory.
+func Start(t testing.TB, o Options) *Broker {
+	t.Helper()
+	b := &Broker{dir: t.TempDir(), jars: fetch(t)}
+	ports := freePorts(t, 2)
+	b.Addr = fmt.Sprintf("127.0.0.1:%d", ports[0])
+	protocol := "PLAINTEXT"
+	if o.User != "" {
+		protocol = "SASL_PLAINTEXT"
+	}
+	lines := []string{
+		"process.roles=broker,controller", "node.id=1", "controller.listener.names=CONTROLLER", "inter.broker.listener.name=" + protocol,
+		fmt.Sprintf("controller.quorum.voters=1@127.0.0.1:%d", ports[1]),
+		fmt.Sprintf("listeners=%s://%s,CONTROLLER://127.0.0.1:%d", protocol, b.Addr, ports[1]), fmt.Sprintf("advertised.listeners=%s://%s", protocol, b.Addr),
+		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+		"log.dirs=" + filepath.Join(b.dir, "data"), "auto.create.topics.enable=false",
+		// The internal topics of one broker cannot have three copies.
+		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=4", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
+		"transaction.state.log.num.partitions=4", "share.coordinator.state.topic.replication.factor=1", "share.coordinator.state.topic.min.isr=1",
+		"log.cleaner.dedupe.buffer.size=16777216", // the default is more than the heap
+	}
+	if o.User != "" {
+		lines = append(lines, "sasl.enabled.mechanisms=SCRAM-SHA-256", "sasl.mechanism.inter.broker.protocol=SCRAM-SHA-256",
+			fmt.Sprintf(`listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="%s" password="%s";`, o.User, o.Password))
+	}
+	write(t, filepath.Join(b.dir, "server.properties"), strings.Join(lines, "\n")+"\n")
+	write(t, filepath.Join(b.dir, "log4j2.properties"), logging)
+	format := []string{"kafka.tools.StorageTool", "format", "-t", clusterID(), "-c", filepath.Join(b.dir, "server.properties")}
+	if o.User != "" {
+		format = append(format, "--add-scram", fmt.Sprintf("SCRAM-SHA-256=[name=%s,password=%s]", o.User, o.Password))
+	}
+	if out, err := b.java("-Xmx64m", format...).CombinedOutput(); err != nil {
+		t.Fatalf("format Kafka's data directory: %v\n%s", err, out)
+	}
+	b.run(t)
+	t.Cleanup(b.Kill)
+	return b
+}
+
+// clusterID is a random id. One that begins with a dash would be read as an option.
+func clusterID() string {
+	id := make([]byte, 16)
+	_, _ = rand.Read(id) // which does not fail
+	return "A" + base64.RawURLEncoding.EncodeToString(id)[1:]
+}
+
+func (b *Broker) java(heap string, args ...string) *exec.Cmd {
+	return exec.Command("java", append([]string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", heap, "-Dlog4j2.configurationFile=" + filepath.Join(b.dir, "log4j2.properties"), "-cp", filepath.Join(b.jars, "*")}, args...)...)
+}
+
+// run starts the process and waits until it serves: an open port is no sign of that.
+func (b *Broker) run(t testing.TB) {
+	t.Helper()
+	b.log = filepath.Join(b.dir, fmt.Sprintf("log.%d", time.Now().UnixNano()))
+	out, err := os.Create(b.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer out.Close()
+	b.cmd = b.java("-Xmx256m", "kafka.Kafka", filepath.Join(b.dir, "server.properties"))
+	b.cmd.Stdout, b.cmd.Stderr = out, out
+	if err := b.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	gone, cmd := make(chan struct{}), b.cmd
+	b.gone = gone
+	go func() {
+		_ = cmd.Wait()
+		close(gone)
+	}()
+	for end := time.Now().Add(readyTimeout); ; time.Sleep(50 * time.Millisecond) {
+		said, _ := os.ReadFile(b.log)
+		select {
+		case <-gone:
+			t.Fatalf("Kafka ended:\n%s", tail(said))
+		default:
+		}
+		if bytes.Contains(said, []byte("Kafka Server started")) {
+			return
+		}
+		if time.Now().After(end) {
+			b.Kill()
+			t.Fatalf("Kafka was not ready after %v:\n%s", readyTimeout, tail(said))
+		}
+	}
+}
+
+func tail(b []byte) []byte { return b[max(0, len(b)-3000):] }
+
+// Kill ends the broker with SIGKILL.
+func (b *Broker) Kill() {
+	_ = b.cmd.Process.Kill() // it may have ended
+	<-b.gone
+}
+
+// Restart starts a broker that was killed on its data and its ports.
+func (b *Broker) Restart(t testing.TB) { t.Helper(); b.run(t) }
+
+// fetch is the directory of the jars.
+func fetch(t testing.TB) string {
+	t.Helper()
+	if _, err := exec.LookPath("java"); err != nil {
+		t.Skip("no Java, which Kafka runs on: apt-get install default-jre-headless")
+	}
+	cache := os.Getenv("TILEHOUSE_CACHE")
+	if cache == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			t.Skipf("no cache directory for Kafka's jars: %v", err)
+		}
+		cache = filepath.Join(user, "tilehouse")
+	}
+	dir := filepath.Join(cache, fmt.Sprintf("kafka-%08x", crc32.ChecksumIEEE(pom)))
+	if _, err := os.Stat(dir); err == nil {
+		return dir
+	}
+	if _, err := exec.LookPath("mvn"); err != nil {
+		t.Skip("no Maven, which fetches Kafka's jars: apt-get install maven")
+	}
+	if err := os.MkdirAll(cache, 0o755); err != nil {
+		t.Skipf("Kafka's jars: %v", err)
+	}
+	tmp, err := os.MkdirTemp(cache, "fetching-")
+	if err != nil {
+		t.Skipf("Kafka's jars: %v", err)
+	}
+	defer os.RemoveAll(tmp)
+	file := filepath.Join(tmp, "pom.xml")
+	write(t, file, string(pom))
+	cmd := exec.Command("mvn", "-q", "-B", "-f", file, "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(tmp, "jars"))
+	stop := time.AfterFunc(fetchTimeout, func() { _ = cmd.Process.Kill() })
+	out, err := cmd.CombinedOutput()
+	stop.Stop()
+	if err != nil {
+		t.Skipf("Maven could not fetch Kafka's jars: %v\n%s", err, tail(out))
+	}
+	// All of them at once, under their name; another test may have been faster.
+	if err := os.Rename(filepath.Join(tmp, "jars"), dir); err != nil {
+		if _, there := os.Stat(dir); there != nil {
+			t.Skipf("Kafka's jars: %v", err)
+		}
+	}
+	return dir
+}
+
+func freePorts(t testing.TB, n int) []int {
+	t.Helper()
+	var out []int
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		out = append(out, l.Addr().(*net.TCPAddr).Port)
+	}
+	return out
+}
+
+func write(t testing.TB, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -1,0 +1,67 @@
+package streams
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// cluster is a broker in this process with a topic, and a client of it.
+func cluster(t *testing.T, partitions int32, topics ...string) (*kfake.Cluster, *kgo.Client) {
+	t.Helper()
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(partitions, topics...))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	client, err := kgo.NewClient(kgo.SeedBrokers(c.ListenAddrs()...), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	return c, client
+}
+
+func produce(t *testing.T, client *kgo.Client, topic string, partition int32, values ...string) {
+	t.Helper()
+	var rs []*kgo.Record
+	for _, v := range values {
+		rs = append(rs, &kgo.Record{Topic: topic, Partition: partition, Value: []byte(v), Key: []byte("k"), Headers: []kgo.RecordHeader{{Key: "h", Value: []byte("x")}}})
+	}
+	if err := client.ProduceSync(context.Background(), rs...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func exec(t *testing.T, conn *pgx.Conn, sql string) {
+	t.Helper()
+	if _, err := conn.Exec(context.Background(), sql, pgx.QueryExecModeSimpleProtocol); err != nil {
+		t.Fatalf("%s: %v", sql, err)
+	}
+}
+
+// eventually waits until a query's one value is what is wanted.
+func eventually(t *testing.T, conn *pgx.Conn, sql, want string) {
+	t.Helper()
+	got := ""
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+		if rows := texts(t, conn, sql); len(rows) == 1 {
+			got = rows[0]
+		} else {
+			got = fmt.Sprintf("%d rows", len(rows))
+		}
+		if got == want {
+			return
+		}
+	}
+	var state, reason any
+	_ = conn.QueryRow(context.Background(), "SELECT state, last_error FROM tilehouse.sources WHERE state IS NOT NULL LIMIT 1").Scan(&state, &reason)
+	t.Fatalf("%s is %s, not %s; the source is %v: %v", sql, got, want, state, reason)
+}
+
+func now() string { return time.Now().UTC().Add(-time.Second).Format(time.RFC3339Nano) }
