@@ -63,14 +63,14 @@ func TestKafkaLogin(t *testing.T) {
 	b, client := realKafka(t, kafka.Options{User: "features", Password: "hunter2"}, 1, "events")
 	s := servertest.Start(t, t.TempDir(), servertest.Options{Env: []string{"BUS_PASSWORD=hunter2", "WRONG=hunter3"}})
 	conn := dial(t, s.DSN())
-	exec(t, conn, "CREATE SECRET right_one WITH (backend = 'env') AS 'BUS_PASSWORD'; CREATE SECRET wrong_one WITH (backend = 'env') AS 'WRONG'")
-	for _, name := range []string{"right", "wrong"} {
+	exec(t, conn, "CREATE SECRET good_one WITH (backend = 'env') AS 'BUS_PASSWORD'; CREATE SECRET bad_one WITH (backend = 'env') AS 'WRONG'")
+	for _, name := range []string{"good", "bad"} {
 		exec(t, conn, fmt.Sprintf("CREATE CONNECTION %s WITH (type = 'kafka', brokers = '%s', sasl.mechanism = 'SCRAM-SHA-256', sasl.username = 'features', sasl.password = SECRET %[1]s_one)", name, b.Addr))
 	}
-	if e := refusal(t, conn, strings.Replace(source("s", ""), "'bus'", "'wrong'", 1)); e.Code != "28000" {
+	if e := refusal(t, conn, strings.Replace(source("s", ""), "'bus'", "'bad'", 1)); e.Code != "28000" {
 		t.Errorf("a wrong password gives %s %s", e.Code, e.Message)
 	}
-	exec(t, conn, strings.Replace(source("s", ""), "'bus'", "'right'", 1))
+	exec(t, conn, strings.Replace(source("s", ""), "'bus'", "'good'", 1))
 	produce(t, client, "events", 0, events(0, 3)...)
 	eventually(t, conn, "SELECT count(*)::text FROM s", "3")
 }
