@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
@@ -71,7 +72,13 @@ func (r Roots) noFiles(ctx context.Context, glob string) error {
 	}
 	r.walk(ctx, func(rel string, d fs.DirEntry) bool {
 		if ok, err := doublestar.Match(name, d.Name()); err == nil && ok && d.Type().IsRegular() {
-			e.Near = append(e.Near, rel)
+			near := rel
+			if top, _, deep := strings.Cut(rel, string(filepath.Separator)); deep && strings.ContainsAny(name, "*?[{") { // one path for all of a folder
+				near = filepath.Join(top, "**", name)
+			}
+			if !slices.Contains(e.Near, near) {
+				e.Near = append(e.Near, near)
+			}
 		}
 		return len(e.Near) < maxNear
 	})

@@ -335,11 +335,34 @@ type exprBinder struct {
 func (x *exprBinder) add(e parse.Expr) {
 	if !slices.Contains(x.texts, e.Text) {
 		var err error
-		if e.Node, err = x.resolve(e.Node); err != nil && x.err == nil {
+		if e.Node, err = x.resolve(e.Node); err == nil {
+			err = x.spelt(e.Node)
+		}
+		if err != nil && x.err == nil {
 			x.err = err
 		}
 		x.texts, x.exprs = append(x.texts, e.Text), append(x.exprs, e)
 	}
+}
+
+// spelt refuses a column that is another one in all but the case of its letters, which DuckDB takes for it.
+func (x *exprBinder) spelt(n *pg_query.Node) error {
+	var err error
+	parse.Walk(n, func(m proto.Message) bool {
+		ref, ok := m.(*pg_query.ColumnRef)
+		if !ok || err != nil {
+			return err == nil
+		}
+		name := ref.Fields[len(ref.Fields)-1].GetString_().GetSval()
+		if name == "" || x.rel.ColumnIndex(name) >= 0 {
+			return false
+		}
+		if slices.ContainsFunc(x.rel.Columns, func(c schema.Column) bool { return strings.EqualFold(c.Name, name) }) {
+			err = at(hint(fail(codeUndefinedColumn, "column %q does not exist", name), "Columns of %s: %s.", x.rel.Name, columnNames(x.rel.Columns)), x.sql, int(ref.Location))
+		}
+		return false
+	})
+	return err
 }
 
 func (x *exprBinder) of(text string) schema.Expr { return x.bound[slices.Index(x.texts, text)] }

@@ -230,6 +230,7 @@ func (s *Session) featureEntity(cat *schema.Catalog, st *parse.CreateFeature, bo
 		j := slices.Index(bound.keyNames, k.Name)
 		if j < 0 && len(bound.keys) == 1 && len(ent.Keys) == 1 {
 			j = 0 // one key on both sides: the name may differ, as sender_id for customer_id
+			s.notice(session.Notice{Message: fmt.Sprintf("feature %q: %s stands for key %q of entity %q", st.Name.Name, bound.keyNames[0], k.Name, ent.Name)})
 		}
 		if j < 0 {
 			return nil, at(hint(fail(codeDefinition, "feature %q lacks key %q of entity %q", st.Name.Name, k.Name, ent.Name), "Add %s to the SELECT list and to GROUP BY.", k.Name), st.Text, st.Name.Position)
@@ -330,10 +331,16 @@ func (s *Session) noticeRejected(cat *schema.Catalog, g *schema.Group, who strin
 	}
 	var total int64
 	var names []string
+	folder := path.Dir(files[0].Path) + "/" // that all of them are in
+	for _, f := range files {
+		for !strings.HasPrefix(f.Path, folder) {
+			folder = strings.TrimSuffix(path.Dir(strings.TrimSuffix(folder, "/")), "/") + "/"
+		}
+	}
 	for i, f := range files {
 		total += f.Rows
 		if i < rejectedShown {
-			names = append(names, fmt.Sprintf("%s: %d", path.Base(f.Path), f.Rows))
+			names = append(names, fmt.Sprintf("%s: %d", strings.TrimPrefix(f.Path, folder), f.Rows))
 		}
 	}
 	if more := len(files) - len(names); more > 0 {

@@ -188,6 +188,9 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 	if st.Batch != nil {
 		return "", at(fail(codeUnsupported, "a source FROM BATCH … STREAM … is not supported yet"), st.Text, st.Batch.Position)
 	}
+	if err := likelyOption(st.Text, "CREATE SOURCE", st.Options, "connector", "path"); err != nil {
+		return "", err
+	}
 	o := readOptions(st.Text, "CREATE SOURCE", st.Options)
 	if !o.has("connector") {
 		return "", at(hint(fail(codeInvalidParameter, "source %q needs a connector", st.Name.Name), "WITH (connector = 'file', path = '…', event_time = '…')"), st.Text, st.Name.Position)
@@ -469,7 +472,11 @@ func asEventTime(r *schema.Relation, i int) string {
 		if j == i {
 			t = vector.T(vector.TimestampTZ)
 		}
-		cols[j] = c.Name + " " + t.String()
+		cols[j] = quoteName(c.Name) + " " + t.String()
 	}
-	return fmt.Sprintf("Declare the columns, and times without a zone are read as UTC: CREATE SOURCE %s (%s) WITH (…)", r.Name, strings.Join(cols, ", "))
+	options := "(…)"
+	if parsed, err := parse.Parse(r.SQL); err == nil {
+		options = parsed.(*parse.CreateSource).Options.String()
+	}
+	return fmt.Sprintf("Declare the columns, and times without a zone are read as UTC: CREATE SOURCE %s (%s) WITH %s;", quoteName(r.Name), strings.Join(cols, ", "), options)
 }

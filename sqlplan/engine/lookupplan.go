@@ -176,6 +176,9 @@ func (s *Session) bindKey(sql string, r *entityRef, c *pg_query.Node) (key int, 
 		return -1, term, nil
 	}
 	t := r.entity.Keys[key].Type
+	if err := keyOperand(t, right); err != nil {
+		return -1, term, at(err, sql, int(e.Location))
+	}
 	ok := false
 	switch e.Kind {
 	case pg_query.A_Expr_Kind_AEXPR_OP:
@@ -189,6 +192,30 @@ func (s *Session) bindKey(sql string, r *entityRef, c *pg_query.Node) (key int, 
 		return -1, term, err
 	}
 	return key, term, nil
+}
+
+// keyOperand refuses numbers and truth values as values of keys of other types: PostgreSQL has no such operators.
+func keyOperand(key vector.Type, n *pg_query.Node) *session.Error {
+	items := []*pg_query.Node{n}
+	if l := n.GetList(); l != nil {
+		items = l.Items
+	}
+	number := slices.Contains([]vector.Kind{vector.Int16, vector.Int32, vector.Int64, vector.Float32, vector.Float64, vector.Decimal}, key.Kind)
+	for _, it := range items {
+		c, word := it.GetAConst(), ""
+		switch {
+		case c.GetIval() != nil && !number:
+			word = "integer"
+		case c.GetFval() != nil && !number:
+			word = "numeric"
+		case c.GetBoolval() != nil && key.Kind != vector.Bool:
+			word = "boolean"
+		default:
+			continue
+		}
+		return hint(fail("42883", "operator does not exist: %s = %s", key, word), "No operator matches the given name and argument types. You might need to add explicit type casts.")
+	}
+	return nil
 }
 
 // conjuncts are the terms of a conjunction.

@@ -50,6 +50,7 @@ func (s *Session) advise(ctx context.Context, err *session.Error, sql string) *s
 		return err
 	}
 	path := ""
+	err = s.meant(err, sql)
 	switch err.Code {
 	case "42601":
 		if err.Hint != "" || err.Position == 0 || !strings.HasPrefix(err.Message, "syntax error") {

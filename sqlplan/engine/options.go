@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -93,6 +94,9 @@ func (o *optionReader) done() error {
 			known := "It takes no options."
 			if len(o.seen) > 0 {
 				known = "Options: " + strings.Join(slices.Sorted(maps.Keys(o.seen)), ", ") + "."
+			}
+			if meant := nearest(name, slices.Sorted(maps.Keys(o.seen))); meant != "" {
+				known = fmt.Sprintf("Did you mean %q? %s", meant, known)
 			}
 			return at(hint(fail(codeInvalidParameter, "unknown option %q of %s", name, o.of), "%s", known), o.sql, o.opts[name].Position)
 		}

@@ -80,6 +80,13 @@ func (s *Session) createTable(ctx context.Context, sql string, n *pg_query.Creat
 	}
 	for _, o := range n.Options {
 		e := o.GetDefElem()
+		if !storageParameters[e.Defname] && e.Defnamespace == "" {
+			err := fail(codeInvalidParameter, "unrecognized parameter %q", e.Defname)
+			if near := nearest(e.Defname, []string{"event_time", "retention", "lateness", "future_bound"}); near != "" {
+				err = hint(err, "Did you mean %q? It is of event tables: WITH (event_time = 'ts', …).", near)
+			}
+			return at(err, d.sql, int(e.Location))
+		}
 		d.table.Options = append(d.table.Options, e.Defname+"="+optionText(e.Arg))
 	}
 	for _, e := range n.TableElts {
@@ -438,3 +445,12 @@ func (d *tableDraft) save(ctx context.Context) error {
 	d.made = nil
 	return nil
 }
+
+// storageParameters are the parameters of PostgreSQL 15's tables.
+var storageParameters = map[string]bool{"fillfactor": true, "toast_tuple_target": true, "parallel_workers": true, "user_catalog_table": true,
+	"vacuum_index_cleanup": true, "vacuum_truncate": true, "log_autovacuum_min_duration": true, "oids": true,
+	"autovacuum_enabled": true, "autovacuum_vacuum_threshold": true, "autovacuum_vacuum_scale_factor": true, "autovacuum_vacuum_insert_threshold": true,
+	"autovacuum_vacuum_insert_scale_factor": true, "autovacuum_analyze_threshold": true, "autovacuum_analyze_scale_factor": true,
+	"autovacuum_vacuum_cost_delay": true, "autovacuum_vacuum_cost_limit": true, "autovacuum_freeze_min_age": true, "autovacuum_freeze_max_age": true,
+	"autovacuum_freeze_table_age": true, "autovacuum_multixact_freeze_min_age": true, "autovacuum_multixact_freeze_max_age": true,
+	"autovacuum_multixact_freeze_table_age": true}
