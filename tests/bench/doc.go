@@ -7,6 +7,8 @@
 //	 ├─ insert     durable single rows at 16 connections, against a table
 //	 ├─ backfill   180 days, then one more
 //	 ├─ tenfold    the first and the fourth with ten times the data
+//	 ├─ stream     results of many rows through a socket, and COPY of as many into tables
+//	 ├─ write      durable transactions of ordinary tables: a row by its key, and pgbench's own
 //	 └─ mechanism  row packs, levels, runs and partials, each switched off
 //
 // Rules that every part keeps:

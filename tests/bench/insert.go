@@ -18,26 +18,12 @@ const (
 
 // inserts measures durable single rows: each INSERT is a transaction that is on disk when it is acknowledged, on both sides.
 func inserts(ctx context.Context, e *environment, t *table) (err error) {
-	srv, err := e.startTilehouse(ctx, e.freshData())
+	p, err := e.startPair(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, srv.stop()) }()
-	pg, err := e.startPostgres(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, pg.stop()) }()
-	ours, err := srv.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, ours.Close(ctx)) }()
-	theirs, err := pg.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, theirs.Close(ctx)) }()
+	defer func() { err = errors.Join(err, p.stop(ctx)) }()
+	srv, pg, ours, theirs := p.srv, p.pg, p.ours, p.theirs
 	if err := execute(ctx, theirs, "CREATE TABLE plain "+insertColumns); err != nil {
 		return err
 	}

@@ -39,7 +39,7 @@ type part struct {
 }
 
 var parts = []part{
-	{"training", training}, {"lookup", lookups}, {"insert", inserts}, {"backfill", backfill}, {"tenfold", tenfold}, {"mechanism", mechanisms}, {"stream", streams},
+	{"training", training}, {"lookup", lookups}, {"insert", inserts}, {"backfill", backfill}, {"tenfold", tenfold}, {"mechanism", mechanisms}, {"stream", streams}, {"write", writes},
 }
 
 func main() {

@@ -24,7 +24,10 @@ func peakMemory(pid int) int64 {
 
 // cpuSeconds is the processor time that a process has used so far, of all its threads; 0 where the system does not say. It
 // hardly changes with the load of the machine, as the time on the clock does.
-func cpuSeconds(pid int) float64 {
+func cpuSeconds(pid int) float64 { return cpuFields(pid, 2) }
+
+// cpuFields is the sum of so many fields of a process's processor time: user and system, and of children that ended the same.
+func cpuFields(pid, n int) (seconds float64) {
 	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0
@@ -32,12 +35,14 @@ func cpuSeconds(pid int) float64 {
 	// The second field, the program's name, may hold anything, and ends with the last parenthesis. User and system time are
 	// the fields 14 and 15, in hundredths of a second: USER_HZ, which is fixed for programs.
 	fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-	if len(fields) < 13 {
+	if len(fields) < 11+n {
 		return 0
 	}
-	user, _ := strconv.ParseFloat(fields[11], 64)
-	system, _ := strconv.ParseFloat(fields[12], 64)
-	return (user + system) / 100
+	for _, f := range fields[11 : 11+n] {
+		ticks, _ := strconv.ParseFloat(f, 64)
+		seconds += ticks / 100
+	}
+	return seconds
 }
 
 // resetPeak starts a process's peak anew, where the system can.

@@ -30,26 +30,12 @@ const (
 
 // streams measures results of many rows through a socket, and COPY of as many into tables, with and without a primary key.
 func streams(ctx context.Context, e *environment, t *table) (err error) {
-	srv, err := e.startTilehouse(ctx, e.freshData())
+	p, err := e.startPair(ctx)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, srv.stop()) }()
-	pg, err := e.startPostgres(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, pg.stop()) }()
-	ours, err := srv.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, ours.Close(ctx)) }()
-	theirs, err := pg.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, theirs.Close(ctx)) }()
+	defer func() { err = errors.Join(err, p.stop(ctx)) }()
+	srv, pg, ours, theirs := p.srv, p.pg, p.ours, p.theirs
 	rows := e.rows(streamRows)
 	for _, c := range []*pgx.Conn{ours, theirs} {
 		if err := execute(ctx, c, "CREATE TABLE stream ("+streamColumns+")", fmt.Sprintf(streamFill, rows)); err != nil {
@@ -94,10 +80,17 @@ func copies(ctx context.Context, e *environment, t *table, ours, theirs *pgx.Con
 	for i := range rows {
 		fmt.Fprintf(&data, "%d\t%d\t%g\tvalue %d\t2024-01-01 00:00:%02d+00\n", i, i%50000, float64(i)*0.37, i%1000, i%60)
 	}
-	for _, key := range []string{"", " PRIMARY KEY"} {
+	keyed := strings.Replace(streamColumns, "bigint", "bigint PRIMARY KEY", 1)
+	for _, v := range []struct{ what, columns, with string }{
+		{"without a primary key", streamColumns, ""}, {"with a primary key", keyed, ""}, {"into an event table", keyed + " NOT NULL", " WITH (event_time = 'ts')"},
+	} {
 		load := func(c *pgx.Conn) side {
 			return func(ctx context.Context, _ int) (float64, error) {
-				if err := execute(ctx, c, "DROP TABLE IF EXISTS loaded", "CREATE TABLE loaded ("+strings.Replace(streamColumns, "bigint", "bigint"+key, 1)+")"); err != nil {
+				with := ""
+				if c == ours {
+					with = v.with
+				}
+				if err := execute(ctx, c, "DROP TABLE IF EXISTS loaded", "CREATE TABLE loaded ("+v.columns+")"+with); err != nil {
 					return 0, err
 				}
 				began := time.Now()
@@ -114,11 +107,7 @@ func copies(ctx context.Context, e *environment, t *table, ours, theirs *pgx.Con
 			return err
 		}
 		cpu = (cpuSeconds(srv.cmd.Process.Pid) - cpu) / float64(e.rounds)
-		what := "without a primary key"
-		if key != "" {
-			what = "with a primary key"
-		}
-		t.add(row{what: fmt.Sprintf("COPY of %d rows, %s", rows, what), unit: "/s", ours: rates[1], other: rates[0], peer: "PostgreSQL", target: 1,
+		t.add(row{what: fmt.Sprintf("COPY of %d rows, %s", rows, v.what), unit: "/s", ours: rates[1], other: rates[0], peer: "PostgreSQL", target: 1,
 			notes: []string{fmt.Sprintf("%.2f s of processor", cpu), "peak " + srv.peak()}})
 	}
 	return nil
