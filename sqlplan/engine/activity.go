@@ -10,7 +10,9 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
-	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
+	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
 // sessions are those that are open, by process id. The zero value is ready.
@@ -48,14 +50,36 @@ func (l *sessions) list() []*Session {
 	return out
 }
 
-// signal ends the running statement of a session, or the session; false where there is none of that process id.
-func (l *sessions) signal(pid int64, terminate bool) bool {
+// find is the session of a process id, nil where there is none.
+func (l *sessions) find(pid int64) *Session {
 	l.mu.Lock()
-	s := l.all[uint32(pid)]
-	l.mu.Unlock()
-	if s == nil || pid != int64(int32(s.info.PID)) && pid != int64(s.info.PID) {
-		return false
+	defer l.mu.Unlock()
+	if s := l.all[uint32(pid)]; s != nil && (pid == int64(int32(s.info.PID)) || pid == int64(s.info.PID)) {
+		return s
 	}
+	return nil
+}
+
+// maySignal refuses what the caller's role may not end. It is called while a statement of the caller's runs.
+func (s *Session) maySignal(other *Session, terminate bool) *session.Error {
+	cat := s.e.catalog.Current()
+	switch {
+	case cat.Superuser(s.role):
+		return nil
+	case cat.Superuser(other.login) && terminate:
+		return denied("must be a superuser to terminate superuser process")
+	case cat.Superuser(other.login):
+		return denied("must be a superuser to cancel superuser query")
+	case cat.HasRightsOf(s.role, other.login) || cat.HasRightsOf(s.role, schema.SignalBackend):
+		return nil
+	case terminate:
+		return denied("must be a member of the role whose process is being terminated or member of pg_signal_backend")
+	}
+	return denied("must be a member of the role whose query is being canceled or member of pg_signal_backend")
+}
+
+// signal ends the running statement of a session, or the session; false where that cannot be done.
+func (s *Session) signal(terminate bool) bool {
 	f := s.info.Cancel
 	if terminate {
 		f = s.info.Terminate
@@ -72,14 +96,23 @@ func (l *sessions) Rows(relation string) ([]string, []vector.Type, []*vector.Chu
 	return nil, nil, nil, fail(codeUndefinedTable, "relation %q does not exist", relation)
 }
 
-// Call implements duck.Provider: cancel and terminate, of a process id each.
+// Call implements duck.Provider: cancel and terminate, of a process id by another.
 func (l *sessions) Call(function string, args []*vector.Vector, n int, out *vector.Vector) error {
+	terminate := function == "terminate"
 	for i := range n {
 		if args[0].IsNull(i) {
 			out.AppendNull()
 			continue
 		}
-		out.AppendBool(l.signal(args[0].I64[i], function == "terminate"))
+		caller, other := l.find(args[1].I64[i]), l.find(args[0].I64[i])
+		if caller == nil || other == nil {
+			out.AppendBool(false)
+			continue
+		}
+		if err := caller.maySignal(other, terminate); err != nil {
+			return &duck.Error{SQLState: err.Code, Message: err.Message}
+		}
+		out.AppendBool(other.signal(terminate))
 	}
 	return nil
 }
@@ -150,10 +183,11 @@ func (s *Session) activityRows() []map[string]any {
 		}
 		return t
 	}
+	cat := s.e.catalog.Current()
 	for _, x := range s.e.sessions.list() {
 		a := &x.activity
 		a.mu.Lock()
-		r := map[string]any{"datid": uint32(oidDatabase), "pid": int32(x.info.PID), "usesysid": uint32(pgcatalog.OwnerOID), "application_name": a.name, "state": a.state, "query": a.query, "client_port": int64(-1),
+		r := map[string]any{"datid": uint32(oidDatabase), "pid": int32(x.info.PID), "usesysid": x.login, "application_name": a.name, "state": a.state, "query": a.query, "client_port": int64(-1),
 			"backend_start": moment(a.began), "query_start": moment(a.queryT), "state_change": moment(a.changed), "backend_type": "client backend"}
 		if host, port, err := net.SplitHostPort(x.info.Remote); err == nil {
 			n, _ := strconv.ParseInt(port, 10, 64)
@@ -166,6 +200,9 @@ func (s *Session) activityRows() []map[string]any {
 			r["xact_start"] = moment(a.block)
 		}
 		a.mu.Unlock()
+		if !cat.HasRightsOf(s.role, x.login) && !cat.HasRightsOf(s.role, schema.ReadAllStats) {
+			r = map[string]any{"datid": r["datid"], "pid": r["pid"], "usesysid": r["usesysid"], "application_name": r["application_name"], "query": "<insufficient privilege>"}
+		}
 		out = append(out, r)
 	}
 	return out

@@ -304,11 +304,13 @@ func (a *access) relation(space, name string, rights schema.Rights, top proto.Me
 			return denied("permission denied for view %s", name)
 		}
 		return nil
-	case "pg_catalog", "information_schema": // which everybody reads
-		return nil
-	}
-	if space == "" && pgcatalog.System(&pg_query.RangeVar{Relname: name}) != nil {
-		return nil
+	case "pg_catalog", "information_schema", "":
+		if r := pgcatalog.System(&pg_query.RangeVar{Schemaname: space, Relname: name}); r != nil {
+			return a.system(r, rights)
+		}
+		if space != "" { // that it is not there is for the statement to say
+			return nil
+		}
 	}
 	ref, o, ok := a.s.relationRef(a.cat, space, name)
 	in := publicSchema
@@ -337,6 +339,26 @@ func (a *access) relation(space, name string, rights schema.Rights, top proto.Me
 		return a.behind(ref, a.depth)
 	}
 	return denied("permission denied for %s", a.s.refWords(a.cat, ref))
+}
+
+// system checks rights on a relation of PostgreSQL's own.
+func (a *access) system(r *pgcatalog.Relation, rights schema.Rights) error {
+	if a.cat.HasRightsOf(a.role, schema.ReadAllData) || rights&^schema.Select != 0 { // nobody writes to it
+		return nil
+	}
+	for _, name := range pgcatalog.Readers(r) {
+		if name == "" {
+			return nil
+		}
+		if role := a.cat.Role(name); role != nil && a.cat.HasRightsOf(a.role, role.ID) {
+			return nil
+		}
+	}
+	word := "table"
+	if r.View != "" {
+		word = "view"
+	}
+	return denied("permission denied for %s %s", word, r.Name)
 }
 
 // inSchema checks a right on a schema. That a schema is not there is for the statement to say.

@@ -198,7 +198,7 @@ func signalCall(b *binder, args []*pg_query.Node, most int, function string) (st
 	if b.describe { // a statement that is only planned ends nothing
 		return "NULL::boolean", nil
 	}
-	return fmt.Sprintf("%s(%d, '%s', ($1)::bigint)", duck.BooleanFunction, b.s.e.signals, function), nil
+	return fmt.Sprintf("%s(%d, '%s', ($1)::bigint, %d)", duck.BooleanFunction, b.s.e.signals, function, b.s.info.PID), nil
 }
 
 // effectArguments are the values of the arguments of a function that does something, as texts; nil: NULL. They are evaluated

@@ -311,6 +311,10 @@ func (c *column) appendBytes(dst *vector.Vector, src m.Vector, from, n int, null
 	switch c.id {
 	case m.TypeVarchar, m.TypeBlob, m.TypeGeometry, m.TypeStringLiteral:
 		strs := values[stringT](src, from, n)
+		var err error
+		if data, err = c.grown(data, strs, nulls); err != nil {
+			return err
+		}
 		for i := range strs {
 			if !nulls || !c.null(i) {
 				data = append(data, strs[i].text()...)
@@ -426,6 +430,9 @@ func (c *column) appendNested(dst *vector.Vector, src m.Vector, from, n int, nul
 	return nil
 }
 
+// elementBytes is what an element takes beside its text, about.
+const elementBytes = 16
+
 // gather appends the elements of lists, arrays or maps [from, from+n) of src to children, and the lists' ends to off.
 // Elements that lie one after the other are appended together: usually all of them.
 func (c *column) gather(children []*vector.Vector, off []uint32, src m.Vector, from, n int, nulls bool) ([]uint32, error) {
@@ -450,6 +457,9 @@ func (c *column) gather(children []*vector.Vector, off []uint32, src m.Vector, f
 	flush := func() error {
 		if start == end {
 			return nil
+		}
+		if err := c.room.take(elementBytes * (end - start)); err != nil {
+			return err
 		}
 		for i, child := range c.child {
 			if err := child.appendTo(children[i], parts[i], start, end-start); err != nil {

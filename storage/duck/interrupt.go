@@ -20,7 +20,35 @@ import (
 // is the same of all calls, since DuckDB compares calls by that address.
 
 // interruption says whether a connection's running statement is to end. It lies in C's memory, since DuckDB holds its address.
-type interruption struct{ ended atomic.Int32 }
+type interruption struct {
+	ended atomic.Int32
+	// planning says that a statement is planned, planned how many bytes functions may still make of its constants.
+	planning atomic.Int32
+	planned  atomic.Int64
+}
+
+// maxPlanned is how many bytes functions may make of the constants of a statement that is planned. What DuckDB computes then counts for
+// no limit of its own; what is refused it computes when it runs the statement.
+const maxPlanned = 2 * MaxBatchText
+
+// plan makes call, which plans a statement.
+func (i *interruption) plan(call func()) {
+	i.planned.Store(maxPlanned)
+	i.planning.Store(1)
+	call()
+	i.planning.Store(0)
+}
+
+// mayPlan reports whether a function may make something now, and spend notes that it has.
+func (i *interruption) mayPlan() bool {
+	return i == nil || i.planning.Load() == 0 || i.planned.Load() > 0
+}
+
+func (i *interruption) spend(n int) {
+	if i != nil && i.planning.Load() != 0 {
+		i.planned.Add(int64(-n))
+	}
+}
 
 // interruptions are those of open connections, by DuckDB's number of the connection.
 var interruptions sync.Map

@@ -231,7 +231,7 @@ func tilehouseScan(p, chunk unsafe.Pointer) {
 func tilehouseCall(p, chunk, result unsafe.Pointer) {
 	info := m.FunctionInfo{Ptr: p}
 	if err := call(m.DataChunk{Ptr: chunk}, m.Vector{Ptr: result}); err != nil {
-		m.ScalarFunctionSetError(info, err.Error())
+		m.ScalarFunctionSetError(info, raise(err))
 	}
 }
 
@@ -281,6 +281,7 @@ func decoded(src m.Vector, n int) (*vector.Vector, error) {
 	if err != nil {
 		return nil, err
 	}
+	column.within(&room{maxArguments})
 	v := vector.New(column.typ, n)
 	return v, column.appendTo(v, src, 0, n)
 }

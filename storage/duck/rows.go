@@ -19,6 +19,9 @@ type Rows struct {
 	err   error
 	done  bool
 	given int // chunks
+
+	pending  m.DataChunk // of which rows from at on were not returned yet; nil: none
+	at, size int
 }
 
 // helpedChunks is how many chunks of a result its reader computes alone. From then on DuckDB's threads compute ahead of it.
@@ -48,6 +51,9 @@ func (r *Rows) Columns() []Column { return r.cols }
 // call. An error ends the result, even after chunks were returned: DuckDB computes while it streams.
 func (r *Rows) Next() (*vector.Chunk, error) {
 	for !r.done {
+		if r.pending.Ptr != nil {
+			return r.part()
+		}
 		if r.ctx.Err() != nil {
 			return nil, r.fail(canceled(r.ctx))
 		}
@@ -60,26 +66,35 @@ func (r *Rows) Next() (*vector.Chunk, error) {
 			r.release(true)
 			break
 		}
-		n := int(m.DataChunkGetSize(ch))
-		if n == 0 {
+		if r.at, r.size = 0, int(m.DataChunkGetSize(ch)); r.size == 0 {
 			m.DestroyDataChunk(&ch)
 			continue
 		}
-		r.chunk.Reset()
-		r.chunk.N = n
-		for i, col := range r.plan {
-			if err := col.appendTo(r.chunk.Cols[i], m.DataChunkGetVector(ch, m.IdxT(i)), 0, n); err != nil {
-				m.DestroyDataChunk(&ch)
-				return nil, r.fail(err)
-			}
-		}
-		m.DestroyDataChunk(&ch)
+		r.pending = ch
 		if r.given++; r.given == helpedChunks {
 			r.c.db.workers.stream(true)
 		}
-		return &r.chunk, nil
 	}
 	return nil, r.err
+}
+
+// part copies the next rows of the pending chunk: all of them, but for very long ones.
+func (r *Rows) part() (*vector.Chunk, error) {
+	fresh := func() []*vector.Vector {
+		r.chunk.Reset()
+		return r.chunk.Cols
+	}
+	src := func(k int) m.Vector { return m.DataChunkGetVector(r.pending, m.IdxT(k)) }
+	n, err := appendRows(r.plan, maxRow, fresh, src, r.at, r.size-r.at)
+	if err != nil {
+		return nil, r.fail(err)
+	}
+	r.chunk.N = n
+	if r.at += n; r.at == r.size {
+		m.DestroyDataChunk(&r.pending)
+		r.pending = m.DataChunk{}
+	}
+	return &r.chunk, nil
 }
 
 func (r *Rows) fail(err error) error {
@@ -94,6 +109,10 @@ func (r *Rows) release(drained bool) {
 	r.done = true
 	if r.given >= helpedChunks {
 		r.c.db.workers.stream(false)
+	}
+	if r.pending.Ptr != nil {
+		m.DestroyDataChunk(&r.pending)
+		r.pending = m.DataChunk{}
 	}
 	m.DestroyResult(&r.res)
 	r.c.rows = nil

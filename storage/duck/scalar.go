@@ -134,21 +134,45 @@ func (s *Scalar) chunk(on *interruption, chunk m.DataChunk, out m.Vector) (err e
 		}
 	}()
 	n := int(m.DataChunkGetSize(chunk))
-	args := make([]*vector.Vector, len(s.Params))
-	for k := range args {
-		src := m.DataChunkGetVector(chunk, m.IdxT(k))
-		l := m.VectorGetColumnType(src)
-		c, err := columnOf(l)
+	if !on.mayPlan() {
+		return &Error{SQLState: "54000", Message: "the constants of the statement take too much"}
+	}
+	cols := make([]*column, len(s.Params))
+	for k := range cols {
+		l := m.VectorGetColumnType(m.DataChunkGetVector(chunk, m.IdxT(k)))
+		cols[k], err = columnOf(l)
 		m.DestroyLogicalType(&l)
 		if err != nil {
 			return err
 		}
-		args[k] = vector.New(c.typ, n)
-		if err := c.appendTo(args[k], src, 0, n); err != nil {
+	}
+	result := vector.New(s.Result, n)
+	for from, step := 0, 0; from < n; from += step {
+		var args []*vector.Vector
+		fresh := func() []*vector.Vector {
+			args = make([]*vector.Vector, len(cols))
+			for k, c := range cols {
+				args[k] = vector.New(c.typ, 0)
+			}
+			return args
+		}
+		src := func(k int) m.Vector { return m.DataChunkGetVector(chunk, m.IdxT(k)) }
+		if step, err = appendRows(cols, maxArguments, fresh, src, from, n-from); err != nil {
+			return err
+		}
+		if err := s.rows(on, args, step, n, result); err != nil {
 			return err
 		}
 	}
-	result := vector.New(s.Result, n)
+	on.spend(result.MemBytes())
+	var w writer
+	// DuckDB reads the strings after this returns, so that they are copied into its own memory.
+	defer w.release()
+	return w.copyInto(out, result, n)
+}
+
+// rows appends the values for n rows of args to result, which gets all of them.
+func (s *Scalar) rows(on *interruption, args []*vector.Vector, n, all int, result *vector.Vector) error {
 rows:
 	for i := range n {
 		if !s.Nulls {
@@ -171,14 +195,11 @@ rows:
 		if err != nil {
 			return err
 		}
-		if result.MemBytes() > MaxBatchText+n*maxFixedBytes {
+		if result.MemBytes() > MaxBatchText+all*maxFixedBytes {
 			return &Error{SQLState: "54000", Message: "requested length too large"}
 		}
 	}
-	var w writer
-	// DuckDB reads the strings after this returns, so that they are copied into its own memory.
-	defer w.release()
-	return w.copyInto(out, result, n)
+	return nil
 }
 
 // copyInto is write for a vector that outlives this call: strings are copied into DuckDB's heap.

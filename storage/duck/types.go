@@ -22,6 +22,7 @@ type column struct {
 	valid  []uint64         // the words that the column's vector shows as its Valid, kept across Reset
 	fields []*vector.Vector // Struct, Union: scratch, a vector for each field
 	tags   *vector.Vector   // Union: scratch
+	room   *room            // bounds what is appended; nil: nothing does
 }
 
 // simpleTypes are the types that have no parameters.

@@ -293,6 +293,8 @@ var probes = []struct{ sql, codes string }{
 var endings = []string{
 	"SELECT count(*) FROM generate_series(1, 10000000) a(x), generate_series(1, 10000000) b(y) WHERE x + y = 7",
 	"SELECT count(*) FROM generate_series(1, 1000000000000)",
+	"SELECT concat(r, r, r, r, r, r, r, r, r, r) FROM (SELECT repeat('x', 60000000) AS r) x",
+	"SELECT sum(relpages) FROM pg_class, generate_series(1, 1000000000000)",
 	"SELECT array_length(array_agg(x), 1) FROM generate_series(1, 100000000) a(x)",
 	"SELECT length(string_agg(repeat('x', 1000), ',')) FROM generate_series(1, 1000000)",
 	"WITH RECURSIVE r(s) AS (SELECT 'xxxxxxxxxx' UNION ALL SELECT s || s FROM r WHERE length(s) < 2000000000) SELECT max(length(s)) FROM r",
@@ -300,6 +302,126 @@ var endings = []string{
 	"SELECT length(f || f) FROM (SELECT e || e AS f FROM (SELECT d || d AS e FROM (SELECT c || c AS d FROM (SELECT b || b AS c FROM (SELECT repeat('x', 60000000) AS b FROM generate_series(1, 1)) v) w) x) y) z",
 	"SELECT count(*) FROM (SELECT DISTINCT x, random() AS r FROM generate_series(1, 2000000000) a(x)) y",
 	"CREATE TEMP TABLE big AS SELECT x, md5(x::text) AS h FROM generate_series(1, 2000000000) a(x)",
+}
+
+// readerProbes are statements that a role that may only read is refused; a superuser is not.
+var readerProbes = []struct{ sql, codes string }{
+	{"SELECT * FROM hidden", "42501"},
+	{"SELECT a FROM t WHERE EXISTS (SELECT 1 FROM hidden)", "42501"},
+	{"WITH w AS MATERIALIZED (TABLE hidden) TABLE w", "42501"},
+	{"SELECT x.* FROM t, LATERAL (SELECT * FROM hidden) x", "42501"},
+	{"SELECT row_to_json(hidden) FROM hidden", "42501"},
+	{"SELECT * FROM hiddenview", "42501"},
+	{"SELECT * FROM hiddencopy", "42501"},
+	{"SELECT * FROM hiddenschema.inside", "42501"},
+	{"SELECT * FROM hiddenevents", "42501"},
+	{"SELECT * FROM hiddenentity WHERE k = 1", "42501"},
+	{"SELECT hiddenfeature_s FROM hiddenentity WHERE k = 1", "42501"},
+	{"SELECT * FROM hiddenfeatureview WHERE k = 1 AND x = 2", "42501"},
+	{"SELECT t.a, x.hiddenfeature_s FROM t ASOF JOIN hiddenentity x ON x.k = t.a AND now() > x.ts", "42501"},
+	{"SELECT t.a, x.n FROM t ASOF JOIN (SELECT k, max(note) AS n FROM hiddenevents GROUP BY k WINDOW 7 DAYS) x ON x.k = t.a AND now() > x.ts", "42501"},
+	{"SELECT * FROM features_for('hiddenentity', 1)", "42501"},
+	{"EXPLAIN FEATURE hiddenfeature FOR (1) AT '2024-01-02'", "42501"},
+	{"EXPLAIN ANALYZE SELECT * FROM hidden", "42501"},
+	{"EXPLAIN ANALYZE SELECT hiddenfeature_s FROM hiddenentity WHERE k = 1", "42501"},
+	{"COPY hidden TO STDOUT", "42501"},
+	{"COPY (SELECT * FROM hidden) TO STDOUT", "42501"},
+	{"COPY (SELECT * FROM t) TO 'x.csv'", "42501"},
+	{"COPY t FROM 'secret.csv'", "42501"},
+	{"PREPARE hiddenp AS SELECT * FROM hidden; EXECUTE hiddenp", "42501"},
+	{"BEGIN; DECLARE c CURSOR FOR SELECT * FROM hidden; FETCH c", "42501"},
+	{"ROLLBACK; CREATE TEMP TABLE mine AS SELECT * FROM hidden", "42501"},
+	{"SELECT * INTO TEMP mine FROM hidden", "42501"},
+	{"CREATE TEMP VIEW hiddenv AS SELECT * FROM hidden; SELECT * FROM hiddenv", "42501"},
+	{"CREATE TEMP TABLE hidden (a text); SELECT * FROM public.hidden", "42501"},
+	{"SET search_path = hiddenschema, public; SELECT * FROM inside", "42P01"},
+	{"CREATE SCHEMA mine", "42501"},
+	{"CREATE TABLE public.mine (a text)", "42501"},
+	{"CREATE VIEW public.mine AS SELECT 1 AS a", "42501"},
+	{"INSERT INTO t VALUES (3, 'x')", "42501"},
+	{"UPDATE t SET b = 'x'", "42501"},
+	{"DELETE FROM t", "42501"},
+	{"TRUNCATE t", "42501"},
+	{"SELECT * FROM t FOR UPDATE", "42501"},
+	{"ALTER TABLE t OWNER TO reader", "42501"},
+	{"COMMENT ON TABLE t IS 'x'", "42501"},
+	{"GRANT SELECT ON public.hidden TO reader", "42501"},
+	{"GRANT tilehouse TO reader", "42501"},
+	{"ALTER ROLE reader SUPERUSER", "42501"},
+	{"ALTER ROLE tilehouse PASSWORD 'x'", "42501"},
+	{"CREATE ROLE mine SUPERUSER", "42501"},
+	{"ALTER DEFAULT PRIVILEGES FOR ROLE tilehouse GRANT SELECT ON TABLES TO reader", "42501"},
+	{"REASSIGN OWNED BY tilehouse TO reader", "42501"},
+	{"DROP OWNED BY tilehouse", "42501"},
+	{"SET ROLE tilehouse", "42501"},
+	{"SET SESSION AUTHORIZATION tilehouse", "42501"},
+	{"SELECT set_config('role', 'tilehouse', false)", "42501"},
+	{"SELECT set_config('session_authorization', 'tilehouse', false)", "42501"},
+	{"SELECT nextval('hiddensequence')", "42501"},
+	{"SELECT setval('hiddensequence', 5)", "42501"},
+	{"SELECT last_value FROM hiddensequence", "42501"},
+	{"SELECT rolpassword FROM pg_authid", "42501"},
+	{"SELECT passwd FROM pg_catalog.pg_shadow", "42501"},
+	{"SELECT * FROM pg_statistic", "42501"},
+	{"SELECT * FROM pg_user_mapping", "42501"},
+	{"SELECT * FROM pg_hba_file_rules", "42501"},
+	{"SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE usename = 'tilehouse'", "42501"},
+	{"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'tilehouse'", "42501"},
+	{"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'neighbour'", "42501"},
+	{"CREATE SOURCE s WITH (connector = 'file', path = 'secret.csv', format = 'csv')", "42501"},
+	{"CREATE ENTITY e (k bigint)", "42501"},
+	{"DROP FEATURE hiddenfeature", "42501"},
+	{"REFRESH MATERIALIZED VIEW hiddencopy", "42501"},
+	{"SELECT * FROM tilehouse.feature_log", "42501"},
+	{"CHECKPOINT", "42501"},
+	{"LOAD 'x'", "42501"},
+}
+
+// hiddenObjects are what readerProbes try to reach.
+const hiddenObjects = `CREATE ROLE neighbour LOGIN; GRANT SELECT ON t TO neighbour;
+CREATE VIEW hiddenview AS SELECT a FROM hidden; CREATE MATERIALIZED VIEW hiddencopy AS SELECT a FROM hidden; CREATE SEQUENCE hiddensequence;
+CREATE SCHEMA hiddenschema; CREATE TABLE hiddenschema.inside (a text); INSERT INTO hiddenschema.inside VALUES ('the secret');
+CREATE TABLE hiddenevents (id bigint PRIMARY KEY, k bigint, amount double precision, note text, ts timestamptz NOT NULL) WITH (event_time = 'ts');
+INSERT INTO hiddenevents VALUES (1, 1, 4711.5, 'the secret', '2024-01-01');
+CREATE ENTITY hiddenentity (k bigint); CREATE FEATURE hiddenfeature ON hiddenentity AS SELECT k, sum(amount) AS s, last(note) AS n FROM hiddenevents GROUP BY k WINDOW 7 DAYS;
+CREATE FEATURE VIEW hiddenfeatureview AS SELECT c.hiddenfeature_s + r.x AS v FROM hiddenentity c, request() AS r(x double precision)`
+
+// A role that may only read reaches nothing that it was not given, becomes nobody else, and neither sees nor ends what others run.
+func TestReader(t *testing.T) {
+	s := start(t)
+	owner, neighbour := s.connect(t, "tilehouse"), (*pgconn.PgConn)(nil)
+	for _, sql := range strings.Split(hiddenObjects, ";") {
+		if code, text := run(owner, sql); code != "" {
+			t.Fatalf("%s: %s %s", sql, code, text)
+		}
+	}
+	neighbour = s.connect(t, "neighbour")
+	if code, text := run(neighbour, "SELECT 'of the neighbour'"); code != "" {
+		t.Fatal(text)
+	}
+	for _, p := range readerProbes {
+		conn := s.connect(t, "reader")
+		code, text := run(conn, p.sql)
+		if code == "" || !strings.Contains(" "+p.codes+" ", " "+code+" ") {
+			t.Errorf("%s: %q %s, want %s", p.sql, code, text, p.codes)
+		}
+		if strings.Contains(text, "the secret") || strings.Contains(text, "4711") {
+			t.Errorf("%s: it tells %q", p.sql, text)
+		}
+		conn.Close(context.Background())
+	}
+	conn := s.connect(t, "reader")
+	if code, text := run(conn, "SELECT usename, query, state, client_addr FROM pg_stat_activity WHERE usename <> 'reader'"); code != "" || strings.Count(text, "<insufficient privilege>|||") != 3 || strings.Contains(text, "neighbour'") {
+		t.Errorf("what others run: %s %s", code, text)
+	}
+	if code, text := run(conn, "SELECT usename, state FROM pg_stat_activity WHERE pid = pg_backend_pid()"); text != "reader|active|" {
+		t.Errorf("what it runs itself: %s %s", code, text)
+	}
+	for _, c := range []*pgconn.PgConn{owner, neighbour} {
+		if code, text := run(c, "SELECT count(*) FROM t"); code != "" || text != "2|" {
+			t.Errorf("another session: %s %s", code, text)
+		}
+	}
 }
 
 // Every probe is refused to a role that reads and to a superuser, and others are answered all the while.
@@ -345,6 +467,7 @@ func TestEndings(t *testing.T) {
 		}
 		other := s.connect(t, "reader")
 		for _, sql := range endings {
+			shown := sql[:min(len(sql), 120)]
 			done := make(chan struct{})
 			var code, text string
 			began := time.Now()
@@ -355,17 +478,17 @@ func TestEndings(t *testing.T) {
 			time.Sleep(300 * time.Millisecond)
 			asked := time.Now()
 			if code, text := run(other, "SELECT count(*) FROM t"); code != "" || time.Since(asked) > answerWithin {
-				t.Errorf("%s: another session is answered %q %s after %v", sql, code, text, time.Since(asked))
+				t.Errorf("%s: another session is answered %q %s after %v", shown, code, text, time.Since(asked))
 			}
 			<-done
 			if !strings.Contains("57014 53200 53100 54000 54001", code) || code == "" {
-				t.Errorf("%s: %q %s", sql, code, text)
+				t.Errorf("%s: %q %s", shown, code, text)
 			}
 			if took := time.Since(began); took > 15*time.Second {
-				t.Errorf("%s: took %v", sql, took)
+				t.Errorf("%s: took %v", shown, took)
 			}
 			if conn.IsClosed() {
-				t.Fatalf("%s: the connection is closed: %s\n%s", sql, text, s.Log())
+				t.Fatalf("%s: the connection is closed: %s\n%s", shown, text, s.Log())
 			}
 		}
 	}
