@@ -51,11 +51,11 @@ func (r *Rows) Columns() []Column { return r.cols }
 // call. An error ends the result, even after chunks were returned: DuckDB computes while it streams.
 func (r *Rows) Next() (*vector.Chunk, error) {
 	for !r.done {
-		if r.pending.Ptr != nil {
-			return r.part()
-		}
 		if r.ctx.Err() != nil {
 			return nil, r.fail(canceled(r.ctx))
+		}
+		if r.pending.Ptr != nil {
+			return r.part()
 		}
 		var ch m.DataChunk
 		r.c.watch(r.ctx, func() { ch = m.FetchChunk(r.res) })
