@@ -1,6 +1,7 @@
 package analyze
 
 import (
+	"fmt"
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -145,6 +146,9 @@ func (a *analyzer) assignType(v value, t OID, mod int32) (value, error) {
 
 // held gives a value of a column's type the form in which the column holds it.
 func (a *analyzer) held(v value, t *Target) value {
+	if hasDimensions(v.t) && t.Held.Kind == vector.List {
+		v = a.listed(v, "0A000", fmt.Sprintf("column %q holds arrays of one dimension that count from 1", t.Name))
+	}
 	switch {
 	case v.t == oidNumeric && t.Held.Kind == vector.Text:
 		return textual(v)

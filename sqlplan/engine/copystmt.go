@@ -287,6 +287,9 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 	var items []*pgNode
 	for i, name := range names {
 		columns[i] = session.Column{Name: name, Type: o.Column(name).Type}
+		if copiedAsText(o.Column(name)) {
+			columns[i].Type = declaredType(o.Column(name))
+		}
 		columns[i].Type.Mod = 0 // which the INSERT applies
 		insert.Cols = append(insert.Cols, &pgNode{Node: &pg_query.Node_ResTarget{ResTarget: &pg_query.ResTarget{Name: name}}})
 		items = append(items, pg_query.MakeResTargetNodeWithVal(columnRef(copiedPart, name, 0), 0))
@@ -340,7 +343,13 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 		if err != nil {
 			return nil, err
 		}
-		c := &copyIn{table: n.Relation.Relname, format: &format.CopyFormat, columns: columns, add: app.Append}
+		c := &copyIn{table: n.Relation.Relname, format: &format.CopyFormat, columns: columns}
+		c.add = func(ch *vector.Chunk) error {
+			if err := s.canonicalRows(ch, columns); err != nil {
+				return err
+			}
+			return app.Append(ch)
+		}
 		c.finish = func(failed error) error {
 			err := app.Close()
 			if failed == nil && err == nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
+	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
@@ -110,4 +111,42 @@ func (b *binder) stored(what *pg_query.Node) (*rewrite.Function, error) {
 		}
 	}
 	return &rewrite.Function{Name: storedFunction, Args: make([]string, 2), Body: expression(body)}, nil
+}
+
+// copiedAsText reports whether COPY takes a column's values as texts that are not looked at: those of ranges, addresses and their kin, and
+// arrays of any dimensions.
+func copiedAsText(c *tables.Column) bool {
+	return ofDimensions(c) || pgfunc.KeptAsText(c.Base) != 0 && c.Type.Kind == vector.Text
+}
+
+// canonicalRows makes such texts what their types' input functions make of them. Errors: those of the input functions.
+func (s *Session) canonicalRows(ch *vector.Chunk, columns []session.Column) error {
+	for k, v := range ch.Cols {
+		oid := columns[k].Type.Shown
+		if columns[k].Type.Kind != vector.Text || oid == 0 || oid == codec.OIDNumeric {
+			continue
+		}
+		out := vector.New(v.Type, v.N)
+		for i := range v.N {
+			if v.IsNull(i) {
+				out.AppendNull()
+				continue
+			}
+			if codec.IsArray(oid) {
+				text, err := pgfunc.ArrayText(oid, string(v.Bytes(i)), s.codecSettings())
+				if err != nil {
+					return err
+				}
+				out.AppendString(text)
+				continue
+			}
+			x, err := pgfunc.In(oid, -1, string(v.Bytes(i)), s.codecSettings())
+			if err != nil {
+				return err
+			}
+			out.AppendFrom(x, 0)
+		}
+		ch.Cols[k] = out
+	}
+	return nil
 }

@@ -144,14 +144,14 @@ func columnType(t *pg_query.TypeName, c *tables.Column) error {
 	if len(t.ArrayBounds) > 0 {
 		label += "[]"
 		if len(t.ArrayBounds) > 1 { // PostgreSQL does not keep the number of dimensions; a column that says one holds any
-			if !pgfunc.Dimensional(name) || c.Length > 0 {
+			if !pgfunc.Dimensional(name) || c.Length > 0 || len(mods) > 0 {
 				return fail(codeUnsupported, "columns of arrays of %s of more than one dimension are not supported", name)
 			}
 			typ, c.Canonical = vector.T(vector.Text), false
 		}
 	}
 	c.Type, c.Declared = typ, label
-	if wide {
+	if wide && len(t.ArrayBounds) < 2 {
 		c.Type = tables.Numeric()
 		if len(t.ArrayBounds) > 0 {
 			c.Type = vector.ListOf(c.Type)
@@ -168,7 +168,11 @@ func keptColumn(c session.Column) (tables.Column, error) {
 		return columnOfType(c.Name, t), nil
 	}
 	out := tables.Column{Name: c.Name}
-	parsed, err := pg_query.Parse("SELECT NULL::" + pgcatalog.FormatType(t.Shown, t.Mod-1))
+	name := pgcatalog.FormatType(t.Shown, t.Mod-1)
+	if t.Kind == vector.Text && codec.IsArray(t.Shown) { // of any dimensions
+		name += "[]"
+	}
+	parsed, err := pg_query.Parse("SELECT NULL::" + name)
 	if err == nil {
 		err = columnType(parsed.Stmts[0].Stmt.GetSelectStmt().TargetList[0].GetResTarget().Val.GetTypeCast().TypeName, &out)
 	}

@@ -99,6 +99,9 @@ func targetsOf(o *tables.Object) []analyze.Target {
 func targetOf(c *tables.Column) analyze.Target {
 	t := ordinaryColumn(*c)
 	out := analyze.Target{Name: c.Name, Type: t.Type, Mod: t.Mod, Held: c.Type}
+	if ofDimensions(c) {
+		out.Type = analyze.Dimensional(t.Type)
+	}
 	if c.Precision != nil {
 		out.Mod = int32(*c.Precision)
 	}

@@ -2,6 +2,7 @@ package tables
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
@@ -27,6 +28,7 @@ func (c *Column) Shown() {
 		mod = (precision<<16 | scale&0x7ff) + 4
 	}
 	switch {
+	case c.Type.Kind == vector.Text && strings.HasSuffix(c.Declared, "[]"): // arrays of any dimensions
 	case c.Type.Kind == vector.Text:
 		c.Type.Shown, c.Type.Mod = NumericOID, mod+1
 	case c.Type.Kind == vector.List && c.Type.Elem[0].Kind == vector.Text:

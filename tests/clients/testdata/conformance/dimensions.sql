@@ -78,3 +78,7 @@ INSERT INTO grids (id, g) VALUES (4, 'x');
 SET timezone = 'Asia/Tokyo';
 SELECT z, z::text, z[1][1], to_json(z) FROM grids WHERE id = 1;
 RESET timezone;
+INSERT INTO grids (id, g) VALUES (5, ARRAY[[1,2],[3,4]]) RETURNING g;
+UPDATE grids SET g = g || ARRAY[[5,6]] WHERE id = 5 RETURNING g;
+CREATE TABLE grids2 AS SELECT id, g, n FROM grids;
+SELECT * FROM grids2 ORDER BY id;
