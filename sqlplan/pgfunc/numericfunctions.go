@@ -89,6 +89,9 @@ func floatNum(f float64, digits int) (num, bool) {
 }
 
 func numFloat(n num) (float64, error) {
+	if n.special == 'N' {
+		return math.Float64frombits(0x7ff8 << 48), nil // PostgreSQL's, where Go's has a further bit
+	}
 	f, err := strconv.ParseFloat(n.String(), 64)
 	if err != nil && math.IsInf(f, 0) && n.special == 0 {
 		return 0, bad("22003", `"%s" is out of range for type double precision`, n.String())
