@@ -105,6 +105,9 @@ func targetOf(c *tables.Column) analyze.Target {
 	if c.Precision != nil {
 		out.Mod = int32(*c.Precision)
 	}
+	if ofDimensions(c) {
+		out.Type = analyze.Dimensional(t.Type)
+	}
 	return out
 }
 

@@ -19,7 +19,8 @@ func Numeric() vector.Type { return vector.Type{Kind: vector.Text, Shown: Numeri
 
 // Shown gives a column's type what a document does not keep: that its texts are numerics.
 func (c *Column) Shown() {
-	if c.Base != "numeric" {
+	array := strings.HasSuffix(c.Declared, "[]")
+	if c.Base != "numeric" || array != (c.Type.Kind == vector.List) { // or a text is an array of any dimensions
 		return
 	}
 	mod := int32(-1)

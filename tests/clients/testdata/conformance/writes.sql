@@ -266,3 +266,11 @@ INSERT INTO aw VALUES (3, 8, '999');
 INSERT INTO aw VALUES (3, 8, 'x');
 CREATE UNIQUE INDEX aw_part ON aw (id) WHERE a / 2 > 3;
 INSERT INTO aw VALUES (1, 8, '77');
+-- arrays of more dimensions
+CREATE TABLE dm (id integer, v integer[][]);
+INSERT INTO dm VALUES (1, '{{1,2},{3,4}}'), (2, NULL), (3, ARRAY[1, 2]), (4, ARRAY[[1], [2]]), (5, '{}');
+UPDATE dm SET v = ARRAY[[5, 6]] WHERE id = 1 RETURNING *;
+UPDATE dm SET v = NULL WHERE id = 3 RETURNING v;
+UPDATE dm SET v = 'x';
+UPDATE dm SET v = 5;
+SELECT * FROM dm ORDER BY id;
