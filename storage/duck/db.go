@@ -41,6 +41,8 @@ type DB struct {
 	closed  bool
 	open    atomic.Int64 // connections not closed
 	workers workers
+	// interruptions are those of open connections, by DuckDB's number of the connection, which another engine's may have, too.
+	interruptions sync.Map
 }
 
 // Open opens the database file at path, or a database in memory where path is "". On return the configuration is locked
@@ -110,7 +112,7 @@ func (db *DB) configure(o Options) error {
 		return err
 	}
 	for _, f := range o.Scalars {
-		if err := registerScalar(c.c, f); err != nil {
+		if err := registerScalar(c, f); err != nil {
 			return err
 		}
 	}
@@ -182,7 +184,7 @@ func (db *DB) Connect() (*Conn, error) {
 	if m.Connect(db.db, &c.c) == m.StateError {
 		return nil, &Error{SQLState: "53300", Message: "the engine refused a connection"}
 	}
-	c.interruption, c.forget = newInterruption(c.c)
+	c.interruption, c.forget = db.newInterruption(c.c)
 	db.open.Add(1)
 	return c, nil
 }

@@ -8,7 +8,6 @@ void *tilehouseShared(void *data);
 import "C"
 
 import (
-	"sync"
 	"sync/atomic"
 	"unsafe"
 
@@ -50,19 +49,16 @@ func (i *interruption) spend(n int) {
 	}
 }
 
-// interruptions are those of open connections, by DuckDB's number of the connection.
-var interruptions sync.Map
-
 // newInterruption makes a connection's; forget frees it when the connection is closed.
-func newInterruption(c m.Connection) (i *interruption, forget func()) {
+func (db *DB) newInterruption(c m.Connection) (i *interruption, forget func()) {
 	i = (*interruption)(C.calloc(1, C.size_t(unsafe.Sizeof(interruption{}))))
 	var ctx m.ClientContext
 	m.ConnectionGetClientContext(c, &ctx)
 	id := m.ClientContextGetConnectionId(ctx)
 	m.DestroyClientContext(&ctx)
-	interruptions.Store(id, i)
+	db.interruptions.Store(id, i)
 	return i, func() {
-		interruptions.Delete(id)
+		db.interruptions.Delete(id)
 		C.free(unsafe.Pointer(i))
 	}
 }
@@ -82,7 +78,7 @@ func tilehouseBind(info unsafe.Pointer) {
 	m.ScalarFunctionGetClientContext(bind, &ctx)
 	id := m.ClientContextGetConnectionId(ctx)
 	m.DestroyClientContext(&ctx)
-	if i, ok := interruptions.Load(id); ok {
+	if i, ok := scalarOf(m.ScalarFunctionBindGetExtraInfo(bind)).db.interruptions.Load(id); ok {
 		m.ScalarFunctionSetBindData(bind, unsafe.Pointer(i.(*interruption)), nil)
 		m.ScalarFunctionSetBindDataCopy(bind, C.tilehouseShared)
 	}

@@ -44,17 +44,29 @@ const maxDeaf = 10 * time.Millisecond
 // maxFixedBytes is what a value takes beside its text, at most.
 const maxFixedBytes = 64
 
-// scalars are the functions that were registered, by their numbers.
+// scalars are the functions that were registered, by their numbers, each with its engine.
 var scalars struct {
 	sync.RWMutex
-	list []*Scalar
+	list []registered
+}
+
+type registered struct {
+	*Scalar
+	db *DB
+}
+
+// scalarOf is the function that DuckDB means: number is what it keeps of the function.
+func scalarOf(number unsafe.Pointer) registered {
+	scalars.RLock()
+	defer scalars.RUnlock()
+	return scalars.list[*(*uint64)(number)]
 }
 
 // registerScalar makes a function known to the engine of c.
-func registerScalar(c m.Connection, s Scalar) error {
+func registerScalar(c *Conn, s Scalar) error {
 	scalars.Lock()
 	number := len(scalars.list)
-	scalars.list = append(scalars.list, &s)
+	scalars.list = append(scalars.list, registered{Scalar: &s, db: c.db})
 	scalars.Unlock()
 	f := m.CreateScalarFunction()
 	defer m.DestroyScalarFunction(&f)
@@ -86,7 +98,7 @@ func registerScalar(c m.Connection, s Scalar) error {
 	m.ScalarFunctionSetExtraInfo(f, id, C.free)
 	m.ScalarFunctionSetBind(f, C.tilehouseBind)
 	m.ScalarFunctionSetFunction(f, C.tilehouseScalar)
-	if m.RegisterScalarFunction(c, f) == m.StateError {
+	if m.RegisterScalarFunction(c.c, f) == m.StateError {
 		return &Error{SQLState: "XX000", Message: "the engine refused the function " + s.Name}
 	}
 	return nil
@@ -95,10 +107,7 @@ func registerScalar(c m.Connection, s Scalar) error {
 //export tilehouseScalar
 func tilehouseScalar(info, chunk, out unsafe.Pointer) {
 	i := m.FunctionInfo{Ptr: info}
-	number := *(*uint64)(m.ScalarFunctionGetExtraInfo(i))
-	scalars.RLock()
-	s := scalars.list[number]
-	scalars.RUnlock()
+	s := scalarOf(m.ScalarFunctionGetExtraInfo(i))
 	on := (*interruption)(m.ScalarFunctionGetBindData(i))
 	if err := s.chunk(on, m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
 		m.ScalarFunctionSetError(i, raise(err))
