@@ -25,6 +25,9 @@ const (
 	manifestAhead  = 256 << 10
 )
 
+// markerPrefix begins the names of Pebble's markers, whose names say which manifest holds.
+const markerPrefix = "marker."
+
 // spaceFS hides from Pebble that the disk is full, because Pebble ends the process when a write to its WAL or manifest
 // fails. A write that finds no space first frees the ballast, a file that keeps space allocated for just this, and then
 // waits for space. Meanwhile the committer admits nothing, so that what waits is at most one group, background work, and
@@ -153,9 +156,24 @@ func (f *spaceFS) wrapNew(name string, file vfs.File, err error) (vfs.File, erro
 	return m, nil
 }
 
+// Create makes a file. Pebble makes a manifest, then a marker that names it, and syncs the directory once: a loss of power between may
+// leave the marker alone where a file system does not keep the order of its directories' changes. So what a marker names is there first.
 func (f *spaceFS) Create(name string, c vfs.DiskWriteCategory) (file vfs.File, err error) {
+	if strings.HasPrefix(f.PathBase(name), markerPrefix) {
+		if err := f.syncDir(); err != nil {
+			return nil, err
+		}
+	}
 	err = f.retry(func() (err error) { file, err = f.FS.Create(name, c); return })
 	return f.wrapNew(name, file, err)
+}
+
+func (f *spaceFS) syncDir() error {
+	d, err := f.FS.OpenDir(f.dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (f *spaceFS) OpenReadWrite(name string, c vfs.DiskWriteCategory, o ...vfs.OpenOption) (file vfs.File, err error) {
