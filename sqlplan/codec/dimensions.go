@@ -3,6 +3,7 @@ package codec
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
@@ -368,6 +369,9 @@ func appendDimensionsBinary(dst []byte, text string, oid uint32) ([]byte, error)
 		v, err := ParseText(t, *e, Defaults)
 		if err != nil {
 			return dst, err
+		}
+		if v.Type.Kind == vector.Float64 && v.F64[0] != v.F64[0] {
+			v.F64[0] = math.Float64frombits(0x7ff8 << 48) // PostgreSQL's NaN, where Go's has a further bit
 		}
 		at := len(dst)
 		if dst, err = AppendBinary(append(dst, 0, 0, 0, 0), v, 0, Defaults); err != nil {

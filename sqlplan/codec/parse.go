@@ -212,7 +212,7 @@ func appendParsedFloat(v *vector.Vector, in []byte, bits int) error {
 	}
 	switch {
 	case isWord(rest, "nan"):
-		v.AppendFloat(math.Float64frombits(0x7ff8 << 48)) // PostgreSQL's, where Go's has a further bit
+		v.AppendFloat(math.NaN())
 		return nil
 	case isWord(rest, "inf"), isWord(rest, "infinity"):
 		if negative {
