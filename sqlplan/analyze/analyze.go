@@ -89,6 +89,7 @@ type analyzer struct {
 	aggregates  map[*pg_query.Node]bool
 	resolved    map[*pg_query.FuncCall]bool
 	rowNames    map[*pg_query.Node][]column
+	alone       bool // the query is a statement, and no part of one
 	late        []lateParam
 }
 
@@ -101,6 +102,7 @@ func Knows(name string) bool { return len(procs[name]) > 0 }
 // Query analyzes a SELECT, which is changed into one for DuckDB. Errors are *Error, or those of Env.Relation.
 func Query(n *pg_query.Node, env *Env) (*Result, error) {
 	a := newAnalyzer(env)
+	a.alone = true
 	cols, err := a.query(n, nil, false)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ func (a *analyzer) expr(n *pg_query.Node, sc *scope) (value, error) {
 		if v.row != nil {
 			return a.rowIsNull(v, x.NullTest.Nulltesttype == pg_query.NullTestType_IS_NULL, at), nil
 		}
-		if v.unknown() && v.param > 0 { // IS NULL gives no type
+		if v.unknown() && v.param > 0 && a.alone { // IS NULL gives no type
 			a.late = append(a.late, lateParam{v.param, v.at})
 		} else if v, err = a.settled(v); err != nil {
 			return v, err

@@ -243,7 +243,7 @@ func (s *Session) countedRows(ctx context.Context, sql string, args []*vector.Ve
 
 // qualifyGrouping names the column of an error of grouping with its relation, as PostgreSQL does, where only one can be meant.
 func qualifyGrouping(b *binder, sel *pg_query.SelectStmt, err error) error {
-	e := asError(err)
+	e := locate(asError(err), b.sql) // by the name as it is written
 	m := ungrouped.FindStringSubmatch(e.Message)
 	if m == nil {
 		return err
