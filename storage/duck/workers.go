@@ -29,6 +29,7 @@ type workers struct {
 	wake    *sync.Cond
 	wanted  int // statements that they are to help
 	task    *workersTask
+	left    map[*workersTask]bool // stretches that are over, and that threads have not left
 	closed  bool
 	running sync.WaitGroup
 }
@@ -42,7 +43,7 @@ type workersTask struct {
 
 // start starts n threads, which wait.
 func (w *workers) start(db m.Database, n int) {
-	w.db, w.wake = db, sync.NewCond(&w.mu)
+	w.db, w.wake, w.left = db, sync.NewCond(&w.mu), map[*workersTask]bool{}
 	for range n {
 		w.running.Add(1)
 		go w.work()
@@ -69,32 +70,39 @@ func (w *workers) work() {
 		C.duckdb_execute_tasks_state(t.state)
 		w.mu.Lock()
 		t.users--
-		t.free()
+		w.free(t)
 	}
 }
 
-// free frees a stretch that is over when the last thread has left it.
-func (t *workersTask) free() {
+// free frees a stretch that is over when the last thread has left it. w.mu is held.
+func (w *workers) free(t *workersTask) {
 	if t.over && t.users == 0 {
+		delete(w.left, t)
 		C.duckdb_destroy_task_state(t.state)
 		t.state = nil
 	}
 }
 
+// end ends the stretch under way. A thread that sleeps in it may stay there: what wakes as many threads as have to leave may wake those
+// of the next stretch. Work that comes wakes it, and it leaves then. w.mu is held.
+func (w *workers) end() {
+	t := w.task
+	w.task, t.over, w.left[t] = nil, true, true
+	C.duckdb_finish_execution(t.state)
+	w.free(t)
+}
+
 // join and leave bracket what the threads are to help. w.mu is held.
 func (w *workers) join() {
-	if w.wanted++; w.wanted == 1 {
+	if w.wanted++; w.wanted == 1 && !w.closed {
 		w.task = &workersTask{state: C.duckdb_create_task_state(w.db.Ptr)}
 		w.wake.Broadcast()
 	}
 }
 
 func (w *workers) leave() {
-	if w.wanted--; w.wanted == 0 {
-		t := w.task
-		w.task, t.over = nil, true
-		C.duckdb_finish_execution(t.state)
-		t.free()
+	if w.wanted--; w.wanted == 0 && w.task != nil {
+		w.end()
 	}
 }
 
@@ -112,7 +120,7 @@ func (w *workers) stream(begins bool) {
 	}
 }
 
-// stop ends the threads; no statement runs.
+// stop ends the threads. A result that is still open is not helped any more.
 func (w *workers) stop() {
 	if w.wake == nil {
 		return
@@ -120,6 +128,17 @@ func (w *workers) stop() {
 	w.mu.Lock()
 	w.closed = true
 	w.wake.Broadcast()
+	if w.task != nil {
+		w.end()
+	}
+	for len(w.left) > 0 { // until every thread that sleeps in one has been woken
+		for t := range w.left {
+			C.duckdb_finish_execution(t.state)
+		}
+		w.mu.Unlock()
+		time.Sleep(patience)
+		w.mu.Lock()
+	}
 	w.mu.Unlock()
 	w.running.Wait()
 }

@@ -71,3 +71,40 @@ func TestWorkers(t *testing.T) {
 	}
 	db.workers.running.Wait()
 }
+
+// However stretches of work follow one another, the threads end with the database.
+func TestWorkersEnd(t *testing.T) {
+	for round := range 40 {
+		db, err := Open("", Options{Threads: 6})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var sessions sync.WaitGroup
+		for range 3 {
+			sessions.Go(func() {
+				c, err := db.Connect()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer c.Close()
+				for range 6 {
+					if _, err := c.Exec(context.Background(), "SELECT sum(hash(i)) FROM range(300000) r(i)"); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		sessions.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- db.Close() }()
+		select {
+		case err := <-closed:
+			if err != nil {
+				t.Error(err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("threads are still there after round %d", round)
+		}
+	}
+}
