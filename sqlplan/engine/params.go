@@ -110,7 +110,7 @@ func (s *Session) described(ctx context.Context, sql string) (params []vector.Ty
 // refuseParams refuses the parameter that a statement names first, as one of a simple query.
 func refuseParams(st parse.Statement, text string) error {
 	sql, ok := st.(*parse.SQL)
-	if !ok || !strings.Contains(text, "$") {
+	if !ok || !strings.Contains(text, "$") || sql.Node.GetCreateFunctionStmt() != nil { // whose body names its own
 		return nil
 	}
 	var first *pg_query.ParamRef
