@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
@@ -265,7 +266,9 @@ func (r *Reader) row(line []byte) error {
 			return err
 		}
 	} else {
-		r.textFields(line)
+		if err := r.textFields(line); err != nil {
+			return err
+		}
 	}
 	if header {
 		return r.matchHeader(line)
@@ -327,10 +330,11 @@ func (r *Reader) full(bytes int) error {
 	return nil
 }
 
-// textFields splits a line of the text format and undoes its escapes.
-func (r *Reader) textFields(line []byte) {
+// textFields splits a line of the text format and undoes its escapes. Errors: 22021 where an escape makes what is no text.
+func (r *Reader) textFields(line []byte) error {
 	for i := 0; ; i++ {
 		start, lo := i, len(r.field)
+		odd := false // an escape made a byte that no character is by itself
 		for i < len(line) && line[i] != r.format.Delimiter {
 			c := line[i]
 			i++
@@ -365,7 +369,7 @@ func (r *Reader) textFields(line []byte) {
 						i++
 					}
 					if digits > 0 {
-						c = n
+						c, odd = n, odd || n == 0 || n >= utf8.RuneSelf
 					}
 				case '0', '1', '2', '3', '4', '5', '6', '7':
 					n := c - '0'
@@ -373,15 +377,21 @@ func (r *Reader) textFields(line []byte) {
 						n = n<<3 | (line[i] - '0')
 						i++
 					}
-					c = n
+					c, odd = n, odd || n == 0 || n >= utf8.RuneSelf
 				}
 			}
 			r.field = append(r.field, c)
 		}
+		if odd {
+			var ce *codec.Error
+			if err := codec.CheckText(r.field[lo:]); errors.As(err, &ce) {
+				return r.fail(ce.Code, ce.Message, line)
+			}
+		}
 		null := string(line[start:i]) == r.format.Null
 		r.values = append(r.values, field{lo: lo, hi: len(r.field), null: null})
 		if i >= len(line) || len(r.values) > len(r.columns) {
-			return
+			return nil
 		}
 	}
 }

@@ -158,7 +158,7 @@ func AppendDecoded(v *vector.Vector, b []byte, s *Settings) error {
 				return nil
 			}
 		}
-		if err := checkText(b); err != nil {
+		if err := CheckText(b); err != nil {
 			return err
 		}
 		v.AppendBytes(b)
@@ -167,7 +167,7 @@ func AppendDecoded(v *vector.Vector, b []byte, s *Settings) error {
 		if len(b) > 0 && b[0] == 1 {
 			b = b[1:]
 		}
-		if err := checkText(b); err != nil {
+		if err := CheckText(b); err != nil {
 			return err
 		}
 		if !json.Valid(b) {

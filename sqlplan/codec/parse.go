@@ -69,12 +69,12 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 		}
 		v.AppendInt128(x)
 	case vector.Text:
-		if err := checkText(b); err != nil {
+		if err := CheckText(b); err != nil {
 			return err
 		}
 		return appendShownText(v, b)
 	case vector.JSON:
-		if err := checkText(b); err != nil {
+		if err := CheckText(b); err != nil {
 			return err
 		}
 		if !json.Valid(b) {
@@ -126,8 +126,8 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 	return nil
 }
 
-// checkText refuses what no text value of a UTF-8 database can hold.
-func checkText(b []byte) error {
+// CheckText refuses what no text value of a UTF-8 database can hold. Errors: 22021.
+func CheckText(b []byte) error {
 	bad := -1
 	for i := 0; i < len(b); {
 		if c := b[i]; c != 0 && c < utf8.RuneSelf {

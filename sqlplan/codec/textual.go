@@ -177,7 +177,7 @@ func textualOf(b []byte, oid uint32) (text string, ok bool, err error) {
 		if len(b) == 0 || b[0] != 1 {
 			return "", true, &Error{Code: "XX000", Message: "unsupported jsonb version number"}
 		}
-		if err := checkText(b[1:]); err != nil {
+		if err := CheckText(b[1:]); err != nil {
 			return "", true, err
 		}
 		return string(b[1:]), true, nil
