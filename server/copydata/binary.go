@@ -202,7 +202,7 @@ func (r *BinaryReader) Close() error {
 		return r.fail("22P04", "COPY file signature not recognized")
 	case !r.begun:
 		return r.fail("22P04", "invalid COPY file header (missing flags)")
-	case !r.ended && len(r.buf) > 0:
+	case !r.ended && len(r.buf) > 1: // one byte is no count of fields, which PostgreSQL takes for the end
 		r.row++
 		return r.fail("22P04", "unexpected EOF in COPY data")
 	case !r.ended && r.skip > 0:

@@ -371,6 +371,12 @@ func (r *Reader) textFields(line []byte) error {
 					if digits > 0 {
 						c, odd = n, odd || n == 0 || n >= utf8.RuneSelf
 					}
+				case '.': // the end of the data, which must be the line's
+					if i < len(line) {
+						return &session.Error{Code: "22P04", Message: "end-of-copy marker corrupt", Where: r.where("")}
+					}
+					r.ended = true
+					continue
 				case '0', '1', '2', '3', '4', '5', '6', '7':
 					n := c - '0'
 					for k := 0; k < 2 && i < len(line) && line[i] >= '0' && line[i] <= '7'; k++ {

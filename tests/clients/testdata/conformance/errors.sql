@@ -30,9 +30,7 @@ SELECT nofunc(a, b) FROM t;
 SELECT lower(a) FROM t;
 SELECT sum(b) FROM t;
 SELECT substr(1, 2);
--- differs: the column is named without its table
 SELECT a, count(*) FROM t;
--- differs: the column is named without its table
 SELECT a FROM t GROUP BY b;
 SELECT count(*) FROM t WHERE count(*) > 1;
 SELECT sum(sum(a)) FROM t;
