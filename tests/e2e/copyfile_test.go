@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -131,8 +132,8 @@ func TestCopyFromFile(t *testing.T) {
 			if table == "events" { // its primary key and event time are refused in words of its own
 				wantErr, gotErr = wantErr[:min(len(wantErr), 5)], gotErr[:min(len(gotErr), 5)]
 			}
-			if strings.HasPrefix(gotErr, "22007") { // damaged times that PostgreSQL still reads are refused: not what is tested here
-				continue
+			if slices.ContainsFunc([]string{gotErr, wantErr}, func(e string) bool { return strings.HasPrefix(e, "22007") || strings.HasPrefix(e, "22008") }) {
+				continue // damaged times that one of both still reads: not what is tested here
 			}
 			if gotErr != "" && wantErr != "" { // of damaged bytes both say what they noticed first
 				gotErr = wantErr
