@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 
@@ -20,7 +19,7 @@ import (
 // COPY … FROM 'file' reads what PostgreSQL reads: files that PostgreSQL wrote in text, csv and binary, whole, damaged and cut, with the
 // same statement on both. What COPY wrote as Parquet comes back as it was, into tables of the same and of other types.
 func TestCopyFromFile(t *testing.T) {
-	if !soak() && os.Getenv("TILEHOUSE_SEED") == "" { // of all seeds, some damage a time so that only one of both servers reads it
+	if !soak() && os.Getenv("TILEHOUSE_SEED") == "" { // some seeds show differences that are to be mended: times, and which fault is told first
 		t.Setenv("TILEHOUSE_SEED", "13719860617456720402")
 	}
 	r := newRand(t)
@@ -135,10 +134,10 @@ func TestCopyFromFile(t *testing.T) {
 			if table == "events" { // its primary key and event time are refused in words of its own
 				wantErr, gotErr = wantErr[:min(len(wantErr), 5)], gotErr[:min(len(gotErr), 5)]
 			}
-			if slices.ContainsFunc([]string{gotErr, wantErr}, func(e string) bool { return strings.HasPrefix(e, "22007") || strings.HasPrefix(e, "22008") }) {
-				continue // damaged times that one of both still reads: not what is tested here
+			if strings.HasPrefix(gotErr, "22007") { // damaged times that PostgreSQL still reads are refused: not what is tested here
+				continue
 			}
-			if gotErr != "" && wantErr != "" { // of damaged bytes both say what they noticed first
+			if strings.Contains(format, "binary") && gotErr != "" && wantErr != "" { // of damaged bytes both say what they noticed first
 				gotErr = wantErr
 			}
 			if strings.HasPrefix(gotErr, "54000") && wantErr != "" { // a length that damage made: it is refused before the file ends
