@@ -178,6 +178,9 @@ func keptColumn(c session.Column) (tables.Column, error) {
 	}
 	if err != nil {
 		name := pgcatalog.FormatType(t.Shown, -1)
+		if name == "void" {
+			return out, fail("42P16", "column %q has pseudo-type void", c.Name)
+		}
 		return out, hint(fail(codeUnsupported, "column %q has type %s, of which there are no columns", c.Name, name), "Cast it, as (%s)::text.", c.Name)
 	}
 	return out, nil
