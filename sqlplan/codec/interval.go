@@ -519,7 +519,7 @@ func (p *span) clock(b []byte) (int, bool) {
 		if i == j {
 			return 0, false
 		}
-		rest[k] = number(b[j:i])
+		rest[k] = digitsValue(b[j:i])
 		k++
 	}
 	us := int64(0)

@@ -196,3 +196,38 @@ func titleZone(name string) string {
 }
 
 func fixedZone(seconds int) *time.Location { return time.FixedZone("", seconds) }
+
+// parseOffset reads ±HH[[:]MM[[:]SS]] as seconds; ok is false unless all of b is one and it is below 16 hours.
+func parseOffset(b []byte) (seconds int, ok bool) {
+	if len(b) < 2 || b[0] != '+' && b[0] != '-' {
+		return 0, false
+	}
+	var part [3]int
+	if colons := strings.Count(string(b), ":"); colons > 0 {
+		for i, p := range strings.Split(string(b[1:]), ":") {
+			if i > 2 || len(p) < 1 || len(p) > 2 || !allDigits([]byte(p)) {
+				return 0, false
+			}
+			part[i] = int(digitsValue([]byte(p)))
+		}
+	} else {
+		d := b[1:]
+		if !allDigits(d) || len(d) > 6 {
+			return 0, false
+		}
+		if len(d)%2 == 1 {
+			d = append([]byte{'0'}, d...)
+		}
+		for i := 0; i < len(d); i += 2 {
+			part[i/2] = int(digitsValue(d[i : i+2]))
+		}
+	}
+	if part[0] > 15 || part[1] > 59 || part[2] > 59 {
+		return 0, false
+	}
+	seconds = (part[0]*60+part[1])*60 + part[2]
+	if b[0] == '-' {
+		seconds = -seconds
+	}
+	return seconds, true
+}
