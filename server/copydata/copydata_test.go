@@ -67,7 +67,7 @@ func TestReaderEqualsPostgreSQL(t *testing.T) {
 		`(FORMAT csv, NULL 'n', QUOTE '''', ESCAPE '\', DELIMITER ';')`: {Format: "csv", Null: "n", Quote: '\'', Escape: '\\', Delimiter: ';'},
 	}
 	pieces := map[string][]string{
-		"text": {"x", "é", `\N`, `\\`, `\t`, `\x41`, `\101`, `\x`, "\\\n", `\.`, "nil", "", "12", "a b", `\q`, `"`},
+		"text": {"x", "é", `\N`, `\\`, `\t`, `\x41`, `\101`, `\x`, "\\\n", `\.`, "nil", "", "12", "a b", `\q`, `"`, `\xe2\x82`},
 		"csv":  {"x", `"a"`, `"a""b"`, "\"l\nm\"", "", `""`, "n", `'q'`, `'\''`, "\"", `\.`, "12", ` y `, `"\"`, "'a;b'", `"c,d"`},
 	}
 	same := 0
@@ -103,6 +103,10 @@ func TestReaderEqualsPostgreSQL(t *testing.T) {
 				b.WriteString(eol)
 			}
 			data := b.String()
+			if r.IntN(6) == 0 { // bytes that are no text
+				i := r.IntN(len(data) + 1)
+				data = data[:i] + []string{"\xe2\x82", "\xf0\x9f;\x80", "\xff", "\x00", "\xed\xa0\x80", "\xc0\x80", "\xf4\x90\x80\x80"}[r.IntN(7)] + data[i:]
+			}
 			if r.IntN(5) == 0 {
 				data = strings.TrimRight(data, "\r\n")
 			}

@@ -9,6 +9,7 @@
 // Formats are PostgreSQL 15's: in text, \b \f \n \r \t \v \ooo \xhh are escapes, the NULL string is compared before they are
 // undone, and \. alone on a line ends the data; in csv, quotes may span lines, and only an unquoted field can be the NULL string.
 // A header line with a quote that never closes is an error, where PostgreSQL skips all of the data. The first line's end (\n, \r\n or \r) holds for all.
+// What is no UTF-8 is refused before the fields of its line are looked at.
 //
 // The package knows no protocol message; binary COPY and FORCE_NULL, FORCE_NOT_NULL, FORCE_QUOTE are not offered.
 package copydata

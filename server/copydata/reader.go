@@ -137,15 +137,31 @@ func (r *Reader) flush() error {
 }
 
 // findEnd looks for the end of the line that starts at start: its place and the size of the mark, or −1. last says that no
-// more data comes.
+// more data comes. What is no text is refused here, before the line's fields are looked at, as PostgreSQL does.
 func (r *Reader) findEnd(start int, last bool) (at, size int, err error) {
 	quote, escape := r.format.Quote, r.format.Escape
 	if escape == quote {
 		// A doubled quote toggles twice; no escape need be seen.
 		escape = 0
 	}
-	for r.scan = max(r.scan, start); r.scan < len(r.buf); r.scan++ {
+	r.scan = max(r.scan, start)
+	for checked := r.scan; r.scan < len(r.buf); r.scan++ {
 		c := r.buf[r.scan]
+		if (c >= utf8.RuneSelf || c == 0) && r.scan >= checked {
+			size, err := r.character(r.scan, last)
+			if size == 0 || err != nil {
+				return -1, 0, err
+			}
+			checked = r.scan + size
+		}
+		if c == '\r' && (r.csv || !r.escape && (r.eol == 0 || r.eol == 'w')) {
+			// PostgreSQL looks at the next character first.
+			if r.scan+1 < len(r.buf) || !last {
+				if size, err := r.character(r.scan+1, last); size == 0 || err != nil {
+					return -1, 0, err
+				}
+			}
+		}
 		if r.csv {
 			if r.quoted && escape != 0 && c == escape {
 				r.escape = !r.escape
@@ -185,10 +201,6 @@ func (r *Reader) findEnd(start int, last bool) (at, size int, err error) {
 			if r.eol == '\n' {
 				return 0, 0, r.literal("carriage return", "\\r")
 			}
-			if r.scan+1 == len(r.buf) && !last && r.eol != '\r' {
-				// Whether \n follows is not known yet.
-				return -1, 0, nil
-			}
 			if r.eol != '\r' && r.scan+1 < len(r.buf) && r.buf[r.scan+1] == '\n' {
 				r.eol = 'w'
 				return r.scan, 2, nil
@@ -201,6 +213,22 @@ func (r *Reader) findEnd(start int, last bool) (at, size int, err error) {
 		}
 	}
 	return -1, 0, nil
+}
+
+// character is the size of the character at a place of the buffer, in bytes; 0: not all of it is there. Errors: 22021.
+func (r *Reader) character(at int, last bool) (size int, err error) {
+	rest := r.buf[at:]
+	if len(rest) == 0 {
+		return 0, nil
+	}
+	if size = codec.CharSize(rest[0]); len(rest) < size && !last {
+		return 0, nil
+	}
+	if x, n := utf8.DecodeRune(rest); rest[0] == 0 || x == utf8.RuneError && n == 1 {
+		e := codec.InvalidText(rest)
+		return 0, &session.Error{Code: e.Code, Message: e.Message, Where: r.where("")}
+	}
+	return size, nil
 }
 
 func (r *Reader) literal(what, escape string) error {
@@ -334,13 +362,15 @@ func (r *Reader) full(bytes int) error {
 func (r *Reader) textFields(line []byte) error {
 	for i := 0; ; i++ {
 		start, lo := i, len(r.field)
+		end := -1    // of the field's text, where it is not i
 		odd := false // an escape made a byte that no character is by itself
 		for i < len(line) && line[i] != r.format.Delimiter {
 			c := line[i]
 			i++
 			if c == '\\' {
 				if i == len(line) {
-					break // PostgreSQL drops a backslash that escapes nothing
+					end = i - 1 // PostgreSQL drops a backslash that escapes nothing, before it looks for the NULL string
+					break
 				}
 				c = line[i]
 				i++
@@ -394,7 +424,10 @@ func (r *Reader) textFields(line []byte) error {
 				return r.fail(ce.Code, ce.Message, line)
 			}
 		}
-		null := string(line[start:i]) == r.format.Null
+		if end < 0 {
+			end = i
+		}
+		null := string(line[start:end]) == r.format.Null
 		r.values = append(r.values, field{lo: lo, hi: len(r.field), null: null})
 		if i >= len(line) || len(r.values) > len(r.columns) {
 			return nil

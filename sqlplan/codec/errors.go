@@ -2,6 +2,7 @@ package codec
 
 import (
 	"fmt"
+	"unicode/utf8"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
@@ -16,12 +17,16 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Message + " (" + e.Code + ")" }
 
-// maxErrorValue is how many bytes of a bad value an error message repeats.
-const maxErrorValue = 256
+// maxErrorValue is how many bytes of a bad value an error message repeats; PostgreSQL repeats all.
+const maxErrorValue = 64 << 10
 
 func quoted(b []byte) string {
 	if len(b) > maxErrorValue {
-		return `"` + string(b[:maxErrorValue]) + `…"`
+		cut := maxErrorValue
+		for cut > 0 && !utf8.RuneStart(b[cut]) {
+			cut--
+		}
+		return `"` + string(b[:cut]) + `…"`
 	}
 	return `"` + string(b) + `"`
 }

@@ -128,7 +128,6 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 
 // CheckText refuses what no text value of a UTF-8 database can hold. Errors: 22021.
 func CheckText(b []byte) error {
-	bad := -1
 	for i := 0; i < len(b); {
 		if c := b[i]; c != 0 && c < utf8.RuneSelf {
 			i++
@@ -136,15 +135,29 @@ func CheckText(b []byte) error {
 		}
 		r, n := utf8.DecodeRune(b[i:])
 		if r == 0 || r == utf8.RuneError && n == 1 {
-			bad = i
-			break
+			return InvalidText(b[i:])
 		}
 		i += n
 	}
-	if bad < 0 {
-		return nil
+	return nil
+}
+
+// InvalidText is the refusal of the bytes that b begins with. It shows as many as the first one announces and b has.
+func InvalidText(b []byte) *Error {
+	return &Error{Code: "22021", Message: fmt.Sprintf(`invalid byte sequence for encoding "UTF8": % #x`, b[:min(CharSize(b[0]), len(b))])}
+}
+
+// CharSize is the bytes of the character that begins with c; 1 where none does.
+func CharSize(c byte) int {
+	switch {
+	case c&0xe0 == 0xc0:
+		return 2
+	case c&0xf0 == 0xe0:
+		return 3
+	case c&0xf8 == 0xf0:
+		return 4
 	}
-	return &Error{Code: "22021", Message: fmt.Sprintf(`invalid byte sequence for encoding "UTF8": 0x%02x`, b[bad])}
+	return 1
 }
 
 func badJSON(b []byte) *Error {

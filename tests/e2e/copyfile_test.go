@@ -19,9 +19,6 @@ import (
 // COPY … FROM 'file' reads what PostgreSQL reads: files that PostgreSQL wrote in text, csv and binary, whole, damaged and cut, with the
 // same statement on both. What COPY wrote as Parquet comes back as it was, into tables of the same and of other types.
 func TestCopyFromFile(t *testing.T) {
-	if !soak() && os.Getenv("TILEHOUSE_SEED") == "" { // some seeds show differences that are to be mended: times, and which fault is told first
-		t.Setenv("TILEHOUSE_SEED", "13719860617456720402")
-	}
 	r := newRand(t)
 	ctx := context.Background()
 	pg, err := pgx.Connect(ctx, postgres.Start(t))
@@ -83,7 +80,9 @@ func TestCopyFromFile(t *testing.T) {
 	const columns = "id bigint PRIMARY KEY, s text, n numeric(12,3), f double precision, d date, ts timestamptz NOT NULL, b boolean, x bytea"
 	both("CREATE TABLE plain (" + columns + ")")
 	must(conn, "CREATE TABLE events ("+columns+") WITH (event_time = 'ts', future_bound = '100000 days')")
-	must(pg, "CREATE TABLE events ("+columns+")")
+	// PostgreSQL's table has the bound as a constraint: a damaged year may lie beyond it.
+	const beyond = "ts > now() + interval '100000 days'"
+	must(pg, "CREATE TABLE events ("+columns+", CONSTRAINT future_bound CHECK (NOT "+beyond+"))")
 	must(pg, "CREATE TABLE src ("+columns+")")
 	texts := []string{"NULL", "''", "'a'", `E'tab\there'`, `E'line\nend'`, `'quote"d, and ''single'''`, `E'back\\slash'`, `'\N'`, `'\.'`, `E'\r'`, "'ü€😀'", "' '"}
 	other := func(list []string) string { return list[r.IntN(len(list))] }
@@ -132,10 +131,16 @@ func TestCopyFromFile(t *testing.T) {
 			want, wantErr := run(pg, sql)
 			got, gotErr := run(conn, sql)
 			if table == "events" { // its primary key and event time are refused in words of its own
+				if strings.Contains(wantErr, `violates check constraint "future_bound"`) {
+					wantErr = "22008"
+					if !strings.Contains(gotErr, "lies beyond the future bound") {
+						t.Fatalf("%s: %q is not about the future bound", sql, gotErr)
+					}
+				}
 				wantErr, gotErr = wantErr[:min(len(wantErr), 5)], gotErr[:min(len(gotErr), 5)]
 			}
-			if strings.HasPrefix(gotErr, "22007") { // damaged times that PostgreSQL still reads are refused: not what is tested here
-				continue
+			if strings.Contains(format, "csv, HEADER") && strings.HasPrefix(gotErr, "22P04 unterminated CSV quoted field") && want == "COPY 0" {
+				got, gotErr = want, "" // a header that never ends is refused, where PostgreSQL takes it for the whole of the file, in silence
 			}
 			if strings.Contains(format, "binary") && gotErr != "" && wantErr != "" { // of damaged bytes both say what they noticed first
 				gotErr = wantErr
@@ -159,6 +164,12 @@ func TestCopyFromFile(t *testing.T) {
 		was := rows(conn, fmt.Sprintf(all, "plain"))
 		for _, table := range []string{"plain", "events"} {
 			must(conn, "DELETE FROM "+table)
+			if table == "events" && rows(pg, "SELECT count(*) FROM plain WHERE "+beyond) != "\"0\"|\n" {
+				if _, e := run(conn, fmt.Sprintf("COPY %s FROM '%s'", table, name)); !strings.HasPrefix(e, "22008 ") || !strings.Contains(e, "lies beyond the future bound") {
+					t.Fatalf("Parquet with a time beyond the future bound: %q", e)
+				}
+				continue
+			}
 			must(conn, fmt.Sprintf("COPY %s FROM '%s'", table, name))
 			if g := rows(conn, fmt.Sprintf(all, table)); g != was {
 				t.Fatalf("Parquet into %s\ngot\n%swant\n%s", table, g, was)
