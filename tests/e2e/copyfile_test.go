@@ -78,11 +78,15 @@ func TestCopyFromFile(t *testing.T) {
 		return out.String()
 	}
 	const columns = "id bigint PRIMARY KEY, s text, n numeric(12,3), f double precision, d date, ts timestamptz NOT NULL, b boolean, x bytea"
-	both("CREATE TABLE plain (" + columns + ")")
+	must(conn, "CREATE TABLE plain ("+columns+")")
 	must(conn, "CREATE TABLE events ("+columns+") WITH (event_time = 'ts', future_bound = '100000 days')")
-	// PostgreSQL's table has the bound as a constraint: a damaged year may lie beyond it.
+	// PostgreSQL's tables have as constraints what is refused here only: NaN in a numeric with a scale, when its field is read, and a
+	// damaged year beyond the bound.
+	must(pg, "CREATE DOMAIN amount AS numeric(12,3) CONSTRAINT is_number CHECK (VALUE <> 'NaN')")
+	theirs := strings.Replace(columns, "numeric(12,3)", "amount", 1)
+	must(pg, "CREATE TABLE plain ("+theirs+")")
 	const beyond = "ts > now() + interval '100000 days'"
-	must(pg, "CREATE TABLE events ("+columns+", CONSTRAINT future_bound CHECK (NOT "+beyond+"))")
+	must(pg, "CREATE TABLE events ("+theirs+", CONSTRAINT future_bound CHECK (NOT "+beyond+"))")
 	must(pg, "CREATE TABLE src ("+columns+")")
 	texts := []string{"NULL", "''", "'a'", `E'tab\there'`, `E'line\nend'`, `'quote"d, and ''single'''`, `E'back\\slash'`, `'\N'`, `'\.'`, `E'\r'`, "'ü€😀'", "' '"}
 	other := func(list []string) string { return list[r.IntN(len(list))] }
@@ -130,6 +134,10 @@ func TestCopyFromFile(t *testing.T) {
 			sql := fmt.Sprintf("COPY %s FROM '%s' %s", table, file, format)
 			want, wantErr := run(pg, sql)
 			got, gotErr := run(conn, sql)
+			if strings.Contains(format, "csv, HEADER") && strings.HasPrefix(gotErr, "22P04 unterminated CSV quoted field") && want == "COPY 0" {
+				got, gotErr = want, "" // a header that never ends is refused, where PostgreSQL takes it for the whole of the file, in silence
+			}
+			wantErr = strings.Replace(wantErr, `23514 value for domain amount violates check constraint "is_number"`, "22003 numeric field overflow", 1)
 			if table == "events" { // its primary key and event time are refused in words of its own
 				if strings.Contains(wantErr, `violates check constraint "future_bound"`) {
 					wantErr = "22008"
@@ -138,9 +146,6 @@ func TestCopyFromFile(t *testing.T) {
 					}
 				}
 				wantErr, gotErr = wantErr[:min(len(wantErr), 5)], gotErr[:min(len(gotErr), 5)]
-			}
-			if strings.Contains(format, "csv, HEADER") && strings.HasPrefix(gotErr, "22P04 unterminated CSV quoted field") && want == "COPY 0" {
-				got, gotErr = want, "" // a header that never ends is refused, where PostgreSQL takes it for the whole of the file, in silence
 			}
 			if strings.Contains(format, "binary") && gotErr != "" && wantErr != "" { // of damaged bytes both say what they noticed first
 				gotErr = wantErr
