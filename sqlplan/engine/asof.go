@@ -9,6 +9,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
 	"github.com/tilehouse/tilehouse/sqlplan/pointintime"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -16,93 +17,109 @@ import (
 
 // describe sets the placeholders to empty relations with the right columns, so that DuckDB can tell names and types.
 func (p *asofPlan) describe(b *binder) error {
-	cols, err := p.leftColumns(b)
+	cols, shown, err := p.leftColumns(b)
 	if err != nil {
 		return err
 	}
+	p.columns = cols
 	number := schema.Column{Name: rowNumberColumn, Type: vector.T(vector.Int64)}
-	b.refs[p.leftName()] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(slices.Clone(cols), number)))
+	b.setRef(p.leftName(), fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(slices.Clone(cols), number))), append(shown, bigintColumns(rowNumberColumn)...))
 	for i := range p.joins {
-		b.refs[p.joinName(i)] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(append(p.joins[i].columns(), number)))
-		if err := p.checkTypes(b, &p.joins[i], cols); err != nil {
+		f := &p.joins[i]
+		columns := append(f.columns(), number)
+		b.setRef(p.joinName(i), fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(columns)), analyzedColumns(columns))
+		if err := p.writeExpressions(b, f); err != nil {
+			return err
+		}
+		if err := p.checkTypes(b, f); err != nil {
 			return err
 		}
 	}
-	p.columns = cols
 	return nil
 }
 
-// leftColumns are the columns of the left side.
-func (p *asofPlan) leftColumns(b *binder) ([]schema.Column, error) {
-	sql, err := p.leftSQL(b, "*", "")
+// leftColumns are the columns of the left side, and as analyses read them.
+func (p *asofPlan) leftColumns(b *binder) ([]schema.Column, []analyze.Column, error) {
+	var err error
+	if p.typed, err = b.piece(p.leftQuery()); err != nil {
+		return nil, nil, err
+	}
+	sql, err := p.leftSQL(b)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	params, columns, err := b.s.described(b.ctx, sql)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	b.noteParams(params)
 	var cols []schema.Column
 	for _, c := range columns {
 		cols = append(cols, schema.Column{Name: c.Name, Type: c.Type})
 	}
-	return cols, nil
-}
-
-// leftSQL selects items, SQL for DuckDB, from the left side; the items may name it by its alias.
-func (p *asofPlan) leftSQL(b *binder, items, suffix string) (string, error) {
-	sel := &pg_query.Node{Node: &pg_query.Node_SelectStmt{SelectStmt: &pg_query.SelectStmt{
-		TargetList: []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeAConstIntNode(1, 0), 0)}, FromClause: []*pg_query.Node{p.left},
-		LimitOption: pg_query.LimitOption_LIMIT_OPTION_DEFAULT, Op: pg_query.SetOperation_SETOP_NONE}}}
-	sql, err := b.duckSQL(clone(sel))
-	if err != nil {
-		return "", err
+	shown := analyzedColumns(cols)
+	if p.typed != nil && len(p.typed.Outputs) == len(cols) {
+		for i, c := range p.typed.Outputs {
+			shown[i] = analyze.Column{Name: c.Name, Type: shownType(cols[i].Type, c.Type), Origin: c.Origin}
+		}
 	}
-	at := strings.Index(sql, " FROM ")
-	return "SELECT " + items + sql[at:] + suffix, nil
+	return cols, shown, nil
 }
 
-// timeSQL is the cut of a join, over the left side.
-func (p *asofPlan) timeSQL(b *binder, f *asofFeatures, cols []schema.Column) (string, error) {
+// leftQuery selects the left side.
+func (p *asofPlan) leftQuery() *pg_query.Node {
+	return selectNode([]*pg_query.Node{starTarget()}, p.left)
+}
+
+// leftSQL is that for DuckDB.
+func (p *asofPlan) leftSQL(b *binder) (string, error) {
+	if p.typed != nil {
+		return b.typedPiece(p.typed)
+	}
+	return b.duckSQL(clone(p.leftQuery()))
+}
+
+// writeExpressions writes the keys and the cut of a join, over the left side, for DuckDB.
+func (p *asofPlan) writeExpressions(b *binder, f *asofFeatures) error {
+	f.keySQL = make([]string, len(f.keys))
+	var err error
+	for i, k := range f.keys {
+		if f.keySQL[i], err = p.overLeft(b, k, f.keyTypes[i]); err != nil {
+			return err
+		}
+	}
 	if f.time != nil {
-		return p.overLeft(b, f.time, cols)
+		f.timeSQL, err = p.overLeft(b, f.time, vector.Type{})
+		return err
 	}
-	if slices.ContainsFunc(cols, func(c schema.Column) bool { return c.Name == eventTimeName }) {
-		return duck.QuoteIdent(p.leftAlias) + "." + duck.QuoteIdent(eventTimeName), nil
+	if slices.ContainsFunc(p.columns, func(c schema.Column) bool { return c.Name == eventTimeName }) {
+		f.timeSQL = duck.QuoteIdent(p.leftAlias) + "." + duck.QuoteIdent(eventTimeName)
+		return nil
 	}
 	name := "<time>"
-	if i := slices.IndexFunc(cols, isTime); i >= 0 && !slices.ContainsFunc(cols[i+1:], isTime) {
-		name = cols[i].Name
+	if i := slices.IndexFunc(p.columns, isTime); i >= 0 && !slices.ContainsFunc(p.columns[i+1:], isTime) {
+		name = p.columns[i].Name
 	}
-	return "", hint(fail(codeDefinition, "ASOF JOIN says no time, and %q has no column %s", p.leftAlias, eventTimeName), "AND %s.%s > %s.ts", p.leftAlias, name, f.alias)
+	return at(hint(fail(codeDefinition, "ASOF JOIN says no time, and %q has no column %s", p.leftAlias, eventTimeName), "AND %s.%s > %s.ts", p.leftAlias, name, f.alias), b.sql, f.position)
 }
 
-// overLeft is the SQL of an expression over the left side.
-func (p *asofPlan) overLeft(b *binder, n *pg_query.Node, cols []schema.Column) (string, error) {
-	sql, err := b.s.expressions(b.ctx, []*pg_query.Node{n}, fmt.Sprintf("(SELECT %s) AS %s", nullColumns(cols), duck.QuoteIdent(p.leftAlias)))
+// overLeft is the SQL of an expression over the left side that is cast to a type, or to a time.
+func (p *asofPlan) overLeft(b *binder, n *pg_query.Node, to vector.Type) (string, error) {
+	sql, err := b.pieceExpr(n, placeholder(p.leftName(), p.leftAlias), to)
+	if err != nil || sql != "" {
+		return sql, err
+	}
+	list, err := b.s.expressions(b.ctx, []*pg_query.Node{n}, fmt.Sprintf("(SELECT %s) AS %s", nullColumns(p.columns), duck.QuoteIdent(p.leftAlias)))
 	if err != nil {
 		return "", err
 	}
-	return sql[0], nil
+	return list[0], nil
 }
 
 // checkTypes refuses keys and times of other types than the entity's, at bind time.
-func (p *asofPlan) checkTypes(b *binder, f *asofFeatures, cols []schema.Column) error {
-	items := make([]string, 0, len(f.keys)+1)
-	for _, k := range f.keys {
-		sql, err := p.overLeft(b, k, cols)
-		if err != nil {
-			return err
-		}
-		items = append(items, sql)
-	}
-	t, err := p.timeSQL(b, f, cols)
-	if err != nil {
-		return at(asError(err), b.sql, f.position)
-	}
-	items = append(items, t)
-	from := fmt.Sprintf("(SELECT %s WHERE false) AS %s", nullColumns(cols), duck.QuoteIdent(p.leftAlias))
+func (p *asofPlan) checkTypes(b *binder, f *asofFeatures) error {
+	items := append(slices.Clone(f.keySQL), f.timeSQL)
+	from := fmt.Sprintf("(SELECT %s WHERE false) AS %s", nullColumns(p.columns), duck.QuoteIdent(p.leftAlias))
 	types, err := b.s.types(b.ctx, items, from)
 	if err != nil {
 		if e := locate(asError(err), b.sql); e.Position > 0 {
@@ -151,7 +168,7 @@ func (p *asofPlan) execute(b *binder, args []*vector.Vector) error {
 	if _, err := s.conn.Exec(b.ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", table, strings.Join(cols, ", "))); err != nil {
 		return err
 	}
-	sql, err := p.leftSQL(b, "*", "")
+	sql, err := p.leftSQL(b)
 	if err != nil {
 		return err
 	}
@@ -174,20 +191,14 @@ func (p *asofPlan) execute(b *binder, args []*vector.Vector) error {
 // join.
 func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector.Vector) (string, error) {
 	s := b.s
-	t, err := p.timeSQL(b, f, p.columns)
-	if err != nil {
-		return "", err
-	}
+	t := f.timeSQL
 	var keys []string
-	for i, k := range f.keys {
-		sql, err := p.overLeft(b, k, p.columns)
-		if err != nil {
-			return "", err
-		}
+	for i, sql := range f.keySQL {
 		keys = append(keys, fmt.Sprintf("CAST(%s AS %s)", sql, f.keyTypes[i].DuckDB()))
 	}
 
 	position := b.position
+	var err error
 	if f.asOf != nil {
 		if position, err = s.positionOf(f.asOf, args); err != nil {
 			return "", err

@@ -34,6 +34,7 @@ type asofPlan struct {
 	leftAlias string
 	parts     []asofPart      // the relations of a left side that is more than one
 	columns   []schema.Column // of the left side
+	typed     *typedQuery     // the left side's; nil: it has DuckDB's meaning
 	joins     []asofFeatures
 }
 
@@ -52,6 +53,8 @@ type asofFeatures struct {
 	keyNames  []string
 	view      *schema.FeatureView // its bound columns are the keys; nil: an entity or an ad hoc window
 	time      *pg_query.Node      // expression over the left side; nil: its event time
+	keySQL    []string            // keys, and time, for DuckDB
+	timeSQL   string
 	inclusive bool
 	asOf      *pg_query.Node
 	outputs   []asofOutput

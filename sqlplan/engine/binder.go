@@ -49,6 +49,7 @@ type binder struct {
 	typed        bool            // the statement was analyzed: it knows how columns of ordinary tables hold their values
 	// refColumns are the columns of refs, as far as an analysis may know them.
 	refColumns map[string][]analyze.Column
+	plan       *queryPlan    // the statement's, as far as it is made; nil: none
 	varies     bool          // the SQL holds for now only: it has what a session, a catalog or a position says
 	hidden     hiddenColumns // of Kafka sources, that the statement names
 }

@@ -25,6 +25,7 @@ import (
 // keySource is where the keys of an entity come from.
 type keySource struct {
 	node  *pg_query.Node // a SELECT whose first columns are the keys
+	typed *typedQuery    // it, analyzed; nil: it has DuckDB's meaning
 	order bool           // every row in its order is a key: a batch
 	text  string         // for EXPLAIN
 }
@@ -135,9 +136,16 @@ func keyTarget(i int, n *pg_query.Node) *pg_query.Node {
 	return t
 }
 
+func (s *keySource) rowsSQL(b *binder) (string, error) {
+	if s.typed != nil {
+		return b.typedPiece(s.typed)
+	}
+	return b.duckSQL(clone(s.node))
+}
+
 // sql selects the keys as values of their types.
 func (s *keySource) sql(b *binder, r *entityRef) (string, error) {
-	rows, err := b.duckSQL(clone(s.node))
+	rows, err := s.rowsSQL(b)
 	if err != nil {
 		return "", err
 	}
@@ -503,7 +511,12 @@ func (s *sourceBuilder) build(conditions []keyCondition) error {
 
 // checkTypes refuses keys of other types than the entity's.
 func (s *sourceBuilder) checkTypes() error {
-	sql, err := s.p.b.duckSQL(clone(s.r.source.node))
+	source := s.r.source
+	var err error
+	if source.typed, err = s.p.b.piece(source.node); err != nil {
+		return err
+	}
+	sql, err := source.rowsSQL(s.p.b)
 	if err != nil {
 		return err
 	}

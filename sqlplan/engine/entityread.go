@@ -146,7 +146,7 @@ func (r *entityRead) mention() string {
 
 // describe sets the placeholder to an empty relation with the right columns.
 func (r *entityRead) describe(b *binder) {
-	b.refs[r.name] = fmt.Sprintf("(SELECT %s WHERE false%s)", nullColumns(r.columns()), r.mention())
+	b.setRef(r.name, fmt.Sprintf("(SELECT %s WHERE false%s)", nullColumns(r.columns()), r.mention()), analyzedColumns(r.columns()))
 }
 
 // execute looks the keys up and sets the placeholder to the table of their values.
@@ -336,6 +336,7 @@ func (q *queryPlan) took(n proto.Message) bool { return slices.Contains(q.marks,
 func (s *Session) planQuery(b *binder, st *parse.SQL) (*queryPlan, error) {
 	s.unmarkClauses(st)
 	p := &fromPlanner{s: s, b: b, st: st, q: &queryPlan{}, shown: map[*pg_query.Node][]shownColumn{}}
+	b.plan = p.q
 	skews, err := s.planSkews(b, st)
 	if err != nil {
 		return nil, err

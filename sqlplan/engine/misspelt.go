@@ -133,12 +133,13 @@ func (s *Session) meant(err *session.Error, sql string) *session.Error {
 			return err
 		}
 		var columns []string
-		lists := ""
+		lists, entities := "", false
 		for _, name := range likelyNames(cat, "relation") {
 			if !regexp.MustCompile(`(?i)(^|[^\w"])"?` + regexp.QuoteMeta(name) + `"?($|[^\w"])`).MatchString(sql) {
 				continue
 			}
 			if c := columnsNamed(cat, name); c != nil {
+				entities = entities || cat.Entity(name) != nil
 				columns = append(columns, c...)
 				lists += fmt.Sprintf(" Columns of %s: %s.", name, strings.Join(c, ", "))
 			}
@@ -146,7 +147,7 @@ func (s *Session) meant(err *session.Error, sql string) *session.Error {
 		if near := nearest(m[1]+m[2]+m[3], columns); near != "" {
 			return hint(err, "Did you mean %s?", quoteName(near))
 		}
-		if lists != "" && err.Hint != "" { // DuckDB's guesses are replaced
+		if lists != "" && (err.Hint != "" || entities && m[1] != "") { // DuckDB's guesses are replaced
 			return hint(err, "%s", strings.TrimSpace(lists))
 		}
 	}

@@ -59,7 +59,7 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 	if err != nil {
 		return bound{}, qualifyGrouping(b, st.Node.GetSelectStmt(), err)
 	}
-	if typed != nil && typed.Whole {
+	if typed != nil && typed.Whole && len(plan.steps) == 0 { // what stands for features says types, too
 		for i := range params {
 			if (i >= len(given) || given[i].Kind == vector.Invalid) && (i >= len(typed.Params) || typed.Params[i].Kind == vector.Invalid) {
 				return bound{}, fail("42P18", "could not determine data type of parameter $%d", i+1)

@@ -31,7 +31,7 @@ type typedQuery struct {
 var typedRules = map[string]bool{"literals": true, "parameters": true, "regex": true, "like_escape": true, "syntax_calls": true, "division": true,
 	"result_types": true, "series_alias": true, "values_names": true, "unknown_outputs": true, "column_names": true}
 
-// analyzed gives a SELECT PostgreSQL's meaning; nil for one whose relations the plan replaces.
+// analyzed gives a SELECT PostgreSQL's meaning; nil for one that is left to DuckDB.
 func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32) (*typedQuery, error) {
 	return b.assigned(n, plan, given, oids, assignment{})
 }
@@ -47,7 +47,7 @@ type assignment struct {
 
 // assigned is analyzed for a query whose outputs are assigned to columns.
 func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32, to assignment) (*typedQuery, error) {
-	if plan != nil && (len(plan.steps) > 0 || len(plan.ordinary) > 0) || n.GetSelectStmt() == nil || readsCatalog(n) {
+	if !plan.analyzable() || n.GetSelectStmt() == nil || readsCatalog(n) {
 		return nil, nil
 	}
 	for name := range b.refs {
@@ -237,6 +237,14 @@ func (s *Session) describeTyped(b *binder, t *typedQuery, given []vector.Type) (
 	params, columns, err := s.describe(b.ctx, b.sql, sql, given)
 	if err != nil {
 		return nil, nil, err
+	}
+	for i, t := range b.known {
+		for i >= len(params) {
+			params = append(params, vector.Type{})
+		}
+		if params[i].Kind == vector.Invalid {
+			params[i] = t
+		}
 	}
 	for i, p := range t.Params {
 		for i >= len(params) {
