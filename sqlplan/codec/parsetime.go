@@ -21,6 +21,7 @@ const (
 	fieldZone
 	fieldSummer // the word DST
 	fieldSummerZone
+	fieldMovingZone
 	fieldHalf
 	fieldEra
 	fieldWeekday
@@ -131,7 +132,12 @@ func parseMoment(t vector.Type, in []byte, s *Settings) (int64, error) {
 	if days < minDay-31 || days > maxMicros/microsPerDay+31 {
 		return 0, tooFar(t, in)
 	}
+	// Labelled hours have no bound but 32 bits of seconds, in which PostgreSQL's arithmetic wraps; the test after is its own, from 2000 on.
+	micros = int64(int32((m.hour*60+m.minute)*60+m.second))*microsPerSecond + m.micros
 	us := days*microsPerDay + micros
+	if us < pgEpochMicros && days > pgEpochDays || us > pgEpochMicros && days < pgEpochDays-1 {
+		return 0, tooFar(t, in)
+	}
 	if t.Kind == vector.TimestampTZ {
 		switch {
 		case m.abbreviation != "":

@@ -472,7 +472,7 @@ func (m *moment) word(i int, list []piece, s *Settings) (fieldMask, fault) {
 			return 0, malformed
 		}
 		m.loc, m.abbreviation = loc, p.text
-		return fieldZone, good
+		return fieldZone | fieldMovingZone, good
 	}
 	w, ok := timeWords[p.text]
 	if !ok {

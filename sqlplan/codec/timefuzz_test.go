@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -22,9 +23,12 @@ var timeSeeds = []string{
 	"2024-01-01 00:00:00.000001+00", "1969-12-31 23:59:59+00", "2024-02-29", "0001-01-01", "2024-06-01T12:34:56.789Z", "23:59:59.5", "04:05 PM", "24:00:00",
 	"January 8, 1999", "08-Jan-1999", "Jan-08-99 BC", "1/8/1999", "20240101T040506.789-07", "20240101 123456", "990108", "2024.123 12:00", "y2001m02d04 h04mm05s06.7",
 	"J2451187", "j2451187.5", "Mon Jan 8 04:05:06 1999 PST", "2024-07-01 00:00 America/New_York", "2024-07-01 00:00:00 PST8", "2024-07-01 00:00 MSK", "2012-07-01 00:00 MSK",
-	"epoch", "infinity", "-infinity", "+infinity", "today 12:34", "allballs", "0044-03-15 BC", "4714-11-24 00:00:00 BC", "294246-12-31 23:59:59.999999", "5874897-12-31",
+	"epoch", "infinity", "-infinity", "+infinity", "inf", "today 12:34", "allballs", "0044-03-15 BC", "4714-11-24 00:00:00 BC", "294246-12-31 23:59:59.999999", "5874897-12-31",
 	"2024-01-01 00:00:00 PST DST", "T040506", "040506.5", "04:05:06.5 +05:30", "2024-01-01 04:05:06-08:00:01", "12-25-2020 AD", "99-1-1", "2024-W01", "at 10:00 on 2024-01-01",
 }
+
+// farDayOfYear is a day of a year beyond all dates.
+var farDayOfYear = regexp.MustCompile(`[0-9]{7,}[^0-9][0-9]{3}\b`)
 
 // mutated damages a text as files are damaged, and otherwise.
 func mutated(r *rand.Rand) string {
@@ -126,6 +130,9 @@ func TestDamagedTimesEqualPostgreSQL(t *testing.T) {
 			}
 			if strings.HasPrefix(theirs, "2942") && strings.HasPrefix(ours, "22008 timestamp out of range") {
 				continue // timestamps end thirty years before PostgreSQL's
+			}
+			if a.V != nil && farDayOfYear.MatchString(texts[i]) && strings.Contains(ours, " out of range: ") {
+				continue // PostgreSQL's day number wraps around
 			}
 			if ours != theirs {
 				t.Errorf("%s %q (%+v): PostgreSQL %q, ours %q", of[i], texts[i], set, theirs, ours)
