@@ -147,19 +147,20 @@ func (r *Reader) findEnd(start int, last bool) (at, size int, err error) {
 	r.scan = max(r.scan, start)
 	for checked := r.scan; r.scan < len(r.buf); r.scan++ {
 		c := r.buf[r.scan]
-		if (c >= utf8.RuneSelf || c == 0) && r.scan >= checked {
-			size, err := r.character(r.scan, last)
-			if size == 0 || err != nil {
-				return -1, 0, err
+		if c-' ' >= utf8.RuneSelf-' ' { // a control character, or no ASCII
+			at := -1
+			switch {
+			case c >= utf8.RuneSelf && r.scan >= checked, c == 0:
+				at = r.scan
+			case c == '\r' && (r.csv || !r.escape && (r.eol == 0 || r.eol == 'w')) && (r.scan+1 < len(r.buf) || !last):
+				at = r.scan + 1 // PostgreSQL looks at the next character first
 			}
-			checked = r.scan + size
-		}
-		if c == '\r' && (r.csv || !r.escape && (r.eol == 0 || r.eol == 'w')) {
-			// PostgreSQL looks at the next character first.
-			if r.scan+1 < len(r.buf) || !last {
-				if size, err := r.character(r.scan+1, last); size == 0 || err != nil {
+			if at >= 0 {
+				size, err := r.character(at, last)
+				if size == 0 || err != nil {
 					return -1, 0, err
 				}
+				checked = at + size
 			}
 		}
 		if r.csv {
