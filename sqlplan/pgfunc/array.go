@@ -51,13 +51,13 @@ func anyAll(op, word, typ string, a args, out *vector.Vector) error {
 		var err error
 		switch strings.TrimPrefix(op, "!") {
 		case "~~":
-			ok, err = like(string(x.Bytes(a.i)), string(c.Bytes(j)), `\`)
+			ok, err = like(a.call, string(x.Bytes(a.i)), string(c.Bytes(j)), `\`)
 		case "~~*":
-			ok, err = like(strings.ToLower(string(x.Bytes(a.i))), strings.ToLower(string(c.Bytes(j))), `\`)
+			ok, err = like(a.call, strings.ToLower(string(x.Bytes(a.i))), strings.ToLower(string(c.Bytes(j))), `\`)
 		case "~":
-			ok, err = matches(string(x.Bytes(a.i)), string(c.Bytes(j)), regexFlags{})
+			ok, err = matches(a.call, string(x.Bytes(a.i)), string(c.Bytes(j)), regexFlags{})
 		case "~*":
-			ok, err = matches(string(x.Bytes(a.i)), string(c.Bytes(j)), regexFlags{insensitive: true})
+			ok, err = matches(a.call, string(x.Bytes(a.i)), string(c.Bytes(j)), regexFlags{insensitive: true})
 		default:
 			var k int
 			switch typ {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 func init() {
@@ -152,7 +153,7 @@ func init() {
 		reg("__round_"+t+"(int8,int4)", t, func(a args, out *vector.Vector) error { return nil })
 		f := byCall["__round_"+t+"(int8,int4)"]
 		f.scalar.Params[0] = typeNamed(t)
-		f.scalar.Run = func(v []*vector.Vector, i int, out *vector.Vector) error {
+		f.scalar.Run = func(_ *duck.Call, v []*vector.Vector, i int, out *vector.Vector) error {
 			x := v[0].I64[i]
 			if !finite(x) {
 				out.AppendInt(x)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"sync"
+	"unsafe"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -113,30 +114,40 @@ func sql(lines string) {
 
 // args are the arguments of a row.
 type args struct {
-	v   []*vector.Vector
-	i   int
-	set *codec.Settings
+	v    []*vector.Vector
+	i    int
+	set  *codec.Settings
+	call *duck.Call
 }
 
 func (a args) null(k int) bool     { return a.v[k].IsNull(a.i) }
-func (a args) s(k int) string      { return string(a.v[k].Bytes(a.i)) }
 func (a args) b(k int) []byte      { return a.v[k].Bytes(a.i) }
 func (a args) n(k int) int64       { return a.v[k].I64[a.i] }
 func (a args) f(k int) float64     { return a.v[k].F64[a.i] }
 func (a args) t(k int) bool        { return a.v[k].I64[a.i] != 0 }
 func (a args) span(k int) interval { return intervalOf(a.v[k], a.i) }
 
+// s is a text, which is the argument's own: nobody changes that, and what keeps it keeps all of the arguments.
+func (a args) s(k int) string {
+	b := a.v[k].Bytes(a.i)
+	return unsafe.String(unsafe.SliceData(b), len(b))
+}
+
+// workPerElement is the work of appending an element to a list, beside that of its bytes.
+const workPerElement = 16
+
 // texts are the elements of a list of texts; nil stands for NULL.
 func (a args) texts(k int) []*string {
-	v := a.v[k]
-	out := []*string{}
-	for j := v.Off[a.i]; j < v.Off[a.i+1]; j++ {
-		if v.Child[0].IsNull(int(j)) {
-			out = append(out, nil)
-			continue
+	c, from, to := a.elements(k)
+	a.call.Hold((to - from) * int(unsafe.Sizeof((*string)(nil))+unsafe.Sizeof("")))
+	out, texts := make([]*string, to-from), make([]string, to-from)
+	for i := range out {
+		a.call.Work(4)
+		if !c.IsNull(from + i) {
+			b := c.Bytes(from + i)
+			texts[i] = unsafe.String(unsafe.SliceData(b), len(b))
+			out[i] = &texts[i]
 		}
-		s := string(v.Child[0].Bytes(int(j)))
-		out = append(out, &s)
 	}
 	return out
 }
@@ -179,8 +190,8 @@ func ours(call, result string, fn run, opts ...option) *Function {
 	if f.Settings {
 		skip = 1
 	}
-	s.Run = func(v []*vector.Vector, i int, out *vector.Vector) error {
-		a := args{v: v[skip:], i: i}
+	s.Run = func(c *duck.Call, v []*vector.Vector, i int, out *vector.Vector) error {
+		a := args{v: v[skip:], i: i, call: c}
 		if skip > 0 {
 			a.set = settingsOf(v[0].Bytes(i))
 		} else {

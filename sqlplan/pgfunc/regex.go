@@ -1,12 +1,16 @@
 package pgfunc
 
 import (
+	"iter"
 	"regexp"
+	"regexp/syntax"
+	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // PostgreSQL's regular expressions are run by Go's: those with constructs that Go's lack, or understand otherwise, are refused.
@@ -53,27 +57,71 @@ type regexKey struct {
 	flags   regexFlags
 }
 
-// maxRegexes bounds the compiled expressions that are kept.
-const maxRegexes = 1000
+// Bounds of expressions: PostgreSQL has bounds of its own, and says the same beyond.
+const (
+	// maxRegex is how many bytes an expression has.
+	maxRegex = 1 << 18
+	// maxProgram bounds the instructions of one, which a counted repetition multiplies, and maxPositions those times the positions of
+	// groups that each has.
+	maxProgram   = 100_000
+	maxPositions = 2_000_000
+	// maxKeptRegexes bounds the instructions of the compiled expressions that are kept.
+	maxKeptRegexes = 200_000
+	// maxUntold bounds the text times the program that is matched without a look at the statement: some 10 ms.
+	maxUntold = 1 << 20
+)
+
+func errTooComplex() error {
+	return bad("2201B", "invalid regular expression: regular expression is too complex")
+}
+
+// regex is a compiled expression.
+type regex struct {
+	std     *regexp.Regexp
+	prog    *syntax.Prog
+	prefix  string // what every match begins with
+	begins  bool   // matches are at the begin of the text only
+	longest bool   // of those that begin there, the longest is the match
+}
 
 var regexes struct {
 	sync.Mutex
-	m map[regexKey]*regexp.Regexp
+	m    map[regexKey]*regex
+	size int // instructions
 }
 
-func compile(pattern string, f regexFlags) (*regexp.Regexp, error) {
+func compile(pattern string, f regexFlags) (*regex, error) {
 	f.global = false
-	k := regexKey{pattern, f}
+	regexes.Lock()
+	re := regexes.m[regexKey{pattern, f}]
+	regexes.Unlock()
+	if re != nil {
+		return re, nil
+	}
+	re, err := newRegex(pattern, f)
+	if err != nil {
+		return nil, err
+	}
+	size := len(re.prog.Inst) + len(pattern)
 	regexes.Lock()
 	defer regexes.Unlock()
-	if re := regexes.m[k]; re != nil {
-		return re, nil
+	if regexes.m == nil || regexes.size+size > maxKeptRegexes {
+		regexes.m, regexes.size = map[regexKey]*regex{}, 0
+	}
+	regexes.m[regexKey{strings.Clone(pattern), f}] = re
+	regexes.size += size
+	return re, nil
+}
+
+func newRegex(pattern string, f regexFlags) (*regex, error) {
+	if len(pattern) > maxRegex {
+		return nil, errTooComplex()
 	}
 	expr, lazy, err := translateRegex(pattern, f)
 	if err != nil {
 		return nil, err
 	}
-	re, err := regexp.Compile(expr)
+	tree, err := syntax.Parse(expr, syntax.Perl)
 	if err != nil {
 		what := strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 		msg := "invalid regular expression: " + what
@@ -95,14 +143,64 @@ func compile(pattern string, f regexFlags) (*regexp.Regexp, error) {
 		}
 		return nil, bad("2201B", "%s", msg)
 	}
-	if !lazy {
-		re.Longest()
+	if n := instructions(tree); n > maxProgram || n*(tree.MaxCap()+1) > maxPositions {
+		return nil, errTooComplex()
 	}
-	if regexes.m == nil || len(regexes.m) >= maxRegexes {
-		regexes.m = map[regexKey]*regexp.Regexp{}
+	prog, err := syntax.Compile(tree.Simplify())
+	if err != nil {
+		return nil, errTooComplex()
 	}
-	regexes.m[k] = re
+	re := &regex{prog: prog, begins: prog.StartCond()&syntax.EmptyBeginText != 0, longest: !lazy}
+	re.prefix, _ = prog.Prefix()
+	if re.std, err = regexp.Compile(expr); err != nil {
+		return nil, errTooComplex()
+	}
+	if re.longest {
+		re.std.Longest()
+	}
 	return re, nil
+}
+
+// instructions is about how many a program of an expression has.
+func instructions(re *syntax.Regexp) int {
+	n := 1
+	if re.Op == syntax.OpLiteral {
+		n += len(re.Rune)
+	}
+	for _, sub := range re.Sub {
+		n += instructions(sub)
+	}
+	if re.Op == syntax.OpRepeat {
+		n *= max(re.Min, re.Max) + 1
+	}
+	return min(n, 1<<40)
+}
+
+// soon reports whether Go's matcher is through s before anybody asks.
+func (re *regex) soon(s string) bool { return (len(s)+1)*len(re.prog.Inst) <= maxUntold }
+
+// matches reports whether s has a match.
+func (re *regex) matches(c *duck.Call, s string) bool {
+	if re.soon(s) {
+		return re.std.MatchString(s)
+	}
+	return newVM(re, c, s, false).find(0) != nil
+}
+
+// find are the positions of the first match and its groups, nil where there is none.
+func (re *regex) find(c *duck.Call, s string) []int {
+	if re.soon(s) {
+		return re.std.FindStringSubmatchIndex(s)
+	}
+	return newVM(re, c, s, true).find(0)
+}
+
+// all are the matches from a byte on; ^ still means the text's begin. Each may be overwritten by the next.
+func (re *regex) all(c *duck.Call, s string, from int) iter.Seq[[]int] {
+	if from == 0 && re.soon(s) {
+		return slices.Values(re.std.FindAllStringSubmatchIndex(s, -1))
+	}
+	return newVM(re, c, s, true).all(from)
 }
 
 // translateRegex writes PostgreSQL's advanced regular expressions as Go's.
@@ -336,11 +434,14 @@ func bracket(r []rune, i int, f regexFlags) (string, int, error) {
 			b.WriteByte(']')
 			return b.String(), j, nil
 		case c == '[' && j+1 < len(r) && r[j+1] == ':':
-			end := strings.Index(string(r[j:]), ":]")
-			if end < 0 {
+			end := j + 2
+			for end+1 < len(r) && !(r[end] == ':' && r[end+1] == ']') {
+				end++
+			}
+			if end+1 >= len(r) {
 				return "", 0, bad("2201B", "invalid regular expression: brackets [] not balanced")
 			}
-			name := string(r[j:])[2:end]
+			name := string(r[j+2 : end])
 			classes := map[string]string{"alpha": `\pL`, "digit": `0-9`, "alnum": `\pL\pN`, "upper": `\p{Lu}`, "lower": `\p{Ll}`, "space": ` \t-\r`,
 				"punct": `!-/:-@\[-` + "`" + `{-~`, "xdigit": `0-9A-Fa-f`, "blank": ` \t`, "cntrl": `\x00-\x1f\x7f`, "print": ` -~\pL\pN`, "graph": `!-~\pL\pN`, "word": `\pL\pN_`}
 			cl, ok := classes[name]
@@ -348,7 +449,7 @@ func bracket(r []rune, i int, f regexFlags) (string, int, error) {
 				return "", 0, bad("2201B", "invalid regular expression: invalid character class")
 			}
 			b.WriteString(cl)
-			j += utf8.RuneCountInString(name) + 3
+			j = end + 1
 		case c == '[' && j+1 < len(r) && (r[j+1] == '.' || r[j+1] == '='):
 			return "", 0, bad("0A000", "regular expressions with collating elements are not supported")
 		case c == '\\':
@@ -449,18 +550,24 @@ const maxSimilarText = 4096
 
 // similarSubstring is SUBSTRING(s SIMILAR p ESCAPE escape): what the part of the pattern between its separators matches where the part
 // before it matches as little, and then that part as much, as it can. found is false where the pattern does not match.
-func similarSubstring(s, p, escape string) (part string, found bool, err error) {
+func similarSubstring(c *duck.Call, s, p, escape string) (part string, found bool, err error) {
 	parts, err := similarParts(p, escape)
 	if err != nil {
 		return "", false, err
 	}
-	match := make([]func(string) (bool, error), len(parts))
+	match := make([]func(string) bool, len(parts))
 	for i, x := range parts {
-		match[i] = func(s string) (bool, error) { return matches(s, "^(?:"+x+")$", regexFlags{}) }
+		re, err := compile("^(?:"+x+")$", regexFlags{})
+		if err != nil {
+			return "", false, err
+		}
+		match[i] = func(s string) bool {
+			c.Work(64 + len(s))
+			return re.matches(c, s)
+		}
 	}
 	if len(parts) == 1 {
-		ok, err := match[0](s)
-		return s, ok, err
+		return s, match[0](s), nil
 	}
 	var places []int // between characters
 	for i := range s {
@@ -473,25 +580,18 @@ func similarSubstring(s, p, escape string) (part string, found bool, err error) 
 	if len(parts) == 3 {
 		ends = nil
 		for _, at := range places {
-			ok, err := match[2](s[at:])
-			if err != nil {
-				return "", false, err
-			}
-			if ok {
+			if match[2](s[at:]) {
 				ends = append(ends, at)
 			}
 		}
 	}
 	for _, from := range places {
-		if ok, err := match[0](s[:from]); err != nil || !ok {
-			if err != nil {
-				return "", false, err
-			}
+		if !match[0](s[:from]) {
 			continue
 		}
 		for i := len(ends) - 1; i >= 0 && ends[i] >= from; i-- {
-			if ok, err := match[1](s[from:ends[i]]); ok || err != nil {
-				return s[from:ends[i]], ok, err
+			if match[1](s[from:ends[i]]) {
+				return s[from:ends[i]], true, nil
 			}
 		}
 	}
@@ -499,37 +599,42 @@ func similarSubstring(s, p, escape string) (part string, found bool, err error) 
 }
 
 // like reports whether s matches a pattern of LIKE.
-func like(s, p, escape string) (bool, error) {
+func like(c *duck.Call, s, p, escape string) (bool, error) {
 	if utf8.RuneCountInString(escape) > 1 {
 		return false, withHint(bad("22025", "invalid escape string"), "Escape string must be empty or one character.")
 	}
-	return likeRunes([]rune(s), []rune(p), []rune(escape))
-}
-
-func likeRunes(s, p, esc []rune) (bool, error) {
+	// i and j are where the text and the pattern are; behind the last % of the pattern, star, the text was tried from mark on.
 	i, j, star, mark := 0, 0, -1, 0
 	for i < len(s) {
+		c.Work(4)
 		switch {
-		case j < len(p) && len(esc) > 0 && p[j] == esc[0]:
-			if j+1 >= len(p) {
+		case escape != "" && strings.HasPrefix(p[j:], escape):
+			k := j + len(escape)
+			if k >= len(p) {
 				return false, bad("22025", "LIKE pattern must not end with escape character")
 			}
-			if p[j+1] == s[i] {
-				i, j = i+1, j+2
+			_, w := utf8.DecodeRuneInString(p[k:])
+			if strings.HasPrefix(s[i:], p[k:k+w]) {
+				i, j = i+w, k+w
 				continue
 			}
 		case j < len(p) && p[j] == '%':
 			star, mark = j, i
 			j++
 			continue
-		case j < len(p) && (p[j] == '_' || p[j] == s[i]):
+		case j < len(p) && p[j] == '_':
+			_, w := utf8.DecodeRuneInString(s[i:])
+			i, j = i+w, j+1
+			continue
+		case j < len(p) && p[j] == s[i]: // bytes of equal characters are equal
 			i, j = i+1, j+1
 			continue
 		}
 		if star < 0 {
 			return false, nil
 		}
-		mark++
+		_, w := utf8.DecodeRuneInString(s[mark:])
+		mark += w
 		i, j = mark, star+1
 	}
 	for j < len(p) && p[j] == '%' {
@@ -538,12 +643,12 @@ func likeRunes(s, p, esc []rune) (bool, error) {
 	return j == len(p), nil
 }
 
-func matches(s, pattern string, f regexFlags) (bool, error) {
+func matches(c *duck.Call, s, pattern string, f regexFlags) (bool, error) {
 	re, err := compile(pattern, f)
 	if err != nil {
 		return false, err
 	}
-	return re.MatchString(s), nil
+	return re.matches(c, s), nil
 }
 
 func putBool(out *vector.Vector, b bool, err error) error {
@@ -577,7 +682,7 @@ func replacement(b *strings.Builder, with, s string, m []int) {
 	}
 }
 
-func regexpReplace(s, pattern, with string, f regexFlags, start, nth int64) (string, error) {
+func regexpReplace(c *duck.Call, s, pattern, with string, f regexFlags, start, nth int64) (string, error) {
 	re, err := compile(pattern, f)
 	if err != nil {
 		return "", err
@@ -588,13 +693,9 @@ func regexpReplace(s, pattern, with string, f regexFlags, start, nth int64) (str
 	}
 	var b strings.Builder
 	b.WriteString(s[:from])
-	done := from
-	most := -1
-	if f.global && from == 0 && with != "" && !strings.Contains(with, `\`) { // with more matches the text is too long
-		most = maxText/len(with) + 2
-	}
-	for n, m := range allMatches(re, s, from, most) {
-		if nth > 0 && int64(n+1) != nth || nth == 0 && !f.global && n > 0 {
+	done, n := from, int64(0)
+	for m := range re.all(c, s, from) {
+		if n++; nth > 0 && n < nth {
 			continue
 		}
 		b.WriteString(s[done:m[0]])
@@ -602,19 +703,16 @@ func regexpReplace(s, pattern, with string, f regexFlags, start, nth int64) (str
 		if done = m[1]; b.Len() > maxText {
 			return "", errTooLong()
 		}
-	}
-	return b.String() + s[done:], nil
-}
-
-// allMatches are the matches of re in s from a byte on; ^ still means the text's begin. most bounds those of the whole text; −1: all.
-func allMatches(re *regexp.Regexp, s string, from, most int) [][]int {
-	var out [][]int
-	for _, m := range re.FindAllStringSubmatchIndex(s, most) {
-		if m[0] >= from {
-			out = append(out, m)
+		if nth > 0 || !f.global {
+			break
 		}
+		c.Work(16)
 	}
-	return out
+	if b.Len()+len(s)-done > maxText {
+		return "", errTooLong()
+	}
+	b.WriteString(s[done:])
+	return b.String(), nil
 }
 
 // byteOffset is the byte of character n, −1 beyond the end.
@@ -630,28 +728,29 @@ func byteOffset(s string, n int64) int {
 	return i
 }
 
-func split(s, pattern string, f regexFlags) ([]string, error) {
+func split(c *duck.Call, s, pattern string, f regexFlags, put func(string)) error {
 	re, err := compile(pattern, f)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	var out []string
 	done := 0
-	for _, m := range re.FindAllStringIndex(s, -1) {
+	for m := range re.all(c, s, 0) {
 		if m[0] == m[1] && (m[0] == 0 || m[0] >= len(s)) { // PostgreSQL ignores empty matches at the ends
 			continue
 		}
 		if m[0] == m[1] && m[0] == done {
 			continue
 		}
-		out = append(out, s[done:m[0]])
+		put(s[done:m[0]])
 		done = m[1]
 	}
-	return append(out, s[done:]), nil
+	put(s[done:])
+	return nil
 }
 
 // groups are the captured parts of a match, or the whole where there are none.
-func groups(out *vector.Vector, s string, m []int) {
+func groups(c *duck.Call, out *vector.Vector, s string, m []int) {
+	c.Work(64 * len(m))
 	if len(m) == 2 {
 		out.AppendString(s[m[0]:m[1]])
 		return
@@ -661,6 +760,7 @@ func groups(out *vector.Vector, s string, m []int) {
 			out.AppendNull()
 		} else {
 			out.AppendString(s[m[k]:m[k+1]])
+			c.Work(m[k+1] - m[k])
 		}
 	}
 }

@@ -1,18 +1,18 @@
 package pgfunc
 
 import (
-	"regexp"
 	"strings"
 	"unicode/utf8"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 func init() {
 	for _, op := range []string{"~", "~*", "!~", "!~*"} {
 		for _, t := range []string{"text", "name", "bpchar"} {
 			ours(t+" "+op+" text", "bool", func(a args, out *vector.Vector) error {
-				ok, err := matches(a.s(0), a.s(1), regexFlags{insensitive: strings.HasSuffix(op, "*")})
+				ok, err := matches(a.call, a.s(0), a.s(1), regexFlags{insensitive: strings.HasSuffix(op, "*")})
 				return putBool(out, ok != (op[0] == '!'), err)
 			})
 		}
@@ -22,15 +22,15 @@ func init() {
 		if err != nil {
 			return err
 		}
-		ok, err := matches(a.s(0), p, regexFlags{})
+		ok, err := matches(a.call, a.s(0), p, regexFlags{})
 		return putBool(out, ok, err)
 	})
 	ours("__like(text,text,text)", "bool", func(a args, out *vector.Vector) error {
-		ok, err := like(a.s(0), a.s(1), a.s(2))
+		ok, err := like(a.call, a.s(0), a.s(1), a.s(2))
 		return putBool(out, ok, err)
 	})
 	ours("__ilike(text,text,text)", "bool", func(a args, out *vector.Vector) error {
-		ok, err := like(strings.ToLower(a.s(0)), strings.ToLower(a.s(1)), strings.ToLower(a.s(2)))
+		ok, err := like(a.call, strings.ToLower(a.s(0)), strings.ToLower(a.s(1)), strings.ToLower(a.s(2)))
 		return putBool(out, ok, err)
 	})
 	for _, withFlags := range []bool{false, true} {
@@ -46,7 +46,7 @@ func init() {
 			if err != nil {
 				return err
 			}
-			ok, err := matches(a.s(0), a.s(1), f)
+			ok, err := matches(a.call, a.s(0), a.s(1), f)
 			return putBool(out, ok, err)
 		})
 		ours("regexp_match"+suffix, "_text", func(a args, out *vector.Vector) error {
@@ -58,12 +58,12 @@ func init() {
 			if err != nil {
 				return err
 			}
-			m := re.FindStringSubmatchIndex(a.s(0))
+			m := re.find(a.call, a.s(0))
 			if m == nil {
 				out.AppendNull()
 				return nil
 			}
-			groups(out.Child[0], a.s(0), m)
+			groups(a.call, out.Child[0], a.s(0), m)
 			out.CloseNested()
 			return nil
 		})
@@ -76,12 +76,12 @@ func init() {
 			if err != nil {
 				return err
 			}
-			for n, m := range re.FindAllStringSubmatchIndex(a.s(0), -1) {
-				if n > 0 && !f.global {
+			for m := range re.all(a.call, a.s(0), 0) {
+				groups(a.call, out.Child[0].Child[0], a.s(0), m)
+				out.Child[0].CloseNested()
+				if !f.global {
 					break
 				}
-				groups(out.Child[0].Child[0], a.s(0), m)
-				out.Child[0].CloseNested()
 			}
 			out.CloseNested()
 			return nil
@@ -92,16 +92,17 @@ func init() {
 				if err != nil {
 					return err
 				}
-				l, err := split(a.s(0), a.s(1), f)
-				if err != nil {
-					return err
-				}
-				return putTexts(out, l)
+				err = split(a.call, a.s(0), a.s(1), f, func(s string) {
+					a.call.Work(workPerElement + len(s))
+					out.Child[0].AppendString(s)
+				})
+				out.CloseNested()
+				return err
 			})
 		}
 	}
 	ours("regexp_replace(text,text,text)", "text", func(a args, out *vector.Vector) error {
-		s, err := regexpReplace(a.s(0), a.s(1), a.s(2), regexFlags{}, 1, 0)
+		s, err := regexpReplace(a.call, a.s(0), a.s(1), a.s(2), regexFlags{}, 1, 0)
 		return putText(out, s, err)
 	})
 	ours("regexp_replace(text,text,text,text)", "text", func(a args, out *vector.Vector) error {
@@ -112,7 +113,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		s, err := regexpReplace(a.s(0), a.s(1), a.s(2), f, 1, 0)
+		s, err := regexpReplace(a.call, a.s(0), a.s(1), a.s(2), f, 1, 0)
 		return putText(out, s, err)
 	})
 	position := func(name string, v, low int64) error {
@@ -143,7 +144,7 @@ func init() {
 			if n == 0 {
 				f.global = true
 			}
-			s, err := regexpReplace(a.s(0), a.s(1), a.s(2), f, a.n(3), n)
+			s, err := regexpReplace(a.call, a.s(0), a.s(1), a.s(2), f, a.n(3), n)
 			return putText(out, s, err)
 		})
 	}
@@ -169,7 +170,9 @@ func init() {
 			from := byteOffset(a.s(0), start-1)
 			n := 0
 			if from >= 0 {
-				n = len(allMatches(re, a.s(0), from, -1))
+				for range re.all(a.call, a.s(0), from) {
+					n++
+				}
 			}
 			out.AppendInt(int64(n))
 			return nil
@@ -210,7 +213,7 @@ func init() {
 			if err != nil {
 				return err
 			}
-			m := nthMatch(re, a.s(0), start, nth)
+			m := nthMatch(a.call, re, a.s(0), start, nth)
 			at := 0
 			if m != nil && int(group)*2+1 < len(m) && m[2*group] >= 0 {
 				at = utf8.RuneCountInString(a.s(0)[:m[2*group+end]]) + 1
@@ -251,7 +254,7 @@ func init() {
 			if err != nil {
 				return err
 			}
-			m := nthMatch(re, a.s(0), start, nth)
+			m := nthMatch(a.call, re, a.s(0), start, nth)
 			if m == nil || int(group)*2+1 >= len(m) || m[2*group] < 0 {
 				out.AppendNull()
 				return nil
@@ -261,7 +264,7 @@ func init() {
 		})
 	}
 	ours("substring(text,text,text)", "text", func(a args, out *vector.Vector) error {
-		s, ok, err := similarSubstring(a.s(0), a.s(1), a.s(2))
+		s, ok, err := similarSubstring(a.call, a.s(0), a.s(1), a.s(2))
 		if err == nil && !ok {
 			out.AppendNull()
 			return nil
@@ -273,7 +276,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		m := re.FindStringSubmatchIndex(a.s(0))
+		m := re.find(a.call, a.s(0))
 		k := 0
 		if len(m) > 2 {
 			k = 2
@@ -287,14 +290,15 @@ func init() {
 	})
 }
 
-func nthMatch(re *regexp.Regexp, s string, start, nth int64) []int {
+func nthMatch(c *duck.Call, re *regex, s string, start, nth int64) []int {
 	from := byteOffset(s, start-1)
 	if from < 0 {
 		return nil
 	}
-	all := allMatches(re, s, from, -1)
-	if nth > int64(len(all)) {
-		return nil
+	for m := range re.all(c, s, from) {
+		if nth--; nth == 0 {
+			return m
+		}
 	}
-	return all[nth-1]
+	return nil
 }

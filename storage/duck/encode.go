@@ -69,7 +69,10 @@ func checkText(v *vector.Vector, from, n int) error {
 }
 
 // writer copies vectors into DuckDB's. The strings it writes point into the vectors' Data, pinned until release.
-type writer struct{ pins runtime.Pinner }
+type writer struct {
+	pins runtime.Pinner
+	call *Call // that writes, if any
+}
 
 func (w *writer) release() { w.pins.Unpin() }
 

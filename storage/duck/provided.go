@@ -281,7 +281,7 @@ func decoded(src m.Vector, n int) (*vector.Vector, error) {
 	if err != nil {
 		return nil, err
 	}
-	column.within(&room{maxArguments})
+	column.within(&room{left: maxArguments})
 	v := vector.New(column.typ, n)
 	return v, column.appendTo(v, src, 0, n)
 }

@@ -17,8 +17,11 @@ const (
 	maxArguments = MaxBatchText
 )
 
-// room is what is left of a bound.
-type room struct{ left int }
+// room is what is left of a bound, of most bytes; call is the function's whose arguments take it.
+type room struct {
+	most, left int
+	call       *Call
+}
 
 // errNoRoom is of one row that takes more than that.
 var errNoRoom = &Error{SQLState: "54000", Message: fmt.Sprintf("the values of a row take more than %d MiB, or those of a function's arguments more than %d MiB", maxRow>>20, maxArguments>>20)}
@@ -30,6 +33,9 @@ func (r *room) take(n int) error {
 	}
 	if r.left -= n; r.left < 0 {
 		return errNoRoom
+	}
+	if r.call != nil && r.most-r.left > largeCall {
+		return r.call.wait()
 	}
 	return nil
 }
@@ -59,15 +65,13 @@ func (c *column) grown(data []byte, strs []stringT, nulls bool) ([]byte, error) 
 	return slices.Grow(data, sum), nil
 }
 
-// appendRows appends rows of vectors to what fresh gives, from and at most n of them, and returns how many: as many as take no more
-// than most bytes.
-func appendRows(cols []*column, most int, fresh func() []*vector.Vector, src func(k int) m.Vector, from, n int) (int, error) {
-	r := &room{}
+// appendRows appends rows of vectors to what fresh gives, from and at most n of them, and returns how many: as many as r has room for.
+func appendRows(cols []*column, r *room, fresh func() []*vector.Vector, src func(k int) m.Vector, from, n int) (int, error) {
 	for _, c := range cols {
 		c.within(r)
 	}
 	for {
-		r.left = most
+		r.left = r.most
 		var err error
 		for k, dst := range fresh() {
 			if err = cols[k].appendTo(dst, src(k), from, n); err != nil {

@@ -85,7 +85,7 @@ func (r *Rows) part() (*vector.Chunk, error) {
 		return r.chunk.Cols
 	}
 	src := func(k int) m.Vector { return m.DataChunkGetVector(r.pending, m.IdxT(k)) }
-	n, err := appendRows(r.plan, maxRow, fresh, src, r.at, r.size-r.at)
+	n, err := appendRows(r.plan, &room{most: maxRow}, fresh, src, r.at, r.size-r.at)
 	if err != nil {
 		return nil, r.fail(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"fmt"
 	"runtime/debug"
 	"sync"
-	"time"
 	"unsafe"
 
 	m "github.com/duckdb/duckdb-go-bindings"
@@ -30,16 +29,10 @@ type Scalar struct {
 	// Volatile functions are not folded, nor computed once for equal arguments.
 	Volatile bool
 	// Run appends to out the value for row i of args. It is called on several threads at once. An error must be an *Error, whose
-	// SQLSTATE and message the client sees. What it makes of a batch of rows is refused beyond MaxBatchText; a single value that may
-	// be larger is for Run to refuse before it makes it.
-	Run func(args []*vector.Vector, i int, out *vector.Vector) error
-	// Waits replaces Run where a single value may take long: told says whether the statement is to end, and is asked at least every
-	// maxDeaf.
-	Waits func(told func() bool, args []*vector.Vector, i int, out *vector.Vector) error
+	// SQLSTATE and message the client sees. What it makes of a batch of rows is refused beyond MaxBatchText; where a single value may take
+	// long, or more than that, it says what it does to c.
+	Run func(c *Call, args []*vector.Vector, i int, out *vector.Vector) error
 }
-
-// maxDeaf is how long a function may take, at most, to notice that its statement is to end.
-const maxDeaf = 10 * time.Millisecond
 
 // maxFixedBytes is what a value takes beside its text, at most.
 const maxFixedBytes = 64
@@ -109,7 +102,7 @@ func tilehouseScalar(info, chunk, out unsafe.Pointer) {
 	i := m.FunctionInfo{Ptr: info}
 	s := scalarOf(m.ScalarFunctionGetExtraInfo(i))
 	on := (*interruption)(m.ScalarFunctionGetBindData(i))
-	if err := s.chunk(on, m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
+	if err := s.chunk(&Call{on: on, db: s.db}, m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
 		m.ScalarFunctionSetError(i, raise(err))
 	}
 }
@@ -136,14 +129,18 @@ const (
 	hintMark   = "\x1ehint\x1e"
 )
 
-func (s *Scalar) chunk(on *interruption, chunk m.DataChunk, out m.Vector) (err error) {
+func (s *Scalar) chunk(c *Call, chunk m.DataChunk, out m.Vector) (err error) {
+	defer c.end()
 	defer func() {
-		if r := recover(); r != nil {
+		r := recover()
+		if left, ok := r.(stop); ok {
+			err = left.err
+		} else if r != nil {
 			err = &Error{SQLState: "XX000", Message: fmt.Sprintf("function %s failed: %v\n%s", s.Name, r, debug.Stack())}
 		}
 	}()
 	n := int(m.DataChunkGetSize(chunk))
-	if !on.mayPlan() {
+	if !c.on.mayPlan() {
 		return &Error{SQLState: "54000", Message: "the constants of the statement take too much"}
 	}
 	cols := make([]*column, len(s.Params))
@@ -156,6 +153,7 @@ func (s *Scalar) chunk(on *interruption, chunk m.DataChunk, out m.Vector) (err e
 		}
 	}
 	result := vector.New(s.Result, n)
+	c.result, c.most = result, MaxBatchText+n*maxFixedBytes
 	for from, step := 0, 0; from < n; from += step {
 		var args []*vector.Vector
 		fresh := func() []*vector.Vector {
@@ -166,22 +164,22 @@ func (s *Scalar) chunk(on *interruption, chunk m.DataChunk, out m.Vector) (err e
 			return args
 		}
 		src := func(k int) m.Vector { return m.DataChunkGetVector(chunk, m.IdxT(k)) }
-		if step, err = appendRows(cols, maxArguments, fresh, src, from, n-from); err != nil {
+		if step, err = appendRows(cols, &room{most: maxArguments, call: c}, fresh, src, from, n-from); err != nil {
 			return err
 		}
-		if err := s.rows(on, args, step, n, result); err != nil {
+		if err := s.rows(c, args, step, result); err != nil {
 			return err
 		}
 	}
-	on.spend(result.MemBytes())
-	var w writer
+	c.on.spend(result.MemBytes())
+	w := writer{call: c}
 	// DuckDB reads the strings after this returns, so that they are copied into its own memory.
 	defer w.release()
 	return w.copyInto(out, result, n)
 }
 
-// rows appends the values for n rows of args to result, which gets all of them.
-func (s *Scalar) rows(on *interruption, args []*vector.Vector, n, all int, result *vector.Vector) error {
+// rows appends the values for n rows of args to result.
+func (s *Scalar) rows(c *Call, args []*vector.Vector, n int, result *vector.Vector) error {
 rows:
 	for i := range n {
 		if !s.Nulls {
@@ -192,20 +190,16 @@ rows:
 				}
 			}
 		}
-		if on.told() {
+		if c.on.told() {
 			return interrupted()
 		}
-		var err error
-		if s.Waits != nil {
-			err = s.Waits(on.told, args, i, result)
-		} else {
-			err = s.Run(args, i, result)
-		}
-		if err != nil {
+		held := c.held
+		if err := s.Run(c, args, i, result); err != nil {
 			return err
 		}
-		if result.MemBytes() > MaxBatchText+all*maxFixedBytes {
-			return &Error{SQLState: "54000", Message: "requested length too large"}
+		c.held = held
+		if err := c.check(); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -223,9 +217,18 @@ func (w *writer) copyInto(dst m.Vector, v *vector.Vector, n int) error {
 		if v.HasNulls() {
 			w.writeMask(dst, v, 0, n)
 		}
+		out := slots[stringT](dst, n)
 		for i := range n {
-			if !v.IsNull(i) {
-				assignBytes(dst, i, v.Bytes(i))
+			b := v.Bytes(i)
+			w.call.Work(workPerText + len(b))
+			switch {
+			case v.IsNull(i):
+			case len(b) <= inlineBytes:
+				out[i] = stringT{}
+				out[i][0] = byte(len(b))
+				copy(out[i][4:], b)
+			default:
+				assignBytes(dst, i, b)
 			}
 		}
 		return nil
@@ -245,6 +248,9 @@ func (w *writer) copyInto(dst m.Vector, v *vector.Vector, n int) error {
 	}
 	return w.write(dst, v, 0, n)
 }
+
+// workPerText is the work of giving DuckDB a text, beside that of its bytes.
+const workPerText = 64
 
 func assignBytes(dst m.Vector, i int, b []byte) {
 	m.VectorAssignStringElementLen(dst, m.IdxT(i), b)
