@@ -20,6 +20,7 @@ type Call struct {
 	result     *vector.Vector
 	most       int // bytes of result
 	turn       bool
+	took       int // bytes of arguments, result and what was held
 }
 
 const (
@@ -81,7 +82,7 @@ func (c *Call) look() {
 func (c *Call) check() error {
 	n := c.result.MemBytes()
 	if n > c.most {
-		return &Error{SQLState: "54000", Message: "requested length too large"}
+		return errTooLong()
 	}
 	if n > largeCall {
 		return c.wait()
@@ -107,6 +108,15 @@ func (c *Call) Hold(n int) {
 	}
 }
 
+// Length says that a text that the function makes is n bytes long, or will be. It is left when that is more than a result may be.
+func (c *Call) Length(n int) {
+	if c != nil && n > MaxBatchText {
+		panic(stop{errTooLong()})
+	}
+}
+
+func errTooLong() error { return &Error{SQLState: "54000", Message: "requested length too large"} }
+
 // wait makes the call one of the large ones, of which few run at a time. It holds nothing that another one waits for: it has one turn,
 // and takes it once.
 func (c *Call) wait() error {
@@ -122,9 +132,10 @@ func (c *Call) wait() error {
 	return nil
 }
 
-// end gives the turn back.
+// end gives the turn back, when nothing refers to what the call took.
 func (c *Call) end() {
 	if c.turn {
+		c.db.reclaim.left(c.took)
 		c.db.bounds.large.Release(1)
 		c.turn = false
 	}

@@ -108,10 +108,12 @@ func (c *Conn) Prepare(ctx context.Context, sql string) (*Stmt, error) {
 	}
 	s := &Stmt{c: c}
 	var state m.State
+	began := time.Now()
 	c.watch(ctx, func() { c.interruption.plan(func() { state = m.Prepare(c.c, sql, &s.s) }) })
 	if state == m.StateError {
 		err := failure(ctx, m.PrepareError(s.s))
 		m.DestroyPrepare(&s.s)
+		c.db.reclaim.ended(began) // of what constants took
 		return nil, err
 	}
 	s.sql = sql

@@ -44,6 +44,7 @@ type DB struct {
 	// interruptions are those of open connections, by DuckDB's number of the connection, which another engine's may have, too.
 	interruptions sync.Map
 	bounds        bounds // of functions of ours
+	reclaim       *reclaimer
 }
 
 // Open opens the database file at path, or a database in memory where path is "". On return the configuration is locked
@@ -83,7 +84,7 @@ func Open(path string, o Options) (*DB, error) {
 			return nil, err
 		}
 	}
-	d := &DB{bounds: newBounds(o.MemoryLimit, threads)}
+	d := &DB{bounds: newBounds(o.MemoryLimit, threads), reclaim: newReclaimer(o.MemoryLimit)}
 	var msg string
 	if m.OpenExt(path, &d.db, cfg, &msg) == m.StateError {
 		return nil, parseError(msg)

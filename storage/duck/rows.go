@@ -2,6 +2,7 @@ package duck
 
 import (
 	"context"
+	"time"
 
 	m "github.com/duckdb/duckdb-go-bindings"
 
@@ -19,6 +20,7 @@ type Rows struct {
 	err   error
 	done  bool
 	given int // chunks
+	began time.Time
 
 	pending  m.DataChunk // of which rows from at on were not returned yet; nil: none
 	at, size int
@@ -121,6 +123,7 @@ func (r *Rows) release(drained bool) {
 		m.Prepare(r.c.c, "SELECT 1", &s)
 		m.DestroyPrepare(&s)
 	}
+	r.c.db.reclaim.ended(r.began)
 }
 
 // Close drops what was not read. It may be called more than once. The last chunk stays valid.

@@ -102,9 +102,11 @@ func tilehouseScalar(info, chunk, out unsafe.Pointer) {
 	i := m.FunctionInfo{Ptr: info}
 	s := scalarOf(m.ScalarFunctionGetExtraInfo(i))
 	on := (*interruption)(m.ScalarFunctionGetBindData(i))
-	if err := s.chunk(&Call{on: on, db: s.db}, m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
+	c := &Call{on: on, db: s.db}
+	if err := s.chunk(c, m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
 		m.ScalarFunctionSetError(i, raise(err))
 	}
+	c.end()
 }
 
 // raise is the text of an error of a function's, from which ourError makes the error again.
@@ -130,8 +132,8 @@ const (
 )
 
 func (s *Scalar) chunk(c *Call, chunk m.DataChunk, out m.Vector) (err error) {
-	defer c.end()
 	defer func() {
+		c.took, c.result = c.took+memBytes(c.result), nil
 		r := recover()
 		if left, ok := r.(stop); ok {
 			err = left.err
@@ -167,6 +169,9 @@ func (s *Scalar) chunk(c *Call, chunk m.DataChunk, out m.Vector) (err error) {
 		if step, err = appendRows(cols, &room{most: maxArguments, call: c}, fresh, src, from, n-from); err != nil {
 			return err
 		}
+		for _, a := range args {
+			c.took += a.MemBytes()
+		}
 		if err := s.rows(c, args, step, result); err != nil {
 			return err
 		}
@@ -176,6 +181,13 @@ func (s *Scalar) chunk(c *Call, chunk m.DataChunk, out m.Vector) (err error) {
 	// DuckDB reads the strings after this returns, so that they are copied into its own memory.
 	defer w.release()
 	return w.copyInto(out, result, n)
+}
+
+func memBytes(v *vector.Vector) int {
+	if v == nil {
+		return 0
+	}
+	return v.MemBytes()
 }
 
 // rows appends the values for n rows of args to result.
@@ -197,6 +209,7 @@ rows:
 		if err := s.Run(c, args, i, result); err != nil {
 			return err
 		}
+		c.took += c.held - held
 		c.held = held
 		if err := c.check(); err != nil {
 			return err

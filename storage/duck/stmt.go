@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	m "github.com/duckdb/duckdb-go-bindings"
 
@@ -105,6 +106,7 @@ func (s *Stmt) Exec(ctx context.Context, args ...*vector.Vector) (changed int64,
 		return 0, err
 	}
 	var res m.Result
+	defer s.c.db.reclaim.ended(time.Now())
 	defer m.DestroyResult(&res)
 	var state m.State
 	s.c.watch(ctx, func() { state = m.ExecutePrepared(s.s, &res) })
@@ -122,13 +124,14 @@ func (s *Stmt) Query(ctx context.Context, args ...*vector.Vector) (*Rows, error)
 	if err := s.bind(args); err != nil {
 		return nil, err
 	}
-	r := &Rows{c: s.c, ctx: ctx}
+	r := &Rows{c: s.c, ctx: ctx, began: time.Now()}
 	var state m.State
 	// Streaming is called deprecated in DuckDB's header and has no successor there.
 	s.c.watch(ctx, func() { state = m.ExecutePreparedStreaming(s.s, &r.res) })
 	if state == m.StateError {
 		err := failure(ctx, m.ResultError(&r.res))
 		m.DestroyResult(&r.res)
+		s.c.db.reclaim.ended(r.began)
 		return nil, err
 	}
 	s.c.rows = r
