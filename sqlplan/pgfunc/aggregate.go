@@ -16,12 +16,23 @@ import (
 func numsOf(a args, k int) []num {
 	c, from, to := a.elements(k)
 	var out []num
+	a.call.Hold((to - from) * numBytes)
 	for j := from; j < to; j++ {
+		a.call.Work(workOfNum(c, j))
 		if !c.IsNull(j) {
 			out = append(out, mustNum(string(c.Bytes(j))))
 		}
 	}
 	return out
+}
+
+// numBytes is what a number takes in memory, beside its digits.
+const numBytes = 100
+
+// workOfNum is the work of reading a number and adding it.
+func workOfNum(c *vector.Vector, j int) int {
+	n := int(c.Off[j+1] - c.Off[j])
+	return 128 + n*(n/64+1)
 }
 
 func floatsOf(a args, k int) []float64 {
@@ -70,16 +81,24 @@ func spread(kind string, n, sxx float64) (float64, bool) {
 
 func init() {
 	ours("__numeric_sum(_numeric)", "numeric", func(a args, out *vector.Vector) error {
-		l := numsOf(a, 0)
-		if len(l) == 0 {
+		c, from, to := a.elements(0)
+		var sum *num
+		for j := from; j < to; j++ {
+			a.call.Work(workOfNum(c, j))
+			if c.IsNull(j) {
+				continue
+			}
+			n := mustNum(string(c.Bytes(j)))
+			if sum != nil {
+				n = addNum(*sum, n, 1)
+			}
+			sum = &n
+		}
+		if sum == nil {
 			out.AppendNull()
 			return nil
 		}
-		sum := l[0]
-		for _, n := range l[1:] {
-			sum = addNum(sum, n, 1)
-		}
-		return putNum(out, sum, nil)
+		return putNum(out, *sum, nil)
 	})
 	ours("__numeric_avg(numeric,int8)", "numeric", func(a args, out *vector.Vector) error {
 		n, err := divNum(numArg(a, 0), intNum(a.n(1)))
@@ -142,20 +161,27 @@ func init() {
 		return nil
 	})
 	ours("__numeric_spread(text,_numeric)", "numeric", func(a args, out *vector.Vector) error {
-		l := numsOf(a, 1)
-		n := int64(len(l))
+		c, from, to := a.elements(1)
+		n, sum, squares, special := int64(0), intNum(0), intNum(0), false
+		for j := from; j < to; j++ {
+			a.call.Work(2 * workOfNum(c, j))
+			if c.IsNull(j) {
+				continue
+			}
+			n++
+			x := mustNum(string(c.Bytes(j)))
+			if special = special || x.special != 0; !special {
+				sum, squares = addNum(sum, x, 1), addNum(squares, mulNum(x, x), 1)
+			}
+		}
 		sample := strings.HasSuffix(a.s(0), "samp")
 		if n == 0 || sample && n < 2 {
 			out.AppendNull()
 			return nil
 		}
-		sum, squares := intNum(0), intNum(0)
-		for _, x := range l {
-			if x.special != 0 {
-				out.AppendString("NaN")
-				return nil
-			}
-			sum, squares = addNum(sum, x, 1), addNum(squares, mulNum(x, x), 1)
+		if special {
+			out.AppendString("NaN")
+			return nil
 		}
 		top := addNum(mulNum(squares, intNum(n)), mulNum(sum, sum), -1)
 		if top.v.Sign() <= 0 {
@@ -273,9 +299,14 @@ func init() {
 	})
 	ours("__string_agg_const(_text,text)", "text", func(a args, out *vector.Vector) error {
 		var parts []string
+		size := 0
 		for _, s := range a.texts(0) {
 			if s != nil {
 				parts = append(parts, *s)
+				if size += len(*s); !a.null(1) {
+					size += len(a.b(1))
+				}
+				a.call.Length(size)
 			}
 		}
 		if parts == nil || a.null(0) {

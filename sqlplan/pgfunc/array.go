@@ -5,14 +5,24 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // equalAt reports whether elements of arrays are equal; types are vectors of one kind.
-func equalAt(c *vector.Vector, i int, d *vector.Vector, j int) bool {
+func equalAt(call *duck.Call, c *vector.Vector, i int, d *vector.Vector, j int) bool {
+	call.Work(workOfElement(c, i) + workOfElement(d, j))
 	if c.Type.Kind == vector.Text && c.Type.Shown == 1700 {
 		return cmpNum(mustNum(string(c.Bytes(i))), mustNum(string(d.Bytes(j)))) == 0
 	}
 	return vector.Compare(c, i, d, j) == 0
+}
+
+// workOfElement is the work of looking at an element.
+func workOfElement(c *vector.Vector, i int) int {
+	if c.Type.Buffer() == vector.BufBytes {
+		return 8 + int(c.Off[i+1]-c.Off[i])
+	}
+	return 8
 }
 
 func contains(a args, x, y int) bool { // x has all elements of y
@@ -22,7 +32,7 @@ func contains(a args, x, y int) bool { // x has all elements of y
 		found := false
 		if !d.IsNull(j) {
 			for i := from; i < to && !found; i++ {
-				found = !c.IsNull(i) && equalAt(c, i, d, j)
+				found = !c.IsNull(i) && equalAt(a.call, c, i, d, j)
 			}
 		}
 		if !found {
@@ -43,6 +53,7 @@ func anyAll(op, word, typ string, a args, out *vector.Vector) error {
 		return nil
 	}
 	for j := from; j < to; j++ {
+		a.call.Work(workOfElement(c, j) + workOfElement(x, a.i))
 		if x.IsNull(a.i) || c.IsNull(j) {
 			sawNull = true
 			continue
@@ -66,7 +77,7 @@ func anyAll(op, word, typ string, a args, out *vector.Vector) error {
 			case "interval":
 				k = intervalOf(x, a.i).compare(intervalOf(c, j))
 			case "jsonb":
-				k = strings.Compare(string(jsonbKey(string(x.Bytes(a.i)))), string(jsonbKey(string(c.Bytes(j)))))
+				k = strings.Compare(string(jsonbKey(a.call, string(x.Bytes(a.i)))), string(jsonbKey(a.call, string(c.Bytes(j)))))
 			default:
 				k = vector.Compare(x, a.i, c, j)
 			}
@@ -133,7 +144,7 @@ func init() {
 		c, from, to := a.elements(0)
 		x := a.v[1]
 		for j := from; j < to; j++ {
-			gone := c.IsNull(j) && x.IsNull(a.i) || !c.IsNull(j) && !x.IsNull(a.i) && equalAt(c, j, x, a.i)
+			gone := c.IsNull(j) && x.IsNull(a.i) || !c.IsNull(j) && !x.IsNull(a.i) && equalAt(a.call, c, j, x, a.i)
 			if !gone {
 				out.Child[0].AppendInt(int64(j - from + 1))
 			}
@@ -151,7 +162,7 @@ func init() {
 		c, from, to := a.elements(0)
 		x := a.v[1]
 		for j := from; j < to; j++ {
-			if c.IsNull(j) && x.IsNull(a.i) || !c.IsNull(j) && !x.IsNull(a.i) && equalAt(c, j, x, a.i) {
+			if c.IsNull(j) && x.IsNull(a.i) || !c.IsNull(j) && !x.IsNull(a.i) && equalAt(a.call, c, j, x, a.i) {
 				out.Child[0].AppendInt(int64(to - from + 1))
 			} else {
 				out.Child[0].AppendInt(int64(j - from + 1))
@@ -168,7 +179,7 @@ func init() {
 			if j-begin+1 < from {
 				continue
 			}
-			if c.IsNull(j) && x.IsNull(a.i) || !c.IsNull(j) && !x.IsNull(a.i) && equalAt(c, j, x, a.i) {
+			if c.IsNull(j) && x.IsNull(a.i) || !c.IsNull(j) && !x.IsNull(a.i) && equalAt(a.call, c, j, x, a.i) {
 				out = append(out, j-begin+1)
 			}
 		}
@@ -214,7 +225,7 @@ func init() {
 		d, dfrom, dto := a.elements(1)
 		for i := from; i < to; i++ {
 			for j := dfrom; j < dto; j++ {
-				if !c.IsNull(i) && !d.IsNull(j) && equalAt(c, i, d, j) {
+				if !c.IsNull(i) && !d.IsNull(j) && equalAt(a.call, c, i, d, j) {
 					out.AppendBool(true)
 					return nil
 				}
@@ -229,9 +240,11 @@ func init() {
 			return nil
 		}
 		c, from, to := a.elements(0)
-		var parts []string
+		a.call.Hold((to - from) * arrayBytes)
+		parts := make([]string, 0, to-from)
 		size := 0
 		for j := from; j < to; j++ {
+			a.call.Work(workPerElement)
 			switch {
 			case !c.IsNull(j):
 				parts = append(parts, elementText(c, j, a.set))

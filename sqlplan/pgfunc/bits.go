@@ -237,14 +237,14 @@ func init() {
 		return nil
 	})
 	ours("substring(bit,int4)", "bit", func(a args, out *vector.Vector) error {
-		out.AppendString(string(substring([]rune(a.s(0)), a.n(1), -1)))
+		out.AppendString(substring(a.s(0), a.n(1), -1))
 		return nil
 	})
 	ours("substring(bit,int4,int4)", "bit", func(a args, out *vector.Vector) error {
 		if a.n(2) < 0 {
 			return bad("22011", "negative substring length not allowed")
 		}
-		out.AppendString(string(substring([]rune(a.s(0)), a.n(1), a.n(2))))
+		out.AppendString(substring(a.s(0), a.n(1), a.n(2)))
 		return nil
 	})
 	ours("position(bit,bit)", "int4", func(a args, out *vector.Vector) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // Arrays of any dimensions are kept as text (codec.Array), where those of one dimension that count from 1 are lists of DuckDB's. Functions
@@ -22,8 +23,8 @@ func Dimensional(elem string) bool {
 }
 
 // arrayIn is the array that a text means: a list, or where it is none a text.
-func arrayIn(e *typeInfo, s string, set *codec.Settings) (*vector.Vector, error) {
-	a, err := codec.ParseArray(s)
+func arrayIn(c *duck.Call, e *typeInfo, s string, set *codec.Settings) (*vector.Vector, error) {
+	a, err := parseArray(c, s)
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +35,8 @@ func arrayIn(e *typeInfo, s string, set *codec.Settings) (*vector.Vector, error)
 			out.Child[0].AppendNull()
 			continue
 		}
-		v, err := In(e.oid, -1, *x, set)
+		c.Work(256 + len(*x))
+		v, err := inCall(c, e.oid, -1, *x, set)
 		if err != nil {
 			return nil, err
 		}
@@ -56,22 +58,27 @@ func arrayIn(e *typeInfo, s string, set *codec.Settings) (*vector.Vector, error)
 
 // ArrayText is the text that an array type's value is kept as where it may have any dimensions.
 func ArrayText(array uint32, s string, set *codec.Settings) (string, error) {
+	return arrayText(nil, array, s, set)
+}
+
+func arrayText(c *duck.Call, array uint32, s string, set *codec.Settings) (string, error) {
 	e := elemOfOID[array]
 	if e == nil {
 		return s, nil
 	}
-	v, err := arrayIn(e, s, set)
+	v, err := arrayIn(c, e, s, set)
 	if err != nil {
 		return "", err
 	}
-	return textOfList(e.name, v, 0), nil
+	return textOfList(c, e.name, v, 0), nil
 }
 
 // textOfList is the text of an array in either form.
-func textOfList(elem string, v *vector.Vector, i int) string {
+func textOfList(c *duck.Call, elem string, v *vector.Vector, i int) string {
 	if v.Type.Kind != vector.List {
 		return string(v.Bytes(i))
 	}
+	c.Hold(int(v.Off[i+1]-v.Off[i]) * arrayBytes)
 	a := &codec.Array{}
 	for j := int(v.Off[i]); j < int(v.Off[i+1]); j++ {
 		if v.Child[0].IsNull(j) {
@@ -79,6 +86,7 @@ func textOfList(elem string, v *vector.Vector, i int) string {
 			continue
 		}
 		s := Out(elem, v.Child[0], j, codec.Defaults)
+		c.Work(128 + len(s))
 		a.Elems = append(a.Elems, &s)
 	}
 	if n := len(a.Elems); n > 0 {
@@ -87,28 +95,42 @@ func textOfList(elem string, v *vector.Vector, i int) string {
 	return a.String()
 }
 
-func mustArray(s string) *codec.Array {
-	a, err := codec.ParseArray(s)
+// arrayBytes is what an element of an array takes in memory, beside its text.
+const arrayBytes = 64
+
+func mustArray(c *duck.Call, s string) *codec.Array {
+	a, err := parseArray(c, s)
 	if err != nil {
 		return &codec.Array{}
 	}
 	return a
 }
 
+// parseArray is codec.ParseArray for a call.
+func parseArray(c *duck.Call, s string) (*codec.Array, error) {
+	n := strings.Count(s, ",") + 1
+	c.Work(len(s) + n)
+	c.Hold(n * arrayBytes)
+	return codec.ParseArray(s)
+}
+
+// array is an argument that is an array of any dimensions.
+func (a args) array(k int) *codec.Array { return mustArray(a.call, a.s(k)) }
+
 // elementKey is what orders and compares as a value of a type does; ok is false where there is none.
-func elementKey(elem, s string) (key []byte, ok bool) {
+func elementKey(c *duck.Call, elem, s string) (key []byte, ok bool) {
 	t := infoByName[elem]
 	if t == nil {
 		return nil, false
 	}
 	if r, _ := codec.RangeOf(t.oid); r != nil {
-		return rangeKey(r, s), true
+		return rangeKey(c, r, s), true
 	}
 	switch elem {
 	case "numeric":
 		return numKey(mustNum(s)), true
 	case "jsonb":
-		return jsonbKey(s), true
+		return jsonbKey(c, s), true
 	case "bpchar":
 		return []byte(strings.TrimRight(s, " ")), true
 	case "json", "interval", "timetz", "inet", "cidr":
@@ -131,8 +153,8 @@ func ComparesDimensions(elem string) bool {
 }
 
 // arrayKey orders arrays as array_cmp does: by their elements, their number, and their dimensions.
-func arrayKey(elem, s string) []byte {
-	a := mustArray(s)
+func arrayKey(c *duck.Call, elem, s string) []byte {
+	a := mustArray(c, s)
 	var out []byte
 	v := vector.New(vector.T(vector.Bytes), 1)
 	for _, e := range a.Elems {
@@ -140,7 +162,8 @@ func arrayKey(elem, s string) []byte {
 			out = append(out, 2)
 			continue
 		}
-		k, _ := elementKey(elem, *e)
+		c.Work(256)
+		k, _ := elementKey(c, elem, *e)
 		v.Reset()
 		v.AppendBytes(k)
 		out = vector.AppendKey(out, v, 0)
@@ -198,13 +221,13 @@ func catArrays(x, y *codec.Array) (*codec.Array, error) {
 }
 
 // nestArrays is the array whose elements are arrays, which must be alike; nil stands for NULL.
-func nestArrays(l []*string, mismatch error) (*codec.Array, error) {
+func nestArrays(c *duck.Call, l []*string, mismatch error) (*codec.Array, error) {
 	out := &codec.Array{}
 	empty := false
 	for _, s := range l {
 		a := &codec.Array{}
 		if s != nil {
-			a = mustArray(*s)
+			a = mustArray(c, *s)
 		}
 		switch {
 		case len(a.Dims) == 0:
@@ -307,7 +330,7 @@ func init() {
 		return putText(out, a.String(), nil)
 	}
 	ours("__dims_of(text,anyarray)", "text", func(a args, out *vector.Vector) error {
-		out.AppendString(textOfList(a.s(0), a.v[1], a.i))
+		out.AppendString(textOfList(a.call, a.s(0), a.v[1], a.i))
 		return nil
 	})
 	ours("__dims_in(text,text,text)", "text", func(a args, out *vector.Vector) error {
@@ -315,7 +338,7 @@ func init() {
 		if t == nil {
 			return fmt.Errorf("no type %q", a.s(1))
 		}
-		s, err := ArrayText(t.array, a.s(2), settingsOf(a.b(0)))
+		s, err := arrayText(a.call, t.array, a.s(2), settingsOf(a.b(0)))
 		return putText(out, s, err)
 	})
 	ours("__dims_out(text,text,text)", "text", func(a args, out *vector.Vector) error {
@@ -324,12 +347,13 @@ func init() {
 	})
 	ours("__dims_cast(text,text,text,text)", "text", func(a args, out *vector.Vector) error {
 		set, from, to := settingsOf(a.b(0)), infoByName[a.s(1)], infoByName[a.s(2)]
-		x := mustArray(a.s(3))
+		x := a.array(3)
 		for i, e := range x.Elems {
 			if e == nil {
 				continue
 			}
-			v, err := In(from.oid, -1, *e, codec.Defaults)
+			a.call.Work(512 + len(*e))
+			v, err := inCall(a.call, from.oid, -1, *e, codec.Defaults)
 			if err != nil {
 				return err
 			}
@@ -342,7 +366,7 @@ func init() {
 					s = roundNum(n).String()
 				}
 			}
-			if v, err = In(to.oid, -1, s, set); err != nil {
+			if v, err = inCall(a.call, to.oid, -1, s, set); err != nil {
 				return err
 			}
 			s = Out(to.name, v, 0, codec.Defaults)
@@ -352,7 +376,7 @@ func init() {
 	})
 	number := func(call string, f func(a *codec.Array, n int) (int, bool)) {
 		ours(call, "int4", func(a args, out *vector.Vector) error {
-			x, n := mustArray(a.s(0)), 1
+			x, n := a.array(0), 1
 			if len(a.v) > 1 {
 				n = int(a.n(1))
 			}
@@ -378,7 +402,7 @@ func init() {
 	number("__dims_lower(text,int4)", within(func(a *codec.Array, n int) int { return a.Lower[n] }))
 	number("__dims_upper(text,int4)", within(func(a *codec.Array, n int) int { return a.Lower[n] + a.Dims[n] - 1 }))
 	ours("__dims_dims(text)", "text", func(a args, out *vector.Vector) error {
-		if x := mustArray(a.s(0)); len(x.Dims) > 0 {
+		if x := a.array(0); len(x.Dims) > 0 {
 			out.AppendString(dimensionsText(x))
 		} else {
 			out.AppendNull()
@@ -386,7 +410,7 @@ func init() {
 		return nil
 	})
 	ours("__dims_subscripts(text,int4,bool)", "_int4", func(a args, out *vector.Vector) error {
-		if x, n := mustArray(a.s(0)), int(a.n(1)); n >= 1 && n <= len(x.Dims) {
+		if x, n := a.array(0), int(a.n(1)); n >= 1 && n <= len(x.Dims) {
 			low, d := x.Lower[n-1], x.Dims[n-1]
 			for i := range d {
 				if a.t(2) {
@@ -404,7 +428,7 @@ func init() {
 			out.AppendNull()
 			return nil
 		}
-		if s, ok := elementAt(mustArray(a.s(0)), at); ok {
+		if s, ok := elementAt(a.array(0), at); ok {
 			out.AppendString(s)
 		} else {
 			out.AppendNull()
@@ -418,7 +442,7 @@ func init() {
 			out.AppendNull()
 			return nil
 		}
-		return text(out, sliceArray(mustArray(a.s(0)), low, high), nil)
+		return text(out, sliceArray(a.array(0), low, high), nil)
 	})
 	ours("__dims_cat(text,text)", "text", func(a args, out *vector.Vector) error {
 		switch {
@@ -429,13 +453,13 @@ func init() {
 		case a.null(1):
 			out.AppendString(a.s(0))
 		default:
-			x, err := catArrays(mustArray(a.s(0)), mustArray(a.s(1)))
+			x, err := catArrays(a.array(0), a.array(1))
 			return text(out, x, err)
 		}
 		return nil
 	}, nulls)
 	ours("__dims_nest(_text)", "text", func(a args, out *vector.Vector) error {
-		x, err := nestArrays(a.texts(0), bad("2202E", "multidimensional arrays must have array expressions with matching dimensions"))
+		x, err := nestArrays(a.call, a.texts(0), bad("2202E", "multidimensional arrays must have array expressions with matching dimensions"))
 		return text(out, x, err)
 	})
 	ours("__dims_agg(_text)", "text", func(a args, out *vector.Vector) error {
@@ -444,15 +468,15 @@ func init() {
 			if s == nil {
 				return bad("22004", "cannot accumulate null arrays")
 			}
-			if len(mustArray(*s).Dims) == 0 {
+			if len(mustArray(a.call, *s).Dims) == 0 {
 				return bad("2202E", "cannot accumulate empty arrays")
 			}
 		}
-		x, err := nestArrays(l, bad("2202E", "cannot accumulate arrays of different dimensionality"))
+		x, err := nestArrays(a.call, l, bad("2202E", "cannot accumulate arrays of different dimensionality"))
 		return text(out, x, err)
 	})
 	ours("__dims_trim(text,int4)", "text", func(a args, out *vector.Vector) error {
-		x, n := mustArray(a.s(0)), a.n(1)
+		x, n := a.array(0), a.n(1)
 		d := 0
 		if len(x.Dims) > 0 {
 			d = x.Dims[0]
@@ -496,10 +520,11 @@ func init() {
 		}
 		var e *string
 		if !a.null(1) {
-			if e = mustArray(a.s(1)).Elems[0]; e != nil && n*int64(len(*e)+1) > maxText || n > maxText {
+			if e = a.array(1).Elems[0]; e != nil && n*int64(len(*e)+1) > maxText || n > maxText {
 				return errTooLong()
 			}
 		}
+		a.call.Hold(int(n) * 8)
 		x.Elems = slices.Repeat([]*string{e}, int(n))
 		return text(out, x, nil)
 	}, nulls)
@@ -508,16 +533,21 @@ func init() {
 			out.AppendNull()
 			return nil
 		}
-		x, from, to := mustArray(a.s(1)), mustArray(a.s(2)).Elems[0], mustArray(a.s(3)).Elems[0]
+		x, from, to := a.array(1), a.array(2).Elems[0], a.array(3).Elems[0]
+		size := 0
 		for i, e := range x.Elems {
-			if e == nil && from == nil || e != nil && from != nil && sameElement(a.s(0), *e, *from) {
+			if to != nil {
+				size += len(*to)
+				a.call.Length(size)
+			}
+			if e == nil && from == nil || e != nil && from != nil && sameElement(a.call, a.s(0), *e, *from) {
 				x.Elems[i] = to
 			}
 		}
 		return text(out, x, nil)
 	}, nulls)
 	ours("__dims_key(text,text)", "bytea", func(a args, out *vector.Vector) error {
-		out.AppendBytes(arrayKey(a.s(0), a.s(1)))
+		out.AppendBytes(arrayKey(a.call, a.s(0), a.s(1)))
 		return nil
 	})
 	for i := range typeList {
@@ -531,7 +561,8 @@ func init() {
 					out.Child[0].AppendNull()
 					continue
 				}
-				v, err := In(t.oid, -1, *e, codec.Defaults)
+				a.call.Work(256 + len(*e))
+				v, err := inCall(a.call, t.oid, -1, *e, codec.Defaults)
 				if err != nil {
 					return err
 				}
@@ -541,9 +572,9 @@ func init() {
 			return nil
 		}
 		// Of all elements, and of an array that has one dimension; the second argument is the error for others.
-		ours("__dims_flat_"+t.name+"(text)", "_"+t.name, func(a args, out *vector.Vector) error { return list(a, mustArray(a.s(0)), out) })
+		ours("__dims_flat_"+t.name+"(text)", "_"+t.name, func(a args, out *vector.Vector) error { return list(a, a.array(0), out) })
 		ours("__dims_list_"+t.name+"(text,text)", "_"+t.name, func(a args, out *vector.Vector) error {
-			x := mustArray(a.s(0))
+			x := a.array(0)
 			if !x.Plain() {
 				return bad(a.s(1)[:5], "%s", a.s(1)[6:])
 			}
@@ -552,9 +583,9 @@ func init() {
 	}
 }
 
-func sameElement(elem, x, y string) bool {
-	a, ok := elementKey(elem, x)
-	b, _ := elementKey(elem, y)
+func sameElement(c *duck.Call, elem, x, y string) bool {
+	a, ok := elementKey(c, elem, x)
+	b, _ := elementKey(c, elem, y)
 	return ok && string(a) == string(b) || x == y
 }
 

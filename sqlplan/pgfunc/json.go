@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // jsonValue is a value of json: kind is n(ull), b(oolean), # (number), s(tring), a(rray) or o(bject).
@@ -29,7 +30,11 @@ type jsonReader struct {
 	i     int
 	depth int
 	typ   string
+	call  *duck.Call
 }
+
+// jsonBytes is what a value takes in memory, beside its text: itself, and its place among others and their keys.
+const jsonBytes = 200
 
 func (r *jsonReader) fail(detail string) error {
 	return &codec.Error{Code: "22P02", Message: "invalid input syntax for type json", Detail: detail}
@@ -106,6 +111,8 @@ func (r *jsonReader) value(want string) (*jsonValue, error) {
 		return nil, bad("54001", "stack depth limit exceeded")
 	}
 	defer func() { r.depth-- }()
+	r.call.Work(32)
+	r.call.Hold(jsonBytes)
 	from := r.i
 	if r.i >= len(r.s) {
 		return nil, r.unexpected(want)
@@ -199,6 +206,9 @@ func (r *jsonReader) value(want string) (*jsonValue, error) {
 		case t == "null":
 			v.kind = 'n'
 		case jsonNumber(t):
+			if n, _ := parseNum(t); r.typ == "jsonb" && n.special != 0 {
+				return nil, errOverflow()
+			}
 			v.kind, v.text = '#', t
 		default:
 			return nil, r.unexpected(want)
@@ -211,8 +221,22 @@ func (r *jsonReader) value(want string) (*jsonValue, error) {
 
 func (r *jsonReader) str() (string, error) {
 	r.i++
+	// Most strings have nothing escaped, and are a part of the text.
+	plain := r.i
+	for plain < len(r.s) && r.s[plain] != '"' && r.s[plain] != '\\' && r.s[plain] >= 0x20 {
+		plain++
+	}
+	r.call.Work(plain - r.i)
+	if plain < len(r.s) && r.s[plain] == '"' {
+		s := r.s[r.i:plain]
+		r.i = plain + 1
+		return s, nil
+	}
 	var b strings.Builder
+	b.WriteString(r.s[r.i:plain])
+	r.i = plain
 	for {
+		r.call.Work(1)
 		if r.i >= len(r.s) {
 			return "", r.fail("Token \"" + r.s[strings.LastIndexByte(r.s[:r.i], '"'):] + "\" is invalid.")
 		}
@@ -283,14 +307,14 @@ func (r *jsonReader) str() (string, error) {
 			}
 			b.WriteRune(x)
 		default:
-			return "", r.fail(fmt.Sprintf(`Escape sequence "\%s" is invalid.`, string([]rune(r.s[r.i:])[:1])))
+			return "", r.fail(fmt.Sprintf(`Escape sequence "\%s" is invalid.`, firstRune(r.s[r.i:])))
 		}
 		r.i++
 	}
 }
 
-func parseJSON(s, typ string) (*jsonValue, error) {
-	r := &jsonReader{s: s, typ: typ}
+func parseJSON(c *duck.Call, s, typ string) (*jsonValue, error) {
+	r := &jsonReader{s: s, typ: typ, call: c}
 	v, err := r.value("JSON value")
 	if err != nil {
 		return nil, err
@@ -302,18 +326,41 @@ func parseJSON(s, typ string) (*jsonValue, error) {
 	return v, nil
 }
 
-func checkJSON(s, typ string) error { _, err := parseJSON(s, typ); return err }
+// firstRune is the first character of s.
+func firstRune(s string) string {
+	_, n := utf8.DecodeRuneInString(s)
+	return s[:n]
+}
 
 // mustJSON reads what is known to be json.
-func mustJSON(s string) *jsonValue {
-	v, err := parseJSON(s, "json")
+func mustJSON(c *duck.Call, s string) *jsonValue {
+	v, err := parseJSON(c, s, "json")
 	if err != nil {
 		return &jsonValue{kind: 'n', raw: "null"}
 	}
 	return v
 }
 
-func jsonString(b *strings.Builder, s string) {
+// json is an argument that is json.
+func (a args) json(k int) *jsonValue { return mustJSON(a.call, a.s(k)) }
+
+// jsonWriter is a text of json that a function makes.
+type jsonWriter struct {
+	strings.Builder
+	call *duck.Call
+}
+
+// grows says that the text is about to have n more bytes.
+func (w *jsonWriter) grows(n int) {
+	w.call.Work(n)
+	w.call.Length(w.Len() + n)
+	if n > 1<<16 {
+		w.Grow(n)
+	}
+}
+
+func jsonString(b *jsonWriter, s string) {
+	b.grows(len(s) + 2)
 	b.WriteByte('"')
 	for i := range len(s) {
 		switch c := s[i]; c {
@@ -343,24 +390,28 @@ func jsonString(b *strings.Builder, s string) {
 }
 
 // normal makes v what jsonb keeps: the last of equal keys, keys by length and bytes, numbers as numeric.
-func (v *jsonValue) normal() *jsonValue {
+func (v *jsonValue) normal(c *duck.Call) *jsonValue {
+	c.Work(32)
+	c.Hold(jsonBytes)
 	out := &jsonValue{kind: v.kind, text: v.text}
 	switch v.kind {
 	case '#':
 		out.text = mustNum(v.text).String()
+		c.Work(len(out.text))
+		c.Hold(len(out.text))
 	case 'a':
 		for _, x := range v.list {
-			out.list = append(out.list, x.normal())
+			out.list = append(out.list, x.normal(c))
 		}
 	case 'o':
 		at := map[string]int{}
 		for i, k := range v.keys {
 			if j, ok := at[k]; ok {
-				out.list[j] = v.list[i].normal()
+				out.list[j] = v.list[i].normal(c)
 				continue
 			}
 			at[k] = len(out.keys)
-			out.keys, out.list = append(out.keys, k), append(out.list, v.list[i].normal())
+			out.keys, out.list = append(out.keys, k), append(out.list, v.list[i].normal(c))
 		}
 		sort.Sort((*byKey)(out))
 	}
@@ -382,9 +433,11 @@ func (o *byKey) Swap(i, j int) {
 }
 
 // write appends v as jsonb_out does; indent ≥ 0 is jsonb_pretty's.
-func (v *jsonValue) write(b *strings.Builder, indent int) {
+func (v *jsonValue) write(b *jsonWriter, indent int) {
+	b.grows(16)
 	line := func(n int) {
 		if indent >= 0 {
+			b.grows(4*n + 1)
 			b.WriteByte('\n')
 			b.WriteString(strings.Repeat("    ", n))
 		}
@@ -397,6 +450,7 @@ func (v *jsonValue) write(b *strings.Builder, indent int) {
 	case 'n':
 		b.WriteString("null")
 	case 'b', '#':
+		b.grows(len(v.text))
 		b.WriteString(v.text)
 	case 's':
 		jsonString(b, v.text)
@@ -425,23 +479,26 @@ func (v *jsonValue) write(b *strings.Builder, indent int) {
 	}
 }
 
-func (v *jsonValue) String() string {
-	var b strings.Builder
-	v.write(&b, -1)
+// shown is v as jsonb_out writes it.
+func (v *jsonValue) shown(c *duck.Call) string {
+	b := &jsonWriter{call: c}
+	v.write(b, -1)
 	return b.String()
 }
 
 // JSONBIn is the text of the jsonb that a text means.
-func JSONBIn(s string) (string, error) {
-	v, err := parseJSON(s, "jsonb")
+func JSONBIn(s string) (string, error) { return jsonbIn(nil, s) }
+
+func jsonbIn(c *duck.Call, s string) (string, error) {
+	v, err := parseJSON(c, s, "jsonb")
 	if err != nil {
 		return "", err
 	}
-	return v.normal().String(), nil
+	return v.normal(c).shown(c), nil
 }
 
 // jsonbKey is bytes that sort as jsonb does.
-func jsonbKey(s string) []byte { return mustJSON(s).normal().key(nil, true) }
+func jsonbKey(c *duck.Call, s string) []byte { return mustJSON(c, s).normal(c).key(nil, true) }
 
 func (v *jsonValue) key(b []byte, top bool) []byte {
 	// Object > Array > Boolean > Number > String > Null, and an empty array at the top is the least.

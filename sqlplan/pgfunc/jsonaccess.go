@@ -7,6 +7,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // at is an element of an array, or nil.
@@ -55,30 +56,32 @@ func (v *jsonValue) path(p []*string) *jsonValue {
 }
 
 // asText is what ->> gives; ok is false for NULL.
-func (v *jsonValue) asText(b bool) (string, bool) {
+func (v *jsonValue) asText(c *duck.Call, b bool) (string, bool) {
 	switch {
 	case v == nil || v.kind == 'n':
 		return "", false
 	case v.kind == 's':
 		return v.text, true
 	}
-	return v.form(b), true
+	return v.form(c, b), true
 }
 
 // form is v as json (as it was written) or jsonb.
-func (v *jsonValue) form(b bool) string {
+func (v *jsonValue) form(c *duck.Call, b bool) string {
 	if b {
-		return v.String()
+		return v.shown(c)
 	}
 	return v.raw
 }
 
-func jsonbContains(x, y *jsonValue, top bool) bool {
+func jsonbContains(c *duck.Call, x, y *jsonValue, top bool) bool {
+	c.Work(8 + len(x.text)/4)
 	switch {
 	case x.kind == 'o' && y.kind == 'o':
 		for i, k := range y.keys {
+			c.Work(4 * len(x.keys))
 			f := x.field(k)
-			if f == nil || !jsonbContains(f, y.list[i], false) {
+			if f == nil || !jsonbContains(c, f, y.list[i], false) {
 				return false
 			}
 		}
@@ -87,7 +90,7 @@ func jsonbContains(x, y *jsonValue, top bool) bool {
 		for _, e := range y.list {
 			found := false
 			for _, f := range x.list {
-				if jsonbContains(f, e, false) && (f.kind == e.kind) {
+				if jsonbContains(c, f, e, false) && (f.kind == e.kind) {
 					found = true
 					break
 				}
@@ -214,7 +217,8 @@ func setPath(v *jsonValue, p []*string, put *jsonValue, create, insert, after, r
 }
 
 // toJSONText is a value of a type as json.
-func toJSONText(b *strings.Builder, typ string, v *vector.Vector, i int, set *codec.Settings) {
+func toJSONText(b *jsonWriter, typ string, v *vector.Vector, i int, set *codec.Settings) {
+	b.grows(64)
 	if v.IsNull(i) {
 		b.WriteString("null")
 		return
@@ -231,7 +235,7 @@ func toJSONText(b *strings.Builder, typ string, v *vector.Vector, i int, set *co
 		return
 	}
 	if elem, ok := strings.CutPrefix(typ, "_"); ok { // of any dimensions
-		arrayJSON(b, elem, mustArray(string(v.Bytes(i))), set)
+		arrayJSON(b, elem, mustArray(b.call, string(v.Bytes(i))), set)
 		return
 	}
 	switch typ {
@@ -243,10 +247,12 @@ func toJSONText(b *strings.Builder, typ string, v *vector.Vector, i int, set *co
 		if s == "NaN" || strings.HasSuffix(s, "Infinity") {
 			jsonString(b, s)
 		} else {
+			b.grows(len(s))
 			b.WriteString(s)
 		}
 		return
 	case "json", "jsonb":
+		b.grows(len(v.Bytes(i)))
 		b.Write(v.Bytes(i))
 		return
 	case "timestamp", "timestamptz", "date":
@@ -257,7 +263,7 @@ func toJSONText(b *strings.Builder, typ string, v *vector.Vector, i int, set *co
 }
 
 // arrayJSON is an array of any dimensions as json.
-func arrayJSON(b *strings.Builder, elem string, a *codec.Array, set *codec.Settings) {
+func arrayJSON(b *jsonWriter, elem string, a *codec.Array, set *codec.Settings) {
 	if len(a.Dims) == 0 {
 		b.WriteString("[]")
 		return
@@ -277,7 +283,7 @@ func arrayJSON(b *strings.Builder, elem string, a *codec.Array, set *codec.Setti
 			case a.Elems[k] == nil:
 				b.WriteString("null")
 			default:
-				if v, err := In(infoByName[elem].oid, -1, *a.Elems[k], codec.Defaults); err == nil {
+				if v, err := inCall(b.call, infoByName[elem].oid, -1, *a.Elems[k], codec.Defaults); err == nil {
 					toJSONText(b, elem, v, 0, set)
 				}
 			}
@@ -304,11 +310,11 @@ func jsonMoment(typ string, v *vector.Vector, i int, set *codec.Settings) string
 	return s + bc
 }
 
-func putJSON(out *vector.Vector, v *jsonValue, b bool) error {
+func putJSON(c *duck.Call, out *vector.Vector, v *jsonValue, b bool) error {
 	if v == nil {
 		out.AppendNull()
 		return nil
 	}
-	out.AppendString(v.form(b))
+	out.AppendString(v.form(c, b))
 	return nil
 }

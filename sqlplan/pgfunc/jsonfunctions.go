@@ -1,19 +1,17 @@
 package pgfunc
 
 import (
-	"math/big"
-	"strings"
-
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 func init() {
 	for _, typ := range []string{"json", "jsonb"} {
 		b := typ == "jsonb"
-		ours(typ+" -> text", typ, func(a args, out *vector.Vector) error { return putJSON(out, mustJSON(a.s(0)).field(a.s(1)), b) })
-		ours(typ+" -> int4", typ, func(a args, out *vector.Vector) error { return putJSON(out, mustJSON(a.s(0)).at(a.n(1)), b) })
-		text := func(out *vector.Vector, v *jsonValue) error {
-			s, ok := v.asText(b)
+		ours(typ+" -> text", typ, func(a args, out *vector.Vector) error { return putJSON(a.call, out, a.json(0).field(a.s(1)), b) })
+		ours(typ+" -> int4", typ, func(a args, out *vector.Vector) error { return putJSON(a.call, out, a.json(0).at(a.n(1)), b) })
+		text := func(a args, out *vector.Vector, v *jsonValue) error {
+			s, ok := v.asText(a.call, b)
 			if !ok {
 				out.AppendNull()
 				return nil
@@ -21,16 +19,16 @@ func init() {
 			out.AppendString(s)
 			return nil
 		}
-		ours(typ+" ->> text", "text", func(a args, out *vector.Vector) error { return text(out, mustJSON(a.s(0)).field(a.s(1))) })
-		ours(typ+" ->> int4", "text", func(a args, out *vector.Vector) error { return text(out, mustJSON(a.s(0)).at(a.n(1))) })
+		ours(typ+" ->> text", "text", func(a args, out *vector.Vector) error { return text(a, out, a.json(0).field(a.s(1))) })
+		ours(typ+" ->> int4", "text", func(a args, out *vector.Vector) error { return text(a, out, a.json(0).at(a.n(1))) })
 		for _, c := range []string{typ + " #> _text", typ + "_extract_path(" + typ + ",_text)"} {
-			ours(c, typ, func(a args, out *vector.Vector) error { return putJSON(out, mustJSON(a.s(0)).path(a.texts(1)), b) })
+			ours(c, typ, func(a args, out *vector.Vector) error { return putJSON(a.call, out, a.json(0).path(a.texts(1)), b) })
 		}
 		for _, c := range []string{typ + " #>> _text", typ + "_extract_path_text(" + typ + ",_text)"} {
-			ours(c, "text", func(a args, out *vector.Vector) error { return text(out, mustJSON(a.s(0)).path(a.texts(1))) })
+			ours(c, "text", func(a args, out *vector.Vector) error { return text(a, out, a.json(0).path(a.texts(1))) })
 		}
 		ours(typ+"_array_length("+typ+")", "int4", func(a args, out *vector.Vector) error {
-			v := mustJSON(a.s(0))
+			v := a.json(0)
 			if v.kind == 'o' {
 				return bad("22023", "cannot get array length of a non-array")
 			}
@@ -40,18 +38,18 @@ func init() {
 			return putInt(out, int64(len(v.list)), nil)
 		})
 		ours(typ+"_typeof("+typ+")", "text", func(a args, out *vector.Vector) error {
-			out.AppendString(mustJSON(a.s(0)).typeName())
+			out.AppendString(a.json(0).typeName())
 			return nil
 		})
 		ours(typ+"_object_keys("+typ+")", "_text", func(a args, out *vector.Vector) error {
-			v := mustJSON(a.s(0))
+			v := a.json(0)
 			if v.kind == 'a' {
 				return bad("22023", "cannot call %s_object_keys on an array", typ)
 			}
 			if v.kind != 'o' {
 				return bad("22023", "cannot call %s_object_keys on a scalar", typ)
 			}
-			return putTexts(out, v.keys)
+			return putTexts(a.call, out, v.keys)
 		})
 		for _, asText := range []bool{false, true} {
 			fn, result := typ+"_array_elements", "_"+typ
@@ -59,7 +57,7 @@ func init() {
 				fn, result = fn+"_text", "_text"
 			}
 			ours(fn+"("+typ+")", result, func(a args, out *vector.Vector) error {
-				v := mustJSON(a.s(0))
+				v := a.json(0)
 				if v.kind == 'o' {
 					if b {
 						return bad("22023", "cannot extract elements from an object")
@@ -73,9 +71,10 @@ func init() {
 					return bad("22023", "cannot call %s on a scalar", fn)
 				}
 				for _, x := range v.list {
+					a.call.Work(workPerElement + len(x.raw))
 					if !asText {
-						out.Child[0].AppendString(x.form(b))
-					} else if s, ok := x.asText(b); ok {
+						out.Child[0].AppendString(x.form(a.call, b))
+					} else if s, ok := x.asText(a.call, b); ok {
 						out.Child[0].AppendString(s)
 					} else {
 						out.Child[0].AppendNull()
@@ -89,7 +88,7 @@ func init() {
 				fn, result = fn+"_text", "_text"
 			}
 			object := func(a args) (*jsonValue, error) {
-				v := mustJSON(a.s(0))
+				v := a.json(0)
 				if v.kind == 'o' {
 					return v, nil
 				}
@@ -106,7 +105,7 @@ func init() {
 				if err != nil {
 					return err
 				}
-				return putTexts(out, v.keys)
+				return putTexts(a.call, out, v.keys)
 			})
 			ours(fn+"("+typ+")#value", result, func(a args, out *vector.Vector) error {
 				v, err := object(a)
@@ -114,9 +113,10 @@ func init() {
 					return err
 				}
 				for _, x := range v.list {
+					a.call.Work(workPerElement + len(x.raw))
 					if !asText {
-						out.Child[0].AppendString(x.form(b))
-					} else if s, ok := x.asText(b); ok {
+						out.Child[0].AppendString(x.form(a.call, b))
+					} else if s, ok := x.asText(a.call, b); ok {
 						out.Child[0].AppendString(s)
 					} else {
 						out.Child[0].AppendNull()
@@ -141,11 +141,11 @@ func init() {
 				}
 				return o
 			}
-			v := strip(mustJSON(a.s(0)))
+			v := strip(a.json(0))
 			if b {
-				out.AppendString(v.String())
+				out.AppendString(v.shown(a.call))
 			} else {
-				var w strings.Builder
+				w := jsonWriter{call: a.call}
 				v.compact(&w)
 				out.AppendString(w.String())
 			}
@@ -168,7 +168,7 @@ func init() {
 						return bad("2202E", "mismatched array dimensions")
 					}
 				}
-				var w strings.Builder
+				w := jsonWriter{call: a.call}
 				w.WriteByte('{')
 				for i, k := range keys {
 					if k == nil {
@@ -187,7 +187,7 @@ func init() {
 				}
 				w.WriteByte('}')
 				if b {
-					s, err := JSONBIn(w.String())
+					s, err := jsonbIn(a.call, w.String())
 					return putText(out, s, err)
 				}
 				out.AppendString(w.String())
@@ -203,7 +203,7 @@ func init() {
 						l[i] = &none
 					}
 				}
-				var w strings.Builder
+				w := jsonWriter{call: a.call}
 				if object {
 					if len(l)%2 == 1 {
 						return withHint(bad("22023", "argument list must have even number of elements"), "The arguments of "+typ+"_build_object() must consist of alternating keys and values.")
@@ -219,7 +219,7 @@ func init() {
 							}
 							return withHint(bad("22023", "argument %d cannot be null", i+1), "Object keys should be text.")
 						}
-						k := mustJSON(*l[i])
+						k := mustJSON(a.call, *l[i])
 						if k.kind == 'a' || k.kind == 'o' {
 							return bad("22023", "key value must be scalar, not array, composite, or json")
 						}
@@ -238,7 +238,7 @@ func init() {
 					w.WriteByte(']')
 				}
 				if b {
-					s, err := JSONBIn(w.String())
+					s, err := jsonbIn(a.call, w.String())
 					return putText(out, s, err)
 				}
 				out.AppendString(w.String())
@@ -255,7 +255,7 @@ func init() {
 	}
 	ours("__row_to_json(_text,_text)", "text", func(a args, out *vector.Vector) error {
 		keys, vals := a.texts(0), a.texts(1)
-		var w strings.Builder
+		w := jsonWriter{call: a.call}
 		w.WriteByte('{')
 		for i, k := range keys {
 			if i > 0 {
@@ -278,13 +278,13 @@ func init() {
 			out.AppendNull()
 			return nil
 		}
-		var w strings.Builder
+		w := jsonWriter{call: a.call}
 		toJSONText(&w, a.s(1), a.v[2], a.i, settingsOf(a.b(0)))
 		out.AppendString(w.String())
 		return nil
 	}, nulls)
 	ours("__json_agg(_text)", "text", func(a args, out *vector.Vector) error {
-		var w strings.Builder
+		w := jsonWriter{call: a.call}
 		w.WriteByte('[')
 		for i, s := range a.texts(0) {
 			if i > 0 {
@@ -301,7 +301,7 @@ func init() {
 		return nil
 	})
 	ours("__json_agg_lines(_text)", "text", func(a args, out *vector.Vector) error {
-		var w strings.Builder
+		w := jsonWriter{call: a.call}
 		w.WriteByte('[')
 		for i, s := range a.texts(0) {
 			if i > 0 {
@@ -318,7 +318,7 @@ func init() {
 		return nil
 	})
 	ours("__json_agg_of(text,text,anyarray)", "text", func(a args, out *vector.Vector) error {
-		var w strings.Builder
+		w := jsonWriter{call: a.call}
 		w.WriteByte('[')
 		c, from, to := a.elements(2)
 		for j := from; j < to; j++ {
@@ -332,7 +332,7 @@ func init() {
 		return nil
 	})
 	ours("__json_object_agg(_text,_text)", "text", func(a args, out *vector.Vector) error {
-		var w strings.Builder
+		w := jsonWriter{call: a.call}
 		w.WriteString("{ ")
 		vals := a.texts(1)
 		for i, k := range a.texts(0) {
@@ -354,28 +354,28 @@ func init() {
 		out.AppendString(w.String())
 		return nil
 	})
-	ours("__jsonb_key(jsonb)", "bytea", func(a args, out *vector.Vector) error { out.AppendBytes(jsonbKey(a.s(0))); return nil })
+	ours("__jsonb_key(jsonb)", "bytea", func(a args, out *vector.Vector) error { out.AppendBytes(jsonbKey(a.call, a.s(0))); return nil })
 	ours("cast(json as jsonb)", "jsonb", func(a args, out *vector.Vector) error {
-		s, err := JSONBIn(a.s(0))
+		s, err := jsonbIn(a.call, a.s(0))
 		return putText(out, s, err)
 	})
 	sql("cast(jsonb as json)\tCAST($1 AS json)")
 	ours("jsonb @> jsonb", "bool", func(a args, out *vector.Vector) error {
-		out.AppendBool(jsonbContains(mustJSON(a.s(0)), mustJSON(a.s(1)), true))
+		out.AppendBool(jsonbContains(a.call, a.json(0), a.json(1), true))
 		return nil
 	})
 	ours("jsonb <@ jsonb", "bool", func(a args, out *vector.Vector) error {
-		out.AppendBool(jsonbContains(mustJSON(a.s(1)), mustJSON(a.s(0)), true))
+		out.AppendBool(jsonbContains(a.call, a.json(1), a.json(0), true))
 		return nil
 	})
-	ours("jsonb ? text", "bool", func(a args, out *vector.Vector) error { out.AppendBool(mustJSON(a.s(0)).exists(a.s(1))); return nil })
+	ours("jsonb ? text", "bool", func(a args, out *vector.Vector) error { out.AppendBool(a.json(0).exists(a.s(1))); return nil })
 	for _, op := range []string{"?|", "?&"} {
 		ours("jsonb "+op+" _text", "bool", func(a args, out *vector.Vector) error {
-			v := mustJSON(a.s(0))
+			v := a.json(0)
 			all := op == "?&"
 			r := all
 			for _, k := range a.texts(1) {
-				if k != nil && v.exists(*k) != all {
+				if a.call.Work(4 * len(v.list)); k != nil && v.exists(*k) != all {
 					r = !all
 				}
 			}
@@ -384,10 +384,10 @@ func init() {
 		})
 	}
 	ours("jsonb || jsonb", "jsonb", func(a args, out *vector.Vector) error {
-		x, y := mustJSON(a.s(0)), mustJSON(a.s(1))
+		x, y := a.json(0), a.json(1)
 		if x.kind == 'o' && y.kind == 'o' {
 			o := &jsonValue{kind: 'o', keys: append(append([]string{}, x.keys...), y.keys...), list: append(append([]*jsonValue{}, x.list...), y.list...)}
-			out.AppendString(o.normal().String())
+			out.AppendString(o.normal(a.call).shown(a.call))
 			return nil
 		}
 		list := func(v *jsonValue) []*jsonValue {
@@ -397,7 +397,7 @@ func init() {
 			return []*jsonValue{v}
 		}
 		o := &jsonValue{kind: 'a', list: append(append([]*jsonValue{}, list(x)...), list(y)...)}
-		out.AppendString(o.String())
+		out.AppendString(o.shown(a.call))
 		return nil
 	})
 	remove := func(v *jsonValue, keys map[string]bool) (*jsonValue, error) {
@@ -417,11 +417,11 @@ func init() {
 		return o, nil
 	}
 	ours("jsonb - text", "jsonb", func(a args, out *vector.Vector) error {
-		o, err := remove(mustJSON(a.s(0)), map[string]bool{a.s(1): true})
+		o, err := remove(a.json(0), map[string]bool{a.s(1): true})
 		if err != nil {
 			return err
 		}
-		out.AppendString(o.String())
+		out.AppendString(o.shown(a.call))
 		return nil
 	})
 	ours("jsonb - _text", "jsonb", func(a args, out *vector.Vector) error {
@@ -431,15 +431,15 @@ func init() {
 				keys[*k] = true
 			}
 		}
-		o, err := remove(mustJSON(a.s(0)), keys)
+		o, err := remove(a.json(0), keys)
 		if err != nil {
 			return err
 		}
-		out.AppendString(o.String())
+		out.AppendString(o.shown(a.call))
 		return nil
 	})
 	ours("jsonb - int4", "jsonb", func(a args, out *vector.Vector) error {
-		v := mustJSON(a.s(0))
+		v := a.json(0)
 		if v.kind == 'o' {
 			return bad("22023", "cannot delete from object using integer index")
 		}
@@ -456,47 +456,47 @@ func init() {
 				o.list = append(o.list, x)
 			}
 		}
-		out.AppendString(o.String())
+		out.AppendString(o.shown(a.call))
 		return nil
 	})
 	for _, c := range []string{"jsonb #- _text", "jsonb_delete_path(jsonb,_text)"} {
 		ours(c, "jsonb", func(a args, out *vector.Vector) error {
-			v, err := setPath(mustJSON(a.s(0)), a.texts(1), nil, false, false, false, true, 0)
+			v, err := setPath(a.json(0), a.texts(1), nil, false, false, false, true, 0)
 			if err != nil {
 				return err
 			}
-			out.AppendString(v.String())
+			out.AppendString(v.shown(a.call))
 			return nil
 		})
 	}
 	ours("jsonb_set(jsonb,_text,jsonb,bool)", "jsonb", func(a args, out *vector.Vector) error {
-		v, err := setPath(mustJSON(a.s(0)), a.texts(1), mustJSON(a.s(2)), a.t(3), false, false, false, 0)
+		v, err := setPath(a.json(0), a.texts(1), a.json(2), a.t(3), false, false, false, 0)
 		if err != nil {
 			return err
 		}
-		out.AppendString(v.String())
+		out.AppendString(v.shown(a.call))
 		return nil
 	})
 	ours("jsonb_insert(jsonb,_text,jsonb,bool)", "jsonb", func(a args, out *vector.Vector) error {
-		v, err := setPath(mustJSON(a.s(0)), a.texts(1), mustJSON(a.s(2)), false, true, a.t(3), false, 0)
+		v, err := setPath(a.json(0), a.texts(1), a.json(2), false, true, a.t(3), false, 0)
 		if err != nil {
 			return err
 		}
-		out.AppendString(v.String())
+		out.AppendString(v.shown(a.call))
 		return nil
 	})
 	ours("jsonb_pretty(jsonb)", "text", func(a args, out *vector.Vector) error {
-		var w strings.Builder
-		mustJSON(a.s(0)).write(&w, 0)
+		w := jsonWriter{call: a.call}
+		a.json(0).write(&w, 0)
 		out.AppendString(w.String())
 		return nil
 	})
-	field := func(doc, name string) *jsonValue {
-		v := mustJSON(doc)
+	field := func(c *duck.Call, doc, name string) *jsonValue {
+		v := mustJSON(c, doc)
 		return v.field(name)
 	}
 	ours("__json_field_text(text,text)", "text", func(a args, out *vector.Vector) error {
-		s, ok := field(a.s(0), a.s(1)).asText(false)
+		s, ok := field(a.call, a.s(0), a.s(1)).asText(a.call, false)
 		if !ok {
 			out.AppendNull()
 			return nil
@@ -504,14 +504,16 @@ func init() {
 		out.AppendString(s)
 		return nil
 	})
-	ours("__json_field(text,text)", "text", func(a args, out *vector.Vector) error { return putJSON(out, field(a.s(0), a.s(1)), false) })
+	ours("__json_field(text,text)", "text", func(a args, out *vector.Vector) error {
+		return putJSON(a.call, out, field(a.call, a.s(0), a.s(1)), false)
+	})
 	ours("__json_fields(text,text)", "_text", func(a args, out *vector.Vector) error {
-		v := mustJSON(a.s(0))
+		v := a.json(0)
 		if v.kind != 'a' {
 			return bad("22023", "cannot call json_to_recordset on a non-array")
 		}
 		for _, x := range v.list {
-			if s, ok := x.field(a.s(1)).asText(false); ok {
+			if s, ok := x.field(a.s(1)).asText(a.call, false); ok {
 				out.Child[0].AppendString(s)
 			} else {
 				out.Child[0].AppendNull()
@@ -529,7 +531,7 @@ func init() {
 		return mustNum(v.text), nil
 	}
 	ours("cast(jsonb as numeric)", "numeric", func(a args, out *vector.Vector) error {
-		n, err := number(mustJSON(a.s(0)), "numeric")
+		n, err := number(a.json(0), "numeric")
 		return putNum(out, n, err)
 	})
 	for _, t := range []struct {
@@ -537,7 +539,7 @@ func init() {
 		low, high int64
 	}{{"int2", "smallint", -1 << 15, 1<<15 - 1}, {"int4", "integer", -1 << 31, 1<<31 - 1}, {"int8", "bigint", -1 << 63, 1<<63 - 1}} {
 		ours("cast(jsonb as "+t.name+")", t.name, func(a args, out *vector.Vector) error {
-			n, err := number(mustJSON(a.s(0)), t.sql)
+			n, err := number(a.json(0), t.sql)
 			if err != nil {
 				return err
 			}
@@ -547,7 +549,7 @@ func init() {
 	}
 	for t, s := range map[string]string{"float4": "real", "float8": "double precision"} {
 		ours("cast(jsonb as "+t+")", t, func(a args, out *vector.Vector) error {
-			n, err := number(mustJSON(a.s(0)), s)
+			n, err := number(a.json(0), s)
 			if err != nil {
 				return err
 			}
@@ -556,7 +558,7 @@ func init() {
 		})
 	}
 	ours("cast(jsonb as bool)", "bool", func(a args, out *vector.Vector) error {
-		v := mustJSON(a.s(0))
+		v := a.json(0)
 		if v.kind != 'b' {
 			kinds := map[byte]string{'n': "null", '#': "numeric", 's': "string", 'a': "array", 'o': "object"}
 			return bad("22023", "cannot cast jsonb %s to type boolean", kinds[v.kind])
@@ -564,11 +566,10 @@ func init() {
 		out.AppendBool(v.text == "true")
 		return nil
 	})
-	_ = big.NewInt
 }
 
 // compact writes v as json_strip_nulls does.
-func (v *jsonValue) compact(b *strings.Builder) {
+func (v *jsonValue) compact(b *jsonWriter) {
 	switch v.kind {
 	case 'a', 'o':
 		open, end := "[", "]"

@@ -10,7 +10,14 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
+
+// minScale is the digits after the point up to the last that is not 0.
+func minScale(n num) int {
+	_, fraction, _ := strings.Cut(n.String(), ".")
+	return len(strings.TrimRight(fraction, "0"))
+}
 
 // limit is n as numeric(precision, scale).
 func limit(n num, precision, scale int) (num, error) {
@@ -26,7 +33,7 @@ func limit(n num, precision, scale int) (num, error) {
 	}
 	n = n.at(scale)
 	if n.v.Sign() != 0 {
-		if digits := len(new(big.Int).Abs(n.v).String()) - n.scale; digits > precision-scale {
+		if digits := digitsOf(n.v) - n.scale; digits > precision-scale {
 			bound := fmt.Sprintf("10^%d", precision-scale)
 			if precision == scale {
 				bound = "1"
@@ -204,7 +211,6 @@ func init() {
 	binary("*", plain(mulNum))
 	binary("/", divNum)
 	binary("%", modNum)
-	binary("^", powNum)
 	two := func(name string, f func(a, b num) (num, error)) {
 		ours(name+"(numeric,numeric)", "numeric", func(a args, out *vector.Vector) error {
 			n, err := f(numArg(a, 0), numArg(a, 1))
@@ -213,9 +219,14 @@ func init() {
 	}
 	two("mod", modNum)
 	two("div", divTrunc)
-	two("pow", powNum)
-	two("power", powNum)
-	two("log", logNum)
+	for call, f := range map[string]func(c *duck.Call, a, b num) (num, error){
+		"numeric ^ numeric": powNum, "pow(numeric,numeric)": powNum, "power(numeric,numeric)": powNum, "log(numeric,numeric)": logNum,
+	} {
+		ours(call, "numeric", func(a args, out *vector.Vector) error {
+			n, err := f(a.call, numArg(a, 0), numArg(a, 1))
+			return putNum(out, n, err)
+		})
+	}
 	gcd := func(a, b num) (num, error) {
 		if a.special != 0 || b.special != 0 {
 			return numNaN, nil
@@ -283,19 +294,20 @@ func init() {
 	one("round(numeric)", func(n num) (num, error) { return n.at(0), nil })
 	one("trunc(numeric)", func(n num) (num, error) { return n.trunc(0), nil })
 	one("sqrt(numeric)", sqrtNum)
-	one("ln(numeric)", lnNum)
-	one("log(numeric)", func(n num) (num, error) { return logNum(intNum(10), n) })
-	one("log10(numeric)", func(n num) (num, error) { return logNum(intNum(10), n) })
-	one("exp(numeric)", expNum)
+	log10 := func(c *duck.Call, n num) (num, error) { return logNum(c, intNum(10), n) }
+	for call, f := range map[string]func(c *duck.Call, n num) (num, error){
+		"ln(numeric)": lnNum, "exp(numeric)": expNum, "log(numeric)": log10, "log10(numeric)": log10,
+	} {
+		ours(call, "numeric", func(a args, out *vector.Vector) error {
+			n, err := f(a.call, numArg(a, 0))
+			return putNum(out, n, err)
+		})
+	}
 	one("trim_scale(numeric)", func(n num) (num, error) {
-		for n.special == 0 && n.scale > 0 {
-			q, r := new(big.Int).QuoRem(n.v, bigTen, new(big.Int))
-			if r.Sign() != 0 {
-				break
-			}
-			n = num{v: q, scale: n.scale - 1}
+		if n.special != 0 {
+			return n, nil
 		}
-		return n, nil
+		return n.trunc(minScale(n)), nil
 	})
 	ours("scale(numeric)", "int4", func(a args, out *vector.Vector) error {
 		n := numArg(a, 0)
@@ -312,9 +324,7 @@ func init() {
 			out.AppendNull()
 			return nil
 		}
-		s := n.String()
-		_, fraction, _ := strings.Cut(s, ".")
-		out.AppendInt(int64(len(strings.TrimRight(fraction, "0"))))
+		out.AppendInt(int64(minScale(n)))
 		return nil
 	})
 	ours("round(numeric,int4)", "numeric", func(a args, out *vector.Vector) error {
@@ -433,17 +443,17 @@ func init() {
 		return putNum(out, *best, nil)
 	})
 	ours("generate_series(numeric,numeric)", "_numeric", func(a args, out *vector.Vector) error {
-		return numericSeries(out, numArg(a, 0), numArg(a, 1), intNum(1))
+		return numericSeries(a.call, out, numArg(a, 0), numArg(a, 1), intNum(1))
 	})
 	ours("generate_series(numeric,numeric,numeric)", "_numeric", func(a args, out *vector.Vector) error {
-		return numericSeries(out, numArg(a, 0), numArg(a, 1), numArg(a, 2))
+		return numericSeries(a.call, out, numArg(a, 0), numArg(a, 1), numArg(a, 2))
 	})
 }
 
 // maxSeries bounds the elements of a series that is made as a list.
 const maxSeries = 10_000_000
 
-func numericSeries(out *vector.Vector, from, to, step num) error {
+func numericSeries(c *duck.Call, out *vector.Vector, from, to, step num) error {
 	names := []string{"start value", "stop value", "step size"}
 	for i, n := range []num{from, to, step} {
 		if n.special == 'N' {
@@ -461,7 +471,9 @@ func numericSeries(out *vector.Vector, from, to, step num) error {
 		if n > maxSeries {
 			return bad("54000", "a series of numeric has more than %d elements", maxSeries)
 		}
-		out.Child[0].AppendString(x.String())
+		text := x.String()
+		c.Work(workPerElement + 8*len(text))
+		out.Child[0].AppendString(text)
 		x = addNum(x, step, 1)
 	}
 	out.CloseNested()

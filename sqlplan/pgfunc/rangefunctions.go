@@ -77,7 +77,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		ok, err := rangeTest(a.s(0), t, rangesOf(t, a.s(2)), rangesOf(t, a.s(3)))
+		ok, err := rangeTest(a.s(0), t, rangesOf(a.call, t, a.s(2)), rangesOf(a.call, t, a.s(3)))
 		out.AppendBool(ok)
 		return err
 	})
@@ -91,7 +91,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		out.AppendBool(slices.ContainsFunc(rangesOf(t, a.s(1)), func(v rangeValue) bool { return v.holds(t, x) }))
+		out.AppendBool(slices.ContainsFunc(rangesOf(a.call, t, a.s(1)), func(v rangeValue) bool { return v.holds(t, x) }))
 		return nil
 	})
 	ours("__range_pair(text,text,text,text)", "text", func(a args, out *vector.Vector) error {
@@ -99,7 +99,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		s, err := rangePair(a.s(0), t, rangesOf(t, a.s(2)), rangesOf(t, a.s(3)), strings.HasPrefix(a.s(2), "{"))
+		s, err := rangePair(a.s(0), t, rangesOf(a.call, t, a.s(2)), rangesOf(a.call, t, a.s(3)), strings.HasPrefix(a.s(2), "{"))
 		return putText(out, s, err)
 	})
 	ours("__range_hull(text,text)", "text", func(a args, out *vector.Vector) error {
@@ -107,7 +107,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		l := rangesOf(t, a.s(1))
+		l := rangesOf(a.call, t, a.s(1))
 		if len(l) == 0 {
 			out.AppendString("empty")
 			return nil
@@ -121,7 +121,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		l := rangesOf(t, a.s(2))
+		l := rangesOf(a.call, t, a.s(2))
 		if len(l) == 0 {
 			out.AppendNull()
 			return nil
@@ -142,7 +142,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		l := rangesOf(t, a.s(2))
+		l := rangesOf(a.call, t, a.s(2))
 		if a.s(0) == "empty" || len(l) == 0 {
 			out.AppendBool(len(l) == 0 && a.s(0) == "empty")
 			return nil
@@ -186,7 +186,7 @@ func init() {
 			if s == nil {
 				return bad("22004", "multirange values cannot contain null members")
 			}
-			l = append(l, rangesOf(t, *s)...)
+			l = append(l, rangesOf(a.call, t, *s)...)
 		}
 		out.AppendString(multiText(t, merged(t, l)))
 		return nil
@@ -199,7 +199,7 @@ func init() {
 		var l []rangeValue
 		for _, s := range a.texts(1) {
 			if s != nil {
-				l = append(l, rangesOf(t, *s)...)
+				l = append(l, rangesOf(a.call, t, *s)...)
 			}
 		}
 		out.AppendString(multiText(t, merged(t, l)))
@@ -217,7 +217,7 @@ func init() {
 			case have == nil:
 				have = s
 			default:
-				both, err := rangePair("*", t, rangesOf(t, *have), rangesOf(t, *s), strings.HasPrefix(*s, "{"))
+				both, err := rangePair("*", t, rangesOf(a.call, t, *have), rangesOf(a.call, t, *s), strings.HasPrefix(*s, "{"))
 				if err != nil {
 					return err
 				}
@@ -236,7 +236,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		for _, v := range rangesOf(t, a.s(1)) {
+		for _, v := range rangesOf(a.call, t, a.s(1)) {
 			out.Child[0].AppendString(v.text(t))
 		}
 		out.CloseNested()
@@ -247,7 +247,7 @@ func init() {
 		if err != nil {
 			return err
 		}
-		out.AppendBytes(rangeKey(t, a.s(1)))
+		out.AppendBytes(rangeKey(a.call, t, a.s(1)))
 		return nil
 	})
 	ours("__range_keys(text,_text)", "_bytea", func(a args, out *vector.Vector) error {
@@ -259,7 +259,7 @@ func init() {
 			if s == nil {
 				out.Child[0].AppendNull()
 			} else {
-				out.Child[0].AppendBytes(rangeKey(t, *s))
+				out.Child[0].AppendBytes(rangeKey(a.call, t, *s))
 			}
 		}
 		out.CloseNested()

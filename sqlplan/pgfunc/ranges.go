@@ -9,6 +9,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // Ranges and multiranges are kept as PostgreSQL's text of them, canonical and without the session's settings (codec.RangeType). A text
@@ -202,7 +203,7 @@ func multiText(t *codec.RangeType, l []rangeValue) string {
 }
 
 // rangeIn is the canonical text of a range or multirange that a text means.
-func rangeIn(t *codec.RangeType, multi bool, s string, set *codec.Settings) (string, error) {
+func rangeIn(c *duck.Call, t *codec.RangeType, multi bool, s string, set *codec.Settings) (string, error) {
 	if !multi {
 		r, err := codec.ParseRange(s)
 		if err != nil {
@@ -211,6 +212,7 @@ func rangeIn(t *codec.RangeType, multi bool, s string, set *codec.Settings) (str
 		v, err := rangeOfText(t, r, set)
 		return v.text(t), err
 	}
+	holdRanges(c, s)
 	l, err := codec.ParseMultirange(s)
 	if err != nil {
 		return "", err
@@ -224,9 +226,19 @@ func rangeIn(t *codec.RangeType, multi bool, s string, set *codec.Settings) (str
 	return multiText(t, merged(t, vs)), nil
 }
 
+// rangeBytes is what a range of a multirange takes in memory, read and as its text was.
+const rangeBytes = 600
+
+func holdRanges(c *duck.Call, s string) {
+	n := strings.Count(s, ",")/2 + 1
+	c.Hold(n * rangeBytes)
+	c.Work(len(s))
+}
+
 // rangesOf are the ranges of a canonical text: one of a range, unless it is empty, or those of a multirange.
-func rangesOf(t *codec.RangeType, s string) []rangeValue {
+func rangesOf(c *duck.Call, t *codec.RangeType, s string) []rangeValue {
 	if strings.HasPrefix(s, "{") {
+		holdRanges(c, s)
 		l, _ := codec.ParseMultirange(s)
 		out := make([]rangeValue, len(l))
 		for i, r := range l {
@@ -234,6 +246,8 @@ func rangesOf(t *codec.RangeType, s string) []rangeValue {
 		}
 		return out
 	}
+	c.Hold(rangeBytes / 2)
+	c.Work(256 + len(s))
 	r, _ := codec.ParseRange(s)
 	v, _ := rangeOfText(t, r, codec.Defaults)
 	if v.empty {
@@ -358,9 +372,16 @@ func rangeTest(op string, t *codec.RangeType, x, y []rangeValue) (bool, error) {
 		x, y, op = y, x, "@>"
 	}
 	if op == "@>" {
-		return !slices.ContainsFunc(y, func(o rangeValue) bool {
-			return !slices.ContainsFunc(x, func(v rangeValue) bool { return v.contains(t, o) })
-		}), nil
+		i := 0
+		for _, o := range y {
+			for i < len(x) && x[i].hi.compare(t, o.hi) < 0 {
+				i++
+			}
+			if i == len(x) || !x[i].contains(t, o) {
+				return false, nil
+			}
+		}
+		return true, nil
 	}
 	if len(x) == 0 || len(y) == 0 {
 		return false, nil
@@ -368,9 +389,7 @@ func rangeTest(op string, t *codec.RangeType, x, y []rangeValue) (bool, error) {
 	firstX, lastX, firstY, lastY := x[0].lo, x[len(x)-1].hi, y[0].lo, y[len(y)-1].hi
 	switch op {
 	case "&&":
-		return slices.ContainsFunc(x, func(v rangeValue) bool {
-			return slices.ContainsFunc(y, func(o rangeValue) bool { return v.overlaps(t, o) })
-		}), nil
+		return len(commonRanges(t, x, y, 1)) > 0, nil
 	case "<<":
 		return lastX.compare(t, firstY) < 0, nil
 	case ">>":
@@ -383,6 +402,37 @@ func rangeTest(op string, t *codec.RangeType, x, y []rangeValue) (bool, error) {
 		return touch(t, lastX, firstY) || touch(t, lastY, firstX), nil
 	}
 	return false, fmt.Errorf("range operator %s", op)
+}
+
+// commonRanges is what two multiranges have in common, at most so many ranges of it.
+func commonRanges(t *codec.RangeType, x, y []rangeValue, most int) (out []rangeValue) {
+	for len(x) > 0 && len(y) > 0 && len(out) < most {
+		if c := x[0].common(t, y[0]); !c.empty {
+			out = append(out, c)
+		}
+		if x[0].hi.compare(t, y[0].hi) < 0 {
+			x = x[1:]
+		} else {
+			y = y[1:]
+		}
+	}
+	return out
+}
+
+// withoutRanges is what is in x and not in y, which are multiranges.
+func withoutRanges(t *codec.RangeType, x, y []rangeValue) (out []rangeValue) {
+	for _, v := range x {
+		for len(y) > 0 && y[0].hi.compare(t, v.lo) < 0 {
+			y = y[1:]
+		}
+		rest := []rangeValue{v}
+		for i := 0; len(rest) > 0 && i < len(y) && y[i].lo.compare(t, v.hi) <= 0; i++ {
+			last := rest[len(rest)-1]
+			rest = append(rest[:len(rest)-1], last.without(t, y[i])...)
+		}
+		out = append(out, rest...)
+	}
+	return out
 }
 
 // rangePair is an operator between two ranges, or two multiranges, that gives another one.
@@ -410,21 +460,9 @@ func rangePair(op string, t *codec.RangeType, x, y []rangeValue, multi bool) (st
 			return "", bad("22000", "result of range union would not be contiguous")
 		}
 	case "*":
-		for _, v := range x {
-			for _, o := range y {
-				out = append(out, v.common(t, o))
-			}
-		}
-		out = merged(t, out)
+		out = merged(t, commonRanges(t, x, y, len(x)+len(y)))
 	case "-":
-		out = x
-		for _, o := range y {
-			var rest []rangeValue
-			for _, v := range out {
-				rest = append(rest, v.without(t, o)...)
-			}
-			out = rest
-		}
+		out = withoutRanges(t, x, y)
 		if !multi && len(out) > 1 {
 			return "", bad("22000", "result of range difference would not be contiguous")
 		}
@@ -457,8 +495,8 @@ func appendBoundKey(dst []byte, t *codec.RangeType, b bound) []byte {
 }
 
 // rangeKey is what orders and compares as a range or multirange does.
-func rangeKey(t *codec.RangeType, s string) []byte {
-	l := rangesOf(t, s)
+func rangeKey(c *duck.Call, t *codec.RangeType, s string) []byte {
+	l := rangesOf(c, t, s)
 	if !strings.HasPrefix(s, "{") {
 		if len(l) == 0 {
 			return []byte{0}

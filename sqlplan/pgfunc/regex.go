@@ -498,6 +498,9 @@ func similarParts(p, escape string) ([]string, error) {
 	if utf8.RuneCountInString(escape) > 1 {
 		return nil, withHint(bad("22025", "invalid escape string"), "Escape string must be empty or one character.")
 	}
+	if len(p) > maxRegex {
+		return nil, errTooComplex()
+	}
 	esc := []rune(escape)
 	var b strings.Builder
 	var parts []string

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/text/unicode/norm"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 func init() {
@@ -25,8 +26,8 @@ func init() {
 		bit_length(text)	CAST(strlen($1) * 8 AS int4)
 		bit_length(bytea)	CAST(octet_length($1) * 8 AS int4)
 		reverse(text)	reverse($1)
-		replace(text,text,text)	CASE WHEN $2 = '' THEN $1 ELSE replace($1, $2, $3) END
-		strpos(text,text) ;; position(text,text)	CAST(strpos($1, $2) AS int4)
+		replace(text,text,text)	CASE WHEN $2 = '' THEN $1 WHEN strlen($2) > 32 THEN __replace($1, $2, $3) ELSE replace($1, $2, $3) END
+		strpos(text,text) ;; position(text,text)	CASE WHEN strlen($2) > 32 THEN __strpos($1, $2) ELSE CAST(strpos($1, $2) AS int4) END
 		starts_with(text,text) ;; text ^@ text	starts_with($1, $2)
 		btrim(text)	trim($1, ' ')
 		ltrim(text)	ltrim($1, ' ')
@@ -52,6 +53,23 @@ func init() {
 		gen_random_uuid()	uuid()
 		pg_client_encoding()	CAST('UTF8' AS text)
 	`)
+	// DuckDB compares what it looks for with every place of the text, and does not look whether its statement is to end.
+	ours("__strpos(text,text)", "int4", func(a args, out *vector.Vector) error {
+		i := strings.Index(a.s(0), a.s(1))
+		if i >= 0 {
+			i = utf8.RuneCountInString(a.s(0)[:i])
+		}
+		out.AppendInt(int64(i + 1))
+		return nil
+	})
+	ours("__replace(text,text,text)", "text", func(a args, out *vector.Vector) error {
+		s, from, to := a.s(0), a.s(1), a.s(2)
+		if n := strings.Count(s, from); len(s)+n*(len(to)-len(from)) > maxText {
+			return errTooLong()
+		}
+		out.AppendString(strings.ReplaceAll(s, from, to))
+		return nil
+	})
 	text1("initcap(text)", initcap)
 	text1("quote_ident(text)", quoteIdent)
 	text1("quote_literal(text)", quoteLiteral)
@@ -69,7 +87,7 @@ func init() {
 	`)
 	for _, c := range []string{"substr(text,int4)", "substring(text,int4)"} {
 		ours(c, "text", func(a args, out *vector.Vector) error {
-			out.AppendString(string(substring([]rune(a.s(0)), a.n(1), -1)))
+			out.AppendString(substring(a.s(0), a.n(1), -1))
 			return nil
 		})
 	}
@@ -78,7 +96,7 @@ func init() {
 			if a.n(2) < 0 {
 				return bad("22011", "negative substring length not allowed")
 			}
-			out.AppendString(string(substring([]rune(a.s(0)), a.n(1), a.n(2))))
+			out.AppendString(substring(a.s(0), a.n(1), a.n(2)))
 			return nil
 		})
 	}
@@ -106,19 +124,20 @@ func init() {
 		})
 	}
 	ours("left(text,int4)", "text", func(a args, out *vector.Vector) error {
-		r, n := []rune(a.s(0)), a.n(1)
+		s, n := a.s(0), a.n(1)
 		if n < 0 {
-			n = max(0, int64(len(r))+n)
+			n = max(0, int64(utf8.RuneCountInString(s))+n)
 		}
-		out.AppendString(string(r[:min(n, int64(len(r)))]))
+		out.AppendString(s[:cut(s, n)])
 		return nil
 	})
 	ours("right(text,int4)", "text", func(a args, out *vector.Vector) error {
-		r, n := []rune(a.s(0)), a.n(1)
+		s, n := a.s(0), a.n(1)
+		all := int64(utf8.RuneCountInString(s))
 		if n < 0 {
-			n = max(0, int64(len(r))+n)
+			n = max(0, all+n)
 		}
-		out.AppendString(string(r[int64(len(r))-min(n, int64(len(r))):]))
+		out.AppendString(s[cut(s, all-min(n, all)):])
 		return nil
 	})
 	for _, left := range []bool{true, false} {
@@ -141,35 +160,29 @@ func init() {
 		return nil
 	})
 	ours("split_part(text,text,int4)", "text", func(a args, out *vector.Vector) error {
-		s, err := splitPart(a.s(0), a.s(1), a.n(2))
+		s, err := splitPart(a.call, a.s(0), a.s(1), a.n(2))
 		return putText(out, s, err)
 	})
 	ours("translate(text,text,text)", "text", func(a args, out *vector.Vector) error {
-		out.AppendString(translate(a.s(0), a.s(1), a.s(2)))
+		out.AppendString(translate(a.call, a.s(0), a.s(1), a.s(2)))
 		return nil
 	})
-	overlay := func(s, with []rune, from, n int64) ([]rune, error) {
-		if from <= 0 {
-			return nil, bad("22011", "negative substring length not allowed")
-		}
-		if n < 0 {
-			n = int64(len(with))
-		}
-		out := append([]rune{}, substring(s, 1, from-1)...)
-		return append(append(out, with...), substring(s, from+n, -1)...), nil
-	}
-	ours("overlay(text,text,int4)", "text", func(a args, out *vector.Vector) error {
-		r, err := overlay([]rune(a.s(0)), []rune(a.s(1)), a.n(2), -1)
-		return putText(out, string(r), err)
-	})
-	ours("overlay(text,text,int4,int4)", "text", func(a args, out *vector.Vector) error {
-		s, with, from, n := []rune(a.s(0)), []rune(a.s(1)), a.n(2), a.n(3)
+	overlay := func(out *vector.Vector, s, with string, from, n int64) error {
 		if from <= 0 {
 			return bad("22011", "negative substring length not allowed")
 		}
-		o := append([]rune{}, substring(s, 1, from-1)...)
-		o = append(append(o, with...), substring(s, from+n, -1)...)
-		return putText(out, string(o), nil)
+		head, tail := substring(s, 1, from-1), substring(s, from+n, -1)
+		if len(head)+len(with)+len(tail) > maxText {
+			return errTooLong()
+		}
+		out.AppendString(head + with + tail)
+		return nil
+	}
+	ours("overlay(text,text,int4)", "text", func(a args, out *vector.Vector) error {
+		return overlay(out, a.s(0), a.s(1), a.n(2), int64(utf8.RuneCountInString(a.s(1))))
+	})
+	ours("overlay(text,text,int4,int4)", "text", func(a args, out *vector.Vector) error {
+		return overlay(out, a.s(0), a.s(1), a.n(2), a.n(3))
 	})
 	overlayBytes := func(s, with []byte, from, n int64) ([]byte, error) {
 		if from <= 0 {
@@ -190,17 +203,20 @@ func init() {
 		out.AppendInt(int64(strings.Index(a.s(0), a.s(1)) + 1))
 		return nil
 	})
-	for name, trim := range map[string]func(s, cut string) string{"btrim": strings.Trim, "ltrim": strings.TrimLeft, "rtrim": strings.TrimRight} {
-		_ = trim
+	for _, name := range []string{"btrim", "ltrim", "rtrim"} {
 		ours(name+"(bytea,bytea)", "bytea", func(a args, out *vector.Vector) error {
-			b, set := a.b(0), a.s(1)
+			b := a.b(0)
+			var set [256]bool
+			for _, c := range a.b(1) {
+				set[c] = true
+			}
 			if name != "rtrim" {
-				for len(b) > 0 && strings.IndexByte(set, b[0]) >= 0 {
+				for len(b) > 0 && set[b[0]] {
 					b = b[1:]
 				}
 			}
 			if name != "ltrim" {
-				for len(b) > 0 && strings.IndexByte(set, b[len(b)-1]) >= 0 {
+				for len(b) > 0 && set[b[len(b)-1]] {
 					b = b[:len(b)-1]
 				}
 			}
@@ -266,11 +282,18 @@ func init() {
 			}
 			out.AppendBytes(a.b(0))
 		case "LATIN1", "ISO88591":
-			var b strings.Builder
+			n := 0
 			for _, c := range a.b(0) {
-				b.WriteRune(rune(c))
+				n += utf8.RuneLen(rune(c))
 			}
-			out.AppendString(b.String())
+			if n > maxText {
+				return errTooLong()
+			}
+			b := make([]byte, 0, n)
+			for _, c := range a.b(0) {
+				b = utf8.AppendRune(b, rune(c))
+			}
+			out.AppendBytes(b)
 		case "SQLASCII":
 			out.AppendBytes(a.b(0))
 		default:
@@ -283,7 +306,7 @@ func init() {
 		case "UTF8", "UNICODE", "SQLASCII":
 			out.AppendBytes(a.b(0))
 		case "LATIN1", "ISO88591":
-			var b []byte
+			b := make([]byte, 0, utf8.RuneCount(a.b(0)))
 			for _, r := range a.s(0) {
 				if r > 255 {
 					return bad("22P05", `character with byte sequence %s in encoding "UTF8" has no equivalent in encoding "LATIN1"`, hexBytes(string(r)))
@@ -344,11 +367,11 @@ func init() {
 	add(&Function{Call: "concat(any)", SQL: "__concat($1)"})
 	add(&Function{Call: "concat_ws(text,any)", SQL: "__concat_ws($1, $2)"})
 	ours("__format(text,_text)", "text", func(a args, out *vector.Vector) error {
-		s, err := formatText(a.s(0), a.texts(1))
+		s, err := formatText(a.call, a.s(0), a.texts(1))
 		return putText(out, s, err)
 	})
 	ours("format(text)", "text", func(a args, out *vector.Vector) error {
-		s, err := formatText(a.s(0), nil)
+		s, err := formatText(a.call, a.s(0), nil)
 		return putText(out, s, err)
 	})
 	ours("__concat(_text)", "text", func(a args, out *vector.Vector) error {
@@ -384,10 +407,10 @@ func init() {
 			}
 			if result == "bool" {
 				out.AppendBool(f.IsNormalString(a.s(0)))
-			} else {
-				out.AppendString(f.String(a.s(0)))
+				return nil
 			}
-			return nil
+			s, err := normalized(a.call, f, a.s(0))
+			return putText(out, s, err)
 		})
 	}
 	ours("unistr(text)", "text", func(a args, out *vector.Vector) error {
@@ -446,20 +469,21 @@ func init() {
 		return nil
 	})
 	// Lengths of character types.
-	for _, cut := range []bool{false, true} {
-		suffix := map[bool]string{true: "_cut", false: ""}[cut]
+	for _, cutting := range []bool{false, true} {
+		suffix := map[bool]string{true: "_cut", false: ""}[cutting]
 		for _, fixed := range []bool{false, true} {
 			name := map[bool]string{true: "__bpchar", false: "__varchar"}[fixed]
 			limit := func(s string, n int) (string, error) {
-				r := []rune(s)
-				if len(r) > n {
-					if !cut && strings.Trim(string(r[n:]), " ") != "" {
+				chars := utf8.RuneCountInString(s)
+				if chars > n {
+					i := cut(s, int64(n))
+					if !cutting && strings.Trim(s[i:], " ") != "" {
 						return "", bad("22001", "value too long for type %s(%d)", map[bool]string{true: "character", false: "character varying"}[fixed], n)
 					}
-					r = r[:n]
+					s = s[:i]
 				}
-				if s = string(r); fixed && len(r) < n {
-					s += strings.Repeat(" ", n-len(r))
+				if fixed && chars < n {
+					s += strings.Repeat(" ", n-chars)
 				}
 				return s, nil
 			}
@@ -477,6 +501,7 @@ func init() {
 					if err != nil {
 						return err
 					}
+					a.call.Work(workPerElement + len(s))
 					out.Child[0].AppendString(s)
 				}
 				out.CloseNested()
@@ -516,26 +541,43 @@ func stringToArray(a args, out *vector.Vector) error {
 		s := a.s(2)
 		null = &s
 	}
-	s := a.s(0)
-	var parts []string
-	switch {
-	case s == "":
-	case a.null(1):
-		for _, r := range s {
-			parts = append(parts, string(r))
-		}
-	case a.s(1) == "":
-		parts = []string{s}
-	default:
-		parts = strings.Split(s, a.s(1))
-	}
-	for _, p := range parts {
+	put := func(p string) {
+		a.call.Work(workPerElement + len(p))
 		if null != nil && p == *null {
 			out.Child[0].AppendNull()
 		} else {
 			out.Child[0].AppendString(p)
 		}
 	}
+	s := a.s(0)
+	switch {
+	case s == "":
+	case a.null(1):
+		for i, r := range s {
+			put(s[i : i+utf8.RuneLen(r)])
+		}
+	case a.s(1) == "":
+		put(s)
+	default:
+		for part := range strings.SplitSeq(s, a.s(1)) {
+			put(part)
+		}
+	}
 	out.CloseNested()
 	return nil
+}
+
+// normalized is s in a form of Unicode's, which may have many times its length.
+func normalized(c *duck.Call, f norm.Form, s string) (string, error) {
+	var b strings.Builder
+	var it norm.Iter
+	for it.InitString(f, s); !it.Done(); {
+		part := it.Next()
+		c.Work(32 + len(part))
+		if b.Len()+len(part) > maxText {
+			return "", errTooLong()
+		}
+		b.Write(part)
+	}
+	return b.String(), nil
 }

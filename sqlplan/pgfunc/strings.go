@@ -3,7 +3,7 @@ package pgfunc
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"unicode"
@@ -22,17 +22,31 @@ func text1(call string, f func(s string) string) {
 	ours(call, "text", func(a args, out *vector.Vector) error { out.AppendString(f(a.s(0))); return nil })
 }
 
-// substring is the characters [from, from+n) of runes, counted from 1; n < 0: to the end.
-func substring(r []rune, from, n int64) []rune {
+// substring is the characters [from, from+n) of s, counted from 1; n < 0: to the end.
+func substring(s string, from, n int64) string {
+	end := int64(math.MaxInt64)
 	if n >= 0 {
-		end := from + n
-		from = max(from, 1)
-		if end <= from {
-			return nil
-		}
-		return r[min(from-1, int64(len(r))):min(end-1, int64(len(r)))]
+		end = from + n
 	}
-	return r[min(max(from, 1)-1, int64(len(r))):]
+	if from = max(from, 1); end <= from {
+		return ""
+	}
+	s = s[cut(s, from-1):]
+	if n < 0 {
+		return s
+	}
+	return s[:cut(s, end-from)]
+}
+
+// cut is the byte behind n characters, the end where there are fewer.
+func cut(s string, n int64) int {
+	if n >= int64(len(s)) {
+		return len(s)
+	}
+	if i := byteOffset(s, n); i >= 0 {
+		return i
+	}
+	return len(s)
 }
 
 func quoteIdent(s string) string {
@@ -48,11 +62,25 @@ func quoteIdent(s string) string {
 }
 
 func quoteLiteral(s string) string {
-	out := "'" + strings.ReplaceAll(s, "'", "''") + "'"
-	if strings.Contains(s, `\`) {
-		out = "E" + strings.ReplaceAll(out, `\`, `\\`)
+	quotes, slashes := strings.Count(s, "'"), strings.Count(s, `\`)
+	var b strings.Builder
+	b.Grow(len(s) + quotes + slashes + 3)
+	if slashes > 0 {
+		b.WriteByte('E')
 	}
-	return out
+	b.WriteByte('\'')
+	for quotes+slashes > 0 {
+		i := strings.IndexAny(s, `'\`)
+		if i < 0 {
+			break
+		}
+		b.WriteString(s[:i+1])
+		b.WriteByte(s[i])
+		s = s[i+1:]
+	}
+	b.WriteString(s)
+	b.WriteByte('\'')
+	return b.String()
 }
 
 // keywords are those that are quoted as identifiers.
@@ -73,10 +101,11 @@ var keywords = func() map[string]bool {
 }()
 
 // formatText is format().
-func formatText(f string, vals []*string) (string, error) {
+func formatText(c *duck.Call, f string, vals []*string) (string, error) {
 	var b strings.Builder
 	next := 0
 	for i := 0; i < len(f); i++ {
+		c.Work(16)
 		if f[i] != '%' {
 			b.WriteByte(f[i])
 			continue
@@ -172,8 +201,9 @@ func formatText(f string, vals []*string) (string, error) {
 		default:
 			s = *v
 		}
+		c.Work(len(s))
 		pad := width - utf8.RuneCountInString(s)
-		if pad > maxText {
+		if b.Len()+max(pad, 0)+len(s) > maxText {
 			return "", errTooLong()
 		}
 		if pad > 0 && !left {
@@ -188,28 +218,31 @@ func formatText(f string, vals []*string) (string, error) {
 }
 
 func pad(s string, n int64, fill string, left bool) (string, error) {
-	r, f := []rune(s), []rune(fill)
 	n = max(n, 0)
 	if n > maxText/4 {
 		return "", errTooLong()
 	}
-	if int64(len(r)) >= n || len(f) == 0 {
-		return string(r[:min(int64(len(r)), n)]), nil
+	more := n - int64(utf8.RuneCountInString(s))
+	if more <= 0 || fill == "" {
+		return s[:cut(s, n)], nil
 	}
+	with := int64(utf8.RuneCountInString(fill))
 	var b strings.Builder
+	b.Grow(len(s) + int(more/with+1)*len(fill))
 	if !left {
 		b.WriteString(s)
 	}
-	for i := range int(n) - len(r) {
-		b.WriteRune(f[i%len(f)])
+	for range more / with {
+		b.WriteString(fill)
 	}
+	b.WriteString(fill[:cut(fill, more%with)])
 	if left {
 		b.WriteString(s)
 	}
 	return b.String(), nil
 }
 
-func splitPart(s, sep string, n int64) (string, error) {
+func splitPart(c *duck.Call, s, sep string, n int64) (string, error) {
 	if n == 0 {
 		return "", bad("22023", "field position must not be zero")
 	}
@@ -222,26 +255,40 @@ func splitPart(s, sep string, n int64) (string, error) {
 		}
 		return "", nil
 	}
-	parts := strings.Split(s, sep)
 	if n < 0 {
-		n += int64(len(parts)) + 1
+		n += int64(strings.Count(s, sep)) + 2
 	}
-	if n < 1 || n > int64(len(parts)) {
-		return "", nil
+	for ; n > 0; n-- {
+		c.Work(16)
+		part, rest, more := strings.Cut(s, sep)
+		if n == 1 {
+			return part, nil
+		}
+		if !more {
+			break
+		}
+		s = rest
 	}
-	return parts[n-1], nil
+	return "", nil
 }
 
-func translate(s, from, to string) string {
-	f, t := []rune(from), []rune(to)
+func translate(c *duck.Call, s, from, to string) string {
+	c.Hold(len(from) * 32)
+	with := map[rune]rune{} // −1: nothing
+	for _, r := range from {
+		c.Work(32)
+		t, w := utf8.DecodeRuneInString(to)
+		if to = to[w:]; w == 0 {
+			t = -1
+		}
+		if _, ok := with[r]; !ok {
+			with[r] = t
+		}
+	}
 	return strings.Map(func(r rune) rune {
-		for i, c := range f {
-			if c == r {
-				if i < len(t) {
-					return t[i]
-				}
-				return -1
-			}
+		c.Work(16)
+		if t, ok := with[r]; ok {
+			return t
 		}
 		return r
 	}, s)
@@ -249,6 +296,7 @@ func translate(s, from, to string) string {
 
 func initcap(s string) string {
 	var b strings.Builder
+	b.Grow(len(s))
 	in := false
 	for _, r := range s {
 		if in {
@@ -261,23 +309,35 @@ func initcap(s string) string {
 	return b.String()
 }
 
-func escapeBytes(b []byte) string {
+func escapeBytes(b []byte) (string, error) {
+	n := len(b)
+	for _, c := range b {
+		if c == '\\' {
+			n++
+		} else if c == 0 || c >= 0x80 {
+			n += 3
+		}
+	}
+	if n > maxText {
+		return "", errTooLong()
+	}
 	var out strings.Builder
+	out.Grow(n)
 	for _, c := range b {
 		switch {
 		case c == '\\':
 			out.WriteString(`\\`)
 		case c == 0 || c >= 0x80:
-			fmt.Fprintf(&out, `\%03o`, c)
+			out.Write([]byte{'\\', '0' + c>>6, '0' + c>>3&7, '0' + c&7})
 		default:
 			out.WriteByte(c)
 		}
 	}
-	return out.String()
+	return out.String(), nil
 }
 
 func unescapeBytes(s string) ([]byte, error) {
-	var out []byte
+	out := make([]byte, 0, len(s))
 	for i := 0; i < len(s); i++ {
 		if s[i] != '\\' {
 			out = append(out, s[i])
@@ -300,17 +360,26 @@ func unescapeBytes(s string) ([]byte, error) {
 func encode(b []byte, format string) (string, error) {
 	switch strings.ToLower(format) {
 	case "hex":
+		if 2*len(b) > maxText {
+			return "", errTooLong()
+		}
 		return hex.EncodeToString(b), nil
 	case "base64":
+		n := base64.StdEncoding.EncodedLen(len(b))
+		if n += n / 76; n > maxText {
+			return "", errTooLong()
+		}
 		s := base64.StdEncoding.EncodeToString(b)
 		var out strings.Builder
+		out.Grow(n)
 		for len(s) > 76 {
 			out.WriteString(s[:76] + "\n")
 			s = s[76:]
 		}
-		return out.String() + s, nil
+		out.WriteString(s)
+		return out.String(), nil
 	case "escape":
-		return escapeBytes(b), nil
+		return escapeBytes(b)
 	}
 	return "", bad("22023", `unrecognized encoding: "%s"`, format)
 }
@@ -370,8 +439,9 @@ func putBytes(out *vector.Vector, b []byte, err error) error {
 	return err
 }
 
-func putTexts(out *vector.Vector, l []string) error {
+func putTexts(c *duck.Call, out *vector.Vector, l []string) error {
 	for _, s := range l {
+		c.Work(workPerElement + len(s))
 		out.Child[0].AppendString(s)
 	}
 	out.CloseNested()

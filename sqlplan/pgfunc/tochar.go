@@ -9,6 +9,16 @@ import (
 
 // Templates of to_char, to_date and to_timestamp.
 
+// maxTemplate is how many bytes a template may have: each of them may be a pattern.
+const maxTemplate = 1 << 16
+
+func checkTemplate(f string) error {
+	if len(f) > maxTemplate {
+		return bad("54000", "a template of %d bytes is too long: at most %d are supported", len(f), maxTemplate)
+	}
+	return nil
+}
+
 // dateKeywords are the patterns, the longest first where one begins another.
 var dateKeywords = []string{"HH24", "HH12", "HH", "MI", "SSSSS", "SSSS", "SS", "MS", "US", "FF1", "FF2", "FF3", "FF4", "FF5", "FF6",
 	"A.M.", "P.M.", "AM", "PM", "a.m.", "p.m.", "am", "pm", "Y,YYY", "YYYY", "YYY", "YY", "Y", "IYYY", "IYY", "IY", "IDDD", "ID", "IW", "I",
@@ -26,6 +36,9 @@ type node struct {
 
 // parseDateFormat reads a template. Keywords are matched in upper case where their case says nothing.
 func parseDateFormat(f string) ([]node, error) {
+	if err := checkTemplate(f); err != nil {
+		return nil, err
+	}
 	var out []node
 	for i := 0; i < len(f); {
 		if strings.HasPrefix(f[i:], `"`) {
@@ -100,9 +113,9 @@ func parseDateFormat(f string) ([]node, error) {
 			i = at
 			continue
 		}
-		r := []rune(f[i:])[0]
-		out = append(out, node{text: string(r)})
-		i += len(string(r))
+		r := firstRune(f[i:])
+		out = append(out, node{text: r})
+		i += len(r)
 	}
 	return out, nil
 }

@@ -302,7 +302,7 @@ func readDate(s, format string) (fromChar, error) {
 
 func isTZ(k string) bool { return strings.HasPrefix(k, "TZ") }
 
-func runeLen(s string) int { return len(string([]rune(s)[:1])) }
+func runeLen(s string) int { return len(firstRune(s)) }
 
 func startsWithDigit(k string) bool {
 	switch strings.ToUpper(k) {

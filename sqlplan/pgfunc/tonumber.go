@@ -28,6 +28,9 @@ var numberKeywords = []string{"EEEE", "eeee", "FM", "MI", "PL", "PR", "RN", "SG"
 
 func parseNumberFormat(f string) (numberFormat, error) {
 	var out numberFormat
+	if err := checkTemplate(f); err != nil {
+		return out, err
+	}
 	fail := func(format string, a ...any) error { return bad("42601", format, a...) }
 	for i := 0; i < len(f); {
 		if f[i] == '"' {
@@ -50,7 +53,7 @@ func parseNumberFormat(f string) (numberFormat, error) {
 			}
 		}
 		if key == "" {
-			r := string([]rune(f[i:])[:1])
+			r := firstRune(f[i:])
 			out.nodes = append(out.nodes, `"`+r)
 			i += len(r)
 			continue
@@ -445,9 +448,9 @@ func readNumber(s, format string) (num, bool, error) {
 		}
 		switch {
 		case strings.HasPrefix(k, `"`):
-			for range []rune(k[1:]) {
+			for range k[1:] {
 				if s != "" {
-					s = s[len(string([]rune(s)[:1])):]
+					s = s[len(firstRune(s)):]
 				}
 			}
 		case k == "9" || k == "0":
@@ -492,7 +495,7 @@ func readNumber(s, format string) (num, bool, error) {
 			}
 		case k == "L":
 			if s != "" && (s[0] < '0' || s[0] > '9') && s[0] != '-' {
-				s = s[len(string([]rune(s)[:1])):]
+				s = s[len(firstRune(s)):]
 			}
 		case k == "TH" || k == "th":
 			s = s[min(2, len(s)):]

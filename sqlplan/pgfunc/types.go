@@ -9,6 +9,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
+	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
 // typeInfo is a type of PostgreSQL's that values can have.
@@ -102,6 +103,11 @@ func sqlName(oid uint32) string {
 
 // In is the value of a type that a text means, in a vector of one; nil for types whose input is not known here.
 func In(oid uint32, mod int32, s string, set *codec.Settings) (*vector.Vector, error) {
+	return inCall(nil, oid, mod, s, set)
+}
+
+func inCall(c *duck.Call, oid uint32, mod int32, s string, set *codec.Settings) (*vector.Vector, error) {
+	c.Work(len(s))
 	text := func(s string, err error) (*vector.Vector, error) {
 		if err != nil {
 			return nil, err
@@ -111,11 +117,11 @@ func In(oid uint32, mod int32, s string, set *codec.Settings) (*vector.Vector, e
 		return v, nil
 	}
 	if e := elemOfOID[oid]; e != nil {
-		return arrayIn(e, s, set)
+		return arrayIn(c, e, s, set)
 	}
 	switch oid {
 	case 3802:
-		return text(JSONBIn(s))
+		return text(jsonbIn(c, s))
 	case 1700:
 		return text(NumericIn(s, mod))
 	case 1266:
@@ -140,12 +146,12 @@ func In(oid uint32, mod int32, s string, set *codec.Settings) (*vector.Vector, e
 	case 790, 829:
 		return nil, bad("0A000", "type %s is not supported", sqlName(oid))
 	case 114:
-		if err := checkJSON(s, "json"); err != nil {
+		if _, err := parseJSON(c, s, "json"); err != nil {
 			return nil, err
 		}
 	}
 	if r, multi := codec.RangeOf(oid); r != nil {
-		return text(rangeIn(r, multi, s, set))
+		return text(rangeIn(c, r, multi, s, set))
 	}
 	t := infoByOID[oid]
 	if t == nil {
