@@ -191,9 +191,10 @@ TABLESAMPLE stratified: a training set that is always current. FOR SYSTEM_TIME h
 		Name:    "CREATE ENTITY",
 		Purpose: "Name a key that features belong to",
 		Synopsis: `
-CREATE ENTITY [IF NOT EXISTS] name (key type, …)`,
+CREATE [OR REPLACE] ENTITY [IF NOT EXISTS] name (key type, …)`,
 		Text: `
-An entity is also a relation: all its features as columns, one row a key. See the page on reading it.`,
+An entity is also a relation: all its features as columns, one row a key. See the page on reading it. OR REPLACE with the same
+keys does nothing; with others it takes them while no feature or view is made of the old ones.`,
 		Examples: []Example{{"A key of two columns:", []string{
 			`CREATE ENTITY card_at_merchant (customer_id bigint, merchant_id bigint)`,
 			`CREATE FEATURE visits_7d ON card_at_merchant AS
@@ -217,7 +218,8 @@ window: number {SECONDS | MINUTES | HOURS | DAYS | WEEKS} [FOLLOWING], or LIFETI
 		Text: `
 One output and one window make the column ` + "`name`" + `; several outputs ` + "`name_alias`" + `; several windows add ` + "`_1h`, `_7d`, `_lifetime`" + `. Existing rows are
 counted at once, with progress as messages and in ` + "`tilehouse.jobs`" + `; WITH NO DATA leaves that to REFRESH. OR REPLACE with the same definition
-does nothing. Features of one relation and key share the partial states that they have in common.
+does nothing; with another one, an output over a window that was there keeps its column's name, and what comes beside it has a suffix. Features of one
+relation and key share the partial states that they have in common. A start without a zone is the session's, and kept in UTC.
 
 Lists of a row are unnested in FROM: ` + "`FROM purchases p, unnest(p.tags) AS tag`" + ` is an event for every element, and LEFT JOIN
 unnest(…) ON true keeps a row without elements as one. An argument that is numeric without a precision is refused: cast it.

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -119,7 +120,7 @@ func (s *Session) rebind(ctx context.Context, f *schema.Feature, sql string) (*s
 	if st.Entity == nil {
 		st.Entity = &parse.Name{Name: cat.Entities[f.Entity].Name, Position: st.Name.Position}
 	}
-	next, bound, err := s.bindFeature(ctx, cat, st)
+	next, bound, err := s.bindFeature(ctx, cat, st, f, time.UTC)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -133,7 +134,9 @@ func (s *Session) setFeature(ctx context.Context, sql string, st *parse.Alter, f
 	if err != nil {
 		return err
 	}
-	text, err := parse.WithOptions(f.SQL, merged(parsed.(*parse.CreateFeature).Options, st))
+	change := *st
+	change.Options, _ = inUTC(st.Options, s.location)
+	text, err := parse.WithOptions(f.SQL, merged(parsed.(*parse.CreateFeature).Options, &change))
 	if err != nil {
 		return err
 	}

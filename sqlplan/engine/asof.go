@@ -209,14 +209,14 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 		return "", err
 	}
 	for i := range reads {
-		if err := s.refuseOwnWrites(b.cat, reads[i].Relation); err != nil {
+		g := reads[i].Group
+		if g == nil {
+			g = reads[i].Adhoc
+		}
+		if err := s.refuseOwnWrites(b.cat, g); err != nil {
 			return "", err
 		}
-		if g := reads[i].Group; g != nil {
-			s.readsGroup(b.cat, g, nil)
-		} else {
-			s.readsGroup(b.cat, reads[i].Adhoc, nil)
-		}
+		s.readsGroup(b.cat, g, nil)
 	}
 	tables := []string{}
 	for i := range reads {

@@ -43,7 +43,7 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 	case *parse.CreateTable:
 		return a.create(st.Name.Name, false)
 	case *parse.CreateEntity:
-		return a.create(st.Name.Name, false)
+		return a.create(st.Name.Name, st.OrReplace)
 	case *parse.CreateFeatureView:
 		return a.create(st.Name.Name, st.OrReplace)
 	case *parse.CreateEventView:
@@ -376,7 +376,7 @@ func (a *access) entity(e *schema.Entity, top proto.Message) error {
 	if a.cat.Allowed(a.role, ref, schema.Select) != 0 {
 		return nil
 	}
-	named, all := namedIn(top)
+	named, all := namedIn(top, e.Name)
 	some := false
 	for _, f := range a.cat.FeaturesOf(e.ID) {
 		fref, _ := schema.RefOf(f)
@@ -397,9 +397,9 @@ func (a *access) entity(e *schema.Entity, top proto.Message) error {
 	return nil
 }
 
-// namedIn are the names of columns in a tree; all: something takes every column. The names may be of other relations, too: then a
+// namedIn are the names of columns in a tree; all: something takes every column of an entity. The names may be of other relations, too: then a
 // privilege is asked for that is not needed, and never the other way round.
-func namedIn(top proto.Message) (names map[string]bool, all bool) {
+func namedIn(top proto.Message, entity string) (names map[string]bool, all bool) {
 	names = map[string]bool{}
 	if top == nil {
 		return names, true
@@ -407,9 +407,9 @@ func namedIn(top proto.Message) (names map[string]bool, all bool) {
 	parse.Walk(top, func(m proto.Message) bool {
 		switch n := m.(type) {
 		case *pg_query.ColumnRef:
-			for _, f := range n.Fields {
+			for i, f := range n.Fields {
 				if f.GetAStar() != nil {
-					all = true
+					all = all || i == 0 || starTakes(top, n.Fields[i-1].GetString_().GetSval(), entity)
 				} else {
 					names[f.GetString_().GetSval()] = true
 				}
@@ -438,6 +438,28 @@ func namedIn(top proto.Message) (names map[string]bool, all bool) {
 		}
 	}
 	return names, all
+}
+
+// starTakes reports whether alias.* may show an entity's columns: unless all that is known as alias in a tree is other relations and
+// sub-SELECTs, which say themselves what they show.
+func starTakes(top proto.Message, alias, entity string) bool {
+	known, takes := false, false
+	parse.Walk(top, func(m proto.Message) bool {
+		switch n := m.(type) {
+		case *pg_query.RangeVar:
+			if n.Alias.GetAliasname() == alias || n.Alias == nil && n.Relname == alias {
+				known, takes = true, takes || n.Relname == entity
+			}
+		case *pg_query.RangeSubselect:
+			known = known || n.Alias.GetAliasname() == alias
+		case *pg_query.RangeFunction:
+			takes = takes || n.Alias == nil || n.Alias.Aliasname == alias
+		case *pg_query.JoinExpr:
+			takes = takes || n.Alias.GetAliasname() == alias
+		}
+		return true
+	})
+	return takes || !known
 }
 
 // wholeRow reports whether a name of a relation stands alone as a column, which is its row.

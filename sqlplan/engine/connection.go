@@ -56,6 +56,9 @@ func (s *Session) createConnection(sql string, st *parse.CreateConnection) (stri
 	if x.Type == "" {
 		return "", at(hint(fail(codeInvalidParameter, "connection %q needs a type", x.Name), "WITH (type = 'kafka', brokers = 'host:9092')"), sql, st.Name.Position)
 	}
+	if o.err != nil { // what another type needs is not known
+		return "", o.err
+	}
 	known := []string{ingest.OptBrokers, ingest.OptMechanism, ingest.OptUsername, ingest.OptPassword, ingest.OptToken, ingest.OptTLS, ingest.OptCA, ingest.OptCert, ingest.OptKey, ingest.OptServerName}
 	for _, name := range known {
 		if o.has(name) {

@@ -5,9 +5,11 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tilehouse/tilehouse/functions"
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -32,9 +34,15 @@ func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (s
 		s.notice(session.Notice{Code: codeDuplicateObject, Message: fmt.Sprintf("feature %q already exists, skipping", st.Name.Name)})
 		return tag, nil
 	}
-	f, bound, err := s.bindFeature(ctx, cat, st)
+	f, bound, err := s.bindFeature(ctx, cat, st, old, s.location)
 	if err != nil {
 		return "", err
+	}
+	if opts, changed := inUTC(st.Options, s.location); changed {
+		if f.SQL, err = parse.WithOptions(f.SQL, opts); err != nil {
+			return "", err
+		}
+		f.Options["start"] = opts["start"].Value
 	}
 	if old != nil {
 		if old.Fingerprint == f.Fingerprint {
@@ -77,8 +85,27 @@ func putFeature(c *schema.Catalog, f *schema.Feature) error {
 	return nil
 }
 
-// bindFeature checks a definition and makes the feature of it. Its group is chosen when it is materialized.
-func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *parse.CreateFeature) (*schema.Feature, *boundAggregates, error) {
+// inUTC is options in which a start that was read in a session's zone says the time in UTC: a definition is read again by sessions in
+// other zones. changed: it says another time than it would there.
+func inUTC(opts parse.Options, zone *time.Location) (out parse.Options, changed bool) {
+	v, ok := opts["start"]
+	if !ok {
+		return opts, false
+	}
+	at, err := parseTime(v.Value, zone)
+	utc, _ := parseTime(v.Value, time.UTC)
+	if err != nil || at == utc { // what is wrong with it, binding says
+		return opts, false
+	}
+	out = maps.Clone(opts)
+	v.Value, v.Kind = formatTime(at), parse.OptString
+	out["start"] = v
+	return out, true
+}
+
+// bindFeature checks a definition and makes the feature of it. Its group is chosen when it is materialized. old is what it
+// replaces, nil: nothing. zone is that of a start without one.
+func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *parse.CreateFeature, old *schema.Feature, zone *time.Location) (*schema.Feature, *boundAggregates, error) {
 	sql := st.Text
 	of, latest := "CREATE FEATURE", st.Body.Latest
 	if latest {
@@ -97,7 +124,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 		w.Hop = o.duration("hop", 0, 1)
 	}
 	if v, ok := st.Options["start"]; o.has("start") && ok {
-		t, err := parseTime(v.Value, s.location)
+		t, err := parseTime(v.Value, zone)
 		if err != nil {
 			return nil, nil, at(asError(err), sql, v.ValuePosition)
 		}
@@ -137,6 +164,10 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	for _, j := range bound.from.Joins {
 		f.Attributes = append(f.Attributes, j.Relation)
 	}
+	kept, err := namedBefore(cat, old)
+	if err != nil {
+		return nil, nil, err
+	}
 	for _, out := range bound.outputs {
 		for _, win := range st.Windows {
 			ow := w
@@ -157,6 +188,9 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 			if len(st.Windows) > 1 {
 				name += "_" + win.Spelling
 			}
+			if before := kept[outputKey{out.name, win.Spelling, win.Following}]; before != "" {
+				name = before
+			}
 			f.Outputs = append(f.Outputs, schema.Output{Name: name, Type: out.typ, Partial: bound.partials[out.partial].Fingerprint, Window: ow})
 		}
 	}
@@ -165,6 +199,43 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	}
 	f.Fingerprint = featureFingerprint(f)
 	return f, bound, nil
+}
+
+// outputKey is what a column of a feature is: an output over a window.
+type outputKey struct {
+	alias, window string
+	following     bool
+}
+
+// namedBefore are the columns of a feature that is defined anew: what an output over a window was called, it goes on to be called, also where
+// a further window or output would give it a suffix.
+func namedBefore(cat *schema.Catalog, f *schema.Feature) (map[outputKey]string, error) {
+	if f == nil {
+		return nil, nil
+	}
+	parsed, err := parse.Parse(f.SQL)
+	if err != nil {
+		return nil, err
+	}
+	st := parsed.(*parse.CreateFeature)
+	if st.Body.Latest {
+		if st, err = latestBody(cat, st); err != nil {
+			return nil, err
+		}
+	}
+	out, i := map[outputKey]string{}, 0
+	for _, t := range st.Body.Targets {
+		if t.Call == nil {
+			continue
+		}
+		for _, w := range st.Windows {
+			if i < len(f.Outputs) {
+				out[outputKey{t.Name, w.Spelling, w.Following}] = f.Outputs[i].Name
+			}
+			i++
+		}
+	}
+	return out, nil
 }
 
 func outputNames(cat *schema.Catalog, ent *schema.Entity, f *schema.Feature, sql string, offset int) error {

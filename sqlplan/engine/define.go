@@ -149,8 +149,11 @@ func (s *Session) putRelation(r *schema.Relation) error {
 func (s *Session) createEntity(ctx context.Context, sql string, st *parse.CreateEntity) (string, error) {
 	const tag = "CREATE ENTITY"
 	cat := s.catalog()
-	if done, err := s.exists(ctx, cat, st.Name, sql, st.IfNotExists); done || err != nil {
-		return tag, err
+	old := cat.Entity(st.Name.Name)
+	if old == nil || !st.OrReplace {
+		if done, err := s.exists(ctx, cat, st.Name, sql, st.IfNotExists); done || err != nil {
+			return tag, err
+		}
 	}
 	if err := readOptions(sql, "CREATE ENTITY", st.Options).done(); err != nil {
 		return "", err
@@ -165,6 +168,9 @@ func (s *Session) createEntity(ctx context.Context, sql string, st *parse.Create
 		}
 		e.Keys = append(e.Keys, schema.Column{Name: c.Name, Type: c.Type, NotNull: true})
 	}
+	if old != nil {
+		return tag, s.replaceEntity(ctx, sql, st.Name, old, e)
+	}
 	id, err := s.e.log.Sequence("entity")
 	if err != nil {
 		return "", err
@@ -175,6 +181,39 @@ func (s *Session) createEntity(ctx context.Context, sql string, st *parse.Create
 			return taken(c, e.Name)
 		}
 		c.Entities[e.ID] = e
+		return nil
+	})
+}
+
+// replaceEntity is CREATE OR REPLACE ENTITY of one that is there: the same keys change nothing, and others are taken while nothing is made
+// of the old ones.
+func (s *Session) replaceEntity(ctx context.Context, sql string, n parse.Name, old, e *schema.Entity) error {
+	if slices.EqualFunc(old.Keys, e.Keys, func(a, b schema.Column) bool { return a.Name == b.Name && a.Type.Equal(b.Type) }) {
+		return nil
+	}
+	if err := s.viewsOver(ctx, "replace", old.Name); err != nil {
+		return at(asError(err), sql, n.Position)
+	}
+	return s.define(func(c *schema.Catalog) error {
+		now := c.Entities[old.ID]
+		if now == nil {
+			return fail(codeConflict, "entity %q was dropped meanwhile", old.Name)
+		}
+		var of []string
+		for _, f := range c.FeaturesOf(now.ID) {
+			of = append(of, "feature "+f.Name)
+		}
+		for _, v := range c.ViewsKeyed(now) {
+			of = append(of, "feature view "+v.Name)
+		}
+		if len(of) > 0 {
+			err := hint(fail(codeDependent, "cannot change the keys of entity %s because other objects depend on it", now.Name), "Drop them first, or make another entity.")
+			err.Detail = strings.Join(of, ", ") + " depend on its keys."
+			return at(err, sql, n.Position)
+		}
+		next := *now
+		next.Keys, next.SQL = e.Keys, e.SQL
+		c.Entities[next.ID] = &next
 		return nil
 	})
 }

@@ -108,8 +108,17 @@ func (s *Session) define(step func(c *schema.Catalog) error) error {
 	return nil
 }
 
-// takeRights is define for a step that changes no objects.
-func (s *Session) takeRights(step func(c *schema.Catalog) error) error { return s.takeInto(step) }
+// takeRights is define for a step that changes no objects. It is taken again with the roles of its statement, which SET ROLE may have
+// changed since.
+func (s *Session) takeRights(step func(c *schema.Catalog) error) error {
+	role, sessionRole := s.role, s.sessionRole
+	return s.takeInto(func(c *schema.Catalog) error {
+		now, nowSession := s.role, s.sessionRole
+		s.role, s.sessionRole = role, sessionRole
+		defer func() { s.role, s.sessionRole = now, nowSession }()
+		return step(c)
+	})
+}
 
 func (s *Session) takeInto(step func(c *schema.Catalog) error) error {
 	d := s.defining()

@@ -297,6 +297,9 @@ func (s *sourceBuilder) free(n *pg_query.Node) int {
 // bind binds key k to an expression, where it is one over other relations.
 func (s *sourceBuilder) bind(k int, e *pg_query.Node) error {
 	from, ok, err := s.relations(e)
+	if err == nil && !ok {
+		err = s.refuseOuter(k, e)
+	}
 	if !ok || err != nil {
 		return err
 	}
@@ -405,6 +408,38 @@ func (s *sourceBuilder) addUsing() error {
 		}
 	}
 	return nil
+}
+
+// refuseOuter refuses to bind key k to a value of an outer query's row, for which no keys can be looked up beforehand: without it the
+// entity's keys with events would be read, and a key without any would have no row.
+func (s *sourceBuilder) refuseOuter(k int, e *pg_query.Node) error {
+	nested := s.p.st.Node.GetSelectStmt() != s.in.sel
+	var err error
+	parse.Walk(e, func(m proto.Message) bool {
+		if _, inner := m.(*pg_query.SelectStmt); inner {
+			return false
+		}
+		ref, is := m.(*pg_query.ColumnRef)
+		if !is || !nested || err != nil {
+			return err == nil
+		}
+		name := ref.Fields[len(ref.Fields)-1].GetString_().GetSval()
+		if len(ref.Fields) > 1 {
+			alias := ref.Fields[len(ref.Fields)-2].GetString_().GetSval()
+			for _, n := range s.in.sel.FromClause {
+				if slices.ContainsFunc(leaves(n), func(l leaf) bool { return l.alias == alias }) {
+					return true
+				}
+			}
+			name = alias + "." + name
+		} else if _, own := s.r.outputs(s.p.b.cat).find(name); own || slices.Contains(s.r.keys, name) {
+			return true
+		}
+		err = at(hint(fail(codeUnsupported, "key %q of %s cannot be bound to %s, which is no column of this FROM", s.r.keys[k], s.r.what(), name),
+			"Join it: FROM … LEFT JOIN %s %s ON %[2]s.%s = %s", s.r.entity.Name, s.r.alias, s.r.keys[k], name), s.p.st.Text, int(ref.Location))
+		return false
+	})
+	return err
 }
 
 // relations are the relations of FROM whose columns are in e; ok is false where a column of the entity is, or one of none.

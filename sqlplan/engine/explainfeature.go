@@ -248,6 +248,9 @@ func (s *Session) explainValues(ctx context.Context, cat *schema.Catalog, view *
 	var values []explainedValue
 	for gi := range plan.groups {
 		g := &plan.groups[gi]
+		if err := s.refuseOwnWrites(cat, g.group); err != nil {
+			return nil, err
+		}
 		live, err := s.e.mat.Group(g.group)
 		if err != nil {
 			return nil, err

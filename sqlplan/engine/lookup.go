@@ -141,7 +141,7 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 // refuseOwnWrites refuses a read of what the open block wrote.
 func (l *lookup) refuseOwnWrites() error {
 	for _, g := range l.groups {
-		if err := l.s.refuseOwnWrites(l.cat, g.read.group.Relation); err != nil {
+		if err := l.s.refuseOwnWrites(l.cat, g.read.group); err != nil {
 			return err
 		}
 	}

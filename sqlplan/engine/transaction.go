@@ -304,15 +304,21 @@ func (s *Session) refuseMixed(event bool) error {
 	return hint(fail(codeUnsupported, "a transaction cannot write both ordinary tables, and event tables or definitions of features and their kin"), "Commit the one before the other: the two are kept in different stores, which have no common commit.")
 }
 
-// refuseOwnWrites refuses a read of features in a block that wrote to a source of theirs.
-func (s *Session) refuseOwnWrites(cat *schema.Catalog, relation uint32) error {
-	if s.tx == nil {
+// refuseOwnWrites refuses a read of features in a block that wrote to what their group reads: its relation, or attributes.
+func (s *Session) refuseOwnWrites(cat *schema.Catalog, g *schema.Group) error {
+	if s.tx == nil || g == nil {
 		return nil
 	}
-	r := cat.Relations[relation]
-	for _, p := range s.tx.events {
-		if p.rel.ID == relation || r != nil && r.View != nil && r.View.Base == p.rel.ID {
-			return hint(fail(codeUnsupported, "this transaction wrote to %q, and its features would not count the rows", p.rel.Name), "Commit first.")
+	reads := []uint32{g.Relation}
+	for _, j := range g.Joins {
+		reads = append(reads, j.Relation)
+	}
+	for _, id := range reads {
+		r := cat.Relations[id]
+		for _, p := range s.tx.events {
+			if p.rel.ID == id || r != nil && r.View != nil && r.View.Base == p.rel.ID {
+				return hint(fail(codeUnsupported, "this transaction wrote to %q, and its features would not count the rows", p.rel.Name), "Commit first.")
+			}
 		}
 	}
 	return nil

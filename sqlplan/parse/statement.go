@@ -189,6 +189,7 @@ type CreateTable struct {
 // CreateEntity is CREATE ENTITY.
 type CreateEntity struct {
 	Name        Name
+	OrReplace   bool
 	IfNotExists bool
 	Columns     []Column
 	Options     Options

@@ -31,12 +31,8 @@ func ours(r *reader) readFunc {
 			if marked(r) {
 				return createMarkedTable
 			}
-		case r.peek(0).is("entity"):
-			if replace {
-				r.unexpected("an entity cannot be replaced")
-			}
-			r.accept("entity")
-			return createEntity
+		case r.accept("entity"):
+			return func(r *reader, _ int) (Statement, error) { return createEntity(r, replace) }
 		}
 	case r.accept("drop"):
 		if o := r.object(); o != "" {
@@ -109,8 +105,8 @@ func createSecret(r *reader, replace bool) Statement {
 	return c
 }
 
-func createEntity(r *reader, _ int) (Statement, error) {
-	c := &CreateEntity{IfNotExists: r.ifNotExists(), Name: r.name()}
+func createEntity(r *reader, replace bool) (Statement, error) {
+	c := &CreateEntity{OrReplace: replace, IfNotExists: r.ifNotExists(), Name: r.name()}
 	open := r.i
 	if !r.peek(0).is("(") {
 		r.unexpected("write CREATE ENTITY name (key type, …)")
