@@ -3,8 +3,12 @@ SELECT '2024-01-15'::date;
 SELECT 'Jan 15, 2024'::date;
 SELECT '15 January 2024'::date;
 SELECT '20240115'::date;
--- differs: dates of a year and the day in it are not read
 SELECT '2024.015'::date;
+SELECT 'J2451187'::date;
+SELECT 'y2024m02d03'::date;
+SELECT '2024-07-01 00:00:00 PST8PDT'::timestamptz;
+SELECT '19,9-12-31 23:59:59+00'::timestamptz;
+SELECT '2012-07-01 00:00:00 MSK'::timestamptz;
 SELECT 'January 8, 99 BC'::date;
 SELECT 'infinity'::date;
 SELECT '-infinity'::date;
