@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgproto3"
 
 	"github.com/tilehouse/tilehouse/server/copydata"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 )
 
 // fileReader is a CopyIn whose data may stand in a file of the server's: nil where the client sends it.
@@ -23,6 +24,19 @@ type copyData interface {
 	Write(p []byte) error
 	Close() error
 	Where() string
+	Check(notNull []bool)
+	RowWhere(row int64, whole bool) string
+}
+
+// checkedCopy is a CopyIn whose rows are checked after they were read.
+type checkedCopy interface {
+	// NotNull says which of the columns take no NULL.
+	NotNull() []bool
+	// Locate says what gives the place in the data of a row, by its number from 0, and with its line where whole is set.
+	Locate(where func(row int64, whole bool) string)
+	// Refused takes the place of Finish where the last row has a NULL in a column that takes none: it is the error of the first row
+	// that cannot be written.
+	Refused() error
 }
 
 // copyFile gives the bytes of a file to a reader of rows.
@@ -81,18 +95,31 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 			return nil, err
 		}
 	}
+	settings := c.copySettings(format)
 	table := ""
 	if t, ok := in.(tableNamer); ok {
 		table = t.Table()
 	}
 	var r copyData
 	if format.Format == "binary" {
-		r = copydata.NewBinaryReader(table, columns, c.refresh(), c.srv.cfg.MaxCopyLine, in.Add)
+		r = copydata.NewBinaryReader(table, columns, settings, c.srv.cfg.MaxCopyLine, in.Add)
 	} else {
-		r = copydata.NewReader(*format, table, columns, c.refresh(), c.srv.cfg.MaxCopyLine, in.Add)
+		r = copydata.NewReader(*format, table, columns, settings, c.srv.cfg.MaxCopyLine, in.Add)
+	}
+	checked, _ := in.(checkedCopy)
+	if checked != nil {
+		r.Check(checked.NotNull())
+		checked.Locate(r.RowWhere)
+	}
+	told := func(err error) error {
+		if err != copydata.ErrRefused {
+			return err
+		}
+		finished = true
+		return checked.Refused()
 	}
 	if file != nil {
-		if err := c.copyFile(file, r); err != nil {
+		if err := told(c.copyFile(file, r)); err != nil {
 			var e *Error
 			named, ok := file.(interface{ Name() string })
 			if ok && format.Format == "text" && strings.HasSuffix(named.Name(), ".csv") && errors.As(err, &e) && strings.HasPrefix(e.Code, "22") && e.Hint == "" {
@@ -124,11 +151,11 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 		}
 		switch typ {
 		case 'd':
-			if err := r.Write(body); err != nil {
+			if err := told(r.Write(body)); err != nil {
 				return nil, err
 			}
 		case 'c':
-			if err := r.Close(); err != nil {
+			if err := told(r.Close()); err != nil {
 				return nil, err
 			}
 			finished = true
@@ -150,10 +177,20 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 	}
 }
 
+// copySettings are the settings that COPY data is read and written with: the session's, in the encoding that the format says.
+func (c *conn) copySettings(f *CopyFormat) *codec.Settings {
+	s := *c.refresh()
+	if f.Encoding != "" {
+		s.Set("client_encoding", f.Encoding)
+	}
+	return &s
+}
+
 // copyOut sends the rows of result, one CopyData a row as clients that split rows by message expect.
 func (c *conn) copyOut(result Result, f *CopyFormat, columns []Column) (rows uint64, err error) {
 	var chunkColumns int
-	w := copydata.NewWriter(*f, &c.settings)
+	settings := c.copySettings(f)
+	w := copydata.NewWriter(*f, settings)
 	chunk, err := result.Next()
 	if err != nil {
 		return rows, err
@@ -171,7 +208,10 @@ func (c *conn) copyOut(result Result, f *CopyFormat, columns []Column) (rows uin
 		binary.BigEndian.PutUint32(c.out[at+1:], uint32(len(c.out)-at-1))
 		return nil
 	}
-	row := func(b []byte, i int) ([]byte, error) { return w.AppendRow(b, chunk, i), nil }
+	row := func(b []byte, i int) ([]byte, error) {
+		at := len(b)
+		return settings.Encoding.Encode(w.AppendRow(b, chunk, i), at)
+	}
 	begun := true
 	if f.Format == "binary" {
 		begun = false // the header stands in the first row's message
@@ -180,11 +220,14 @@ func (c *conn) copyOut(result Result, f *CopyFormat, columns []Column) (rows uin
 				begun = true
 				b = copydata.AppendBinaryHeader(b)
 			}
-			return copydata.AppendBinaryRow(b, chunk, i, &c.settings)
+			return copydata.AppendBinaryRow(b, chunk, i, settings)
 		}
 	}
 	if f.Header {
-		if err := message(func(b []byte) ([]byte, error) { return w.AppendHeader(b, columns), nil }); err != nil {
+		if err := message(func(b []byte) ([]byte, error) {
+			at := len(b)
+			return settings.Encoding.Encode(w.AppendHeader(b, columns), at)
+		}); err != nil {
 			return rows, err
 		}
 	}

@@ -30,6 +30,8 @@ type BinaryReader struct {
 	ended  bool
 	row    int // the row being read, from 1
 	column string
+
+	notNull []bool // of the columns; nil: all take NULL
 }
 
 // NewBinaryReader decodes rows of the columns, in the order the data has them, and hands chunks of at most ChunkRows rows to emit.
@@ -40,6 +42,17 @@ func NewBinaryReader(table string, columns []session.Column, s *codec.Settings, 
 		types[i] = c.Type
 	}
 	return &BinaryReader{table: table, columns: columns, settings: s, maxRow: maxRow, emit: emit, chunk: vector.NewChunk(types, ChunkRows)}
+}
+
+// Check is Reader.Check.
+func (r *BinaryReader) Check(notNull []bool) { r.notNull = notNull }
+
+// RowWhere is Reader.RowWhere; lines of binary data are not repeated.
+func (r *BinaryReader) RowWhere(row int64, _ bool) string {
+	if r.table == "" {
+		return fmt.Sprintf("COPY, line %d", row+1)
+	}
+	return fmt.Sprintf("COPY %s, line %d", r.table, row+1)
 }
 
 // fail is an error about the row being read.
@@ -60,12 +73,7 @@ func (r *BinaryReader) fail(code, message string) error {
 }
 
 // Where is the place in the data, for an error that somebody else found.
-func (r *BinaryReader) Where() string {
-	if r.table == "" {
-		return fmt.Sprintf("COPY, line %d", r.row+1)
-	}
-	return fmt.Sprintf("COPY %s, line %d", r.table, r.row+1)
-}
+func (r *BinaryReader) Where() string { return r.RowWhere(int64(r.row), false) }
 
 // Write takes the next piece of data, which it does not keep. Errors: *session.Error (22P04, 22P03, …), or what emit returned.
 func (r *BinaryReader) Write(p []byte) error {
@@ -163,6 +171,7 @@ func (r *BinaryReader) header(b []byte) (n int, err error) {
 
 // decode appends a row whose fields are all in b.
 func (r *BinaryReader) decode(b []byte) error {
+	refused := false
 	for i, v := range r.chunk.Cols {
 		r.column = r.columns[i].Name
 		length := int(int32(binary.BigEndian.Uint32(b)))
@@ -170,13 +179,18 @@ func (r *BinaryReader) decode(b []byte) error {
 		switch {
 		case length == -1:
 			v.AppendNull()
+			refused = refused || i < len(r.notNull) && r.notNull[i]
 			continue
 		case length < 0:
 			return r.fail("22P04", "invalid field size")
 		case length > len(b):
 			return r.fail("54000", fmt.Sprintf("a row of COPY data exceeds %d bytes", r.maxRow))
 		}
-		if err := codec.AppendDecoded(v, b[:length], r.settings); err != nil {
+		value, err := r.settings.Encoding.DecodeValue(b[:length], v.Type, 1)
+		if err == nil {
+			err = codec.AppendDecoded(v, value, r.settings)
+		}
+		if err != nil {
 			var ce *codec.Error
 			if !errors.As(err, &ce) {
 				return err
@@ -189,8 +203,13 @@ func (r *BinaryReader) decode(b []byte) error {
 		r.text += length
 	}
 	r.column = ""
-	if r.chunk.N++; r.chunk.N >= ChunkRows || r.text >= chunkBytes {
-		return r.flush()
+	if r.chunk.N++; refused || r.chunk.N >= ChunkRows || r.text >= chunkBytes {
+		if err := r.flush(); err != nil {
+			return err
+		}
+	}
+	if refused {
+		return ErrRefused
 	}
 	return nil
 }
@@ -240,6 +259,9 @@ func AppendBinaryRow(dst []byte, c *vector.Chunk, i int, s *codec.Settings) ([]b
 		at := len(dst)
 		var err error
 		if dst, err = codec.AppendBinary(append(dst, 0, 0, 0, 0), v, i, s); err != nil {
+			return dst, err
+		}
+		if dst, err = s.Encoding.EncodeValue(dst, at+4, v.Type, 1); err != nil {
 			return dst, err
 		}
 		binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))

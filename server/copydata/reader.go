@@ -39,6 +39,9 @@ type Reader struct {
 	ended  bool
 	field  []byte
 	values []field
+
+	notNull []bool // of the columns; nil: all take NULL
+	places  *places
 }
 
 type field struct {
@@ -57,6 +60,19 @@ func NewReader(f session.CopyFormat, table string, columns []session.Column, s *
 	f = withDefaults(f)
 	return &Reader{format: f, csv: f.Format == "csv", table: table, columns: columns, settings: s, maxLine: maxLine, emit: emit,
 		chunk: vector.NewChunk(types, ChunkRows), line: 1}
+}
+
+// Check says which columns take no NULL, and has the lines of rows kept for RowWhere. A row that breaks it is the last one: it is handed
+// on, and Write returns ErrRefused.
+func (r *Reader) Check(notNull []bool) { r.notNull, r.places = notNull, &places{} }
+
+// RowWhere is the place in the data of a row that was handed on, from 0, with its line where whole is set.
+func (r *Reader) RowWhere(row int64, whole bool) string {
+	line, text, kept := r.places.at(row)
+	if !whole || !kept {
+		return r.whereLine(line, "")
+	}
+	return r.whereLine(line, ": \""+text+"\"")
 }
 
 // withDefaults fills what COPY fills for its format: the delimiter, quote and escape that are not given.
@@ -80,6 +96,17 @@ func (r *Reader) Write(p []byte) error {
 	if r.ended {
 		return nil
 	}
+	p, bad := r.settings.Encoding.Decode(p)
+	if err := r.take(p); err != nil || bad == nil || r.ended {
+		return err
+	}
+	var ce *codec.Error
+	errors.As(bad, &ce)
+	return &session.Error{Code: ce.Code, Message: ce.Message, Where: r.where("")}
+}
+
+// take takes the next piece of data in UTF-8.
+func (r *Reader) take(p []byte) error {
 	r.buf = append(r.buf, p...)
 	start := 0
 	for !r.ended {
@@ -244,12 +271,14 @@ func (r *Reader) literal(what, escape string) error {
 // maxWhere is how many bytes of a line or value an error repeats, as in PostgreSQL.
 const maxWhere = 100
 
-func (r *Reader) where(rest string) string {
+func (r *Reader) where(rest string) string { return r.whereLine(r.line+r.extra, rest) }
+
+func (r *Reader) whereLine(line int, rest string) string {
 	w := "COPY"
 	if r.table != "" {
 		w += " " + r.table
 	}
-	return fmt.Sprintf("%s, line %d%s", w, r.line+r.extra, rest)
+	return fmt.Sprintf("%s, line %d%s", w, line, rest)
 }
 
 // Where is the place in the data, for an error that somebody else found.
@@ -312,10 +341,12 @@ func (r *Reader) row(line []byte) error {
 	if len(r.values) > len(r.columns) {
 		return r.fail("22P04", "extra data after last expected column", line)
 	}
+	refused := false
 	for i, f := range r.values {
 		v := r.chunk.Cols[i]
 		if f.null {
 			v.AppendNull()
+			refused = refused || i < len(r.notNull) && r.notNull[i]
 			continue
 		}
 		b := r.field[f.lo:f.hi]
@@ -331,7 +362,16 @@ func (r *Reader) row(line []byte) error {
 	if n := len(r.values); n < len(r.columns) {
 		return r.fail("22P04", fmt.Sprintf("missing data for column %q", r.columns[n].Name), line)
 	}
+	if r.places != nil {
+		r.places.add(r.line+r.extra, line)
+	}
 	r.chunk.N++
+	if refused {
+		if err := r.flush(); err != nil {
+			return err
+		}
+		return ErrRefused
+	}
 	return r.full(len(line))
 }
 

@@ -165,7 +165,18 @@ type copyIn struct {
 	rows    int64
 	add     func(c *vector.Chunk) error
 	finish  func(err error) error
+
+	notNull []bool
+	where   func(row int64, whole bool) string
 }
+
+// errRefused has finish check the rows and give up whatever it finds.
+var errRefused = fail("XX000", "a row of COPY was refused that breaks no constraint")
+
+// NotNull, Locate and Refused make the errors of rows that are checked when the data has ended, or at the first NULL where none may be.
+func (c *copyIn) NotNull() []bool                                 { return c.notNull }
+func (c *copyIn) Locate(where func(row int64, whole bool) string) { c.where = where }
+func (c *copyIn) Refused() error                                  { return asErrorOrNil(c.finish(errRefused)) }
 
 // Table is the table's name, for messages.
 func (c *copyIn) Table() string { return c.table }
@@ -219,6 +230,9 @@ func (s *Session) bindCopyEvents(st *parse.SQL, n *pg_query.CopyStmt, r *schema.
 		}
 		all := vector.NewChunk(relationTypes(r), 0)
 		c := &copyIn{table: r.Name, format: &format.CopyFormat, columns: columns}
+		for _, t := range targets {
+			c.notNull = append(c.notNull, takesNoNull(r, &r.Columns[t]))
+		}
 		bytes := 0
 		c.add = func(ch *vector.Chunk) error {
 			for i, v := range all.Cols {
@@ -241,10 +255,17 @@ func (s *Session) bindCopyEvents(st *parse.SQL, n *pg_query.CopyStmt, r *schema.
 			return nil
 		}
 		c.finish = func(err error) error {
-			if err != nil {
+			if err != nil && err != errRefused {
 				return nil // the client was told already
 			}
-			if err := s.checkRows(r, all); err != nil {
+			if row, err := s.badRow(r, all); err != nil {
+				e := asError(err)
+				if c.where != nil {
+					e.Where = c.where(int64(row), true)
+				}
+				return e
+			}
+			if err != nil {
 				return err
 			}
 			return s.write(ctx, r, nil, all)
@@ -344,6 +365,9 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 			return nil, err
 		}
 		c := &copyIn{table: n.Relation.Relname, format: &format.CopyFormat, columns: columns}
+		for _, name := range names {
+			c.notNull = append(c.notNull, o.Column(name).NotNull)
+		}
 		c.add = func(ch *vector.Chunk) error {
 			if err := s.canonicalRows(ch, columns); err != nil {
 				return err
@@ -352,10 +376,13 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 		}
 		c.finish = func(failed error) error {
 			err := app.Close()
-			if failed == nil && err == nil {
-				s.parts = map[string]string{copiedPart: "temp.main." + stage}
+			if (failed == nil || failed == errRefused) && err == nil {
+				s.parts, w.where = map[string]string{copiedPart: "temp.main." + stage}, c.where
 				_, err = w.execute(ctx, nil)
 				s.parts = nil
+			}
+			if failed == errRefused && err == nil {
+				err = errRefused
 			}
 			s.dropTemps()
 			if !own {

@@ -364,37 +364,50 @@ func (s *Session) collect(ctx context.Context, res session.Result, p *insertPlan
 	return out, nil
 }
 
+// takesNoNull reports whether a column of an event table must have a value.
+func takesNoNull(r *schema.Relation, c *schema.Column) bool {
+	return c.NotNull || c.Name == r.EventTime || slices.Contains(r.PrimaryKey, c.Name)
+}
+
 // checkRows refuses rows that an event table cannot hold.
 func (s *Session) checkRows(r *schema.Relation, ch *vector.Chunk) error {
-	for i, c := range r.Columns {
-		if !c.NotNull && c.Name != r.EventTime && !slices.Contains(r.PrimaryKey, c.Name) {
-			continue
-		}
-		if v := ch.Cols[i]; v.HasNulls() {
-			for row := range ch.N {
+	_, err := s.badRow(r, ch)
+	return err
+}
+
+// badRow is the first row that an event table cannot hold, and why; rows with a NULL come before others.
+func (s *Session) badRow(r *schema.Relation, ch *vector.Chunk) (row int, err error) {
+	first, column := ch.N, 0
+	for i := range r.Columns {
+		if v := ch.Cols[i]; takesNoNull(r, &r.Columns[i]) && v.HasNulls() {
+			for row := range first {
 				if v.IsNull(row) {
-					e := fail(codeNotNull, "null value in column %q of relation %q violates not-null constraint", c.Name, r.Name)
-					e.Table, e.Column = r.Name, c.Name
-					return e
+					first, column = row, i
+					break
 				}
 			}
 		}
+	}
+	if first < ch.N {
+		e := fail(codeNotNull, "null value in column %q of relation %q violates not-null constraint", r.Columns[column].Name, r.Name)
+		e.Table, e.Column = r.Name, r.Columns[column].Name
+		return first, e
 	}
 	ts := ch.Cols[r.ColumnIndex(r.EventTime)]
 	limit := s.e.now() + r.FutureBound
 	for row := range ch.N {
 		switch t := ts.I64[row]; {
 		case t == vector.PosInfinity || t == vector.NegInfinity:
-			return fail(codeBadTime, "event time %q of relation %q must be finite", r.EventTime, r.Name)
+			return row, fail(codeBadTime, "event time %q of relation %q must be finite", r.EventTime, r.Name)
 		case t > limit:
-			return hint(fail(codeBadTime, "event time %s of relation %q lies beyond the future bound", formatTime(t), r.Name), "The bound is the clock plus %s; ALTER TABLE %s SET (future_bound = '…') changes it.", formatMicros(r.FutureBound), r.Name)
+			return row, hint(fail(codeBadTime, "event time %s of relation %q lies beyond the future bound", formatTime(t), r.Name), "The bound is the clock plus %s; ALTER TABLE %s SET (future_bound = '…') changes it.", formatMicros(r.FutureBound), r.Name)
 		}
 	}
 	return s.checkKeys(r, ch)
 }
 
 // checkKeys refuses rows whose key of a feature over r is NULL: they could never be counted.
-func (s *Session) checkKeys(r *schema.Relation, ch *vector.Chunk) error {
+func (s *Session) checkKeys(r *schema.Relation, ch *vector.Chunk) (row int, err error) {
 	cat := s.catalog()
 	for _, g := range cat.Groups {
 		if g.Relation != r.ID {
@@ -408,12 +421,12 @@ func (s *Session) checkKeys(r *schema.Relation, ch *vector.Chunk) error {
 				if ch.Cols[k.Column].IsNull(row) {
 					e := hint(fail(codeNotNull, "null value in column %q of relation %q: it is a key of features", r.Columns[k.Column].Name, r.Name), "Features that read it: %s.", strings.Join(featuresOver(cat, g.ID), ", "))
 					e.Table, e.Column = r.Name, r.Columns[k.Column].Name
-					return e
+					return row, e
 				}
 			}
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 func featuresOver(cat *schema.Catalog, group uint32) []string {

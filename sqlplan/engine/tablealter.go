@@ -319,7 +319,7 @@ func (d *tableDraft) noNulls(ctx context.Context, rows, column string) error {
 	if err != nil || bad == nil {
 		return err
 	}
-	e := (&rowCheck{d.s, d.table}).ofTable(fail(codeNotNull, "column %q of relation %q contains null values", column, d.table.Name))
+	e := (&rowCheck{s: d.s, table: d.table}).ofTable(fail(codeNotNull, "column %q of relation %q contains null values", column, d.table.Name))
 	e.Column = column
 	return e
 }
@@ -408,7 +408,7 @@ func (d *tableDraft) checkExisting(ctx context.Context, from int) error {
 
 // checkOne checks the rows that are there against a constraint.
 func (d *tableDraft) checkOne(ctx context.Context, k *tables.Constraint) error {
-	c := &rowCheck{d.s, d.table}
+	c := &rowCheck{s: d.s, table: d.table}
 	switch k.Kind {
 	case tables.Check:
 		expr, err := d.s.checkExpr(ctx, d.table, k)
@@ -450,7 +450,7 @@ func (s *Session) uniqueNow(ctx context.Context, o *tables.Object, key *uniqueKe
 	if err != nil || bad == nil {
 		return err
 	}
-	e := (&rowCheck{s, o}).ofTable(fail(codeUnique, "could not create unique index %q", key.name))
+	e := (&rowCheck{s: s, table: o}).ofTable(fail(codeUnique, "could not create unique index %q", key.name))
 	e.Constraint = key.name
 	e.Detail = fmt.Sprintf("Key (%s)=(%s) is duplicated.", strings.Join(key.columns, ", "), s.keyValues(bad.Cols, 0))
 	return e

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/codec"
@@ -17,6 +18,22 @@ import (
 type rowCheck struct {
 	s     *Session
 	table *tables.Object
+	// where is the place of a row in the data of COPY, with its line where whole is set; nil of other statements.
+	where func(row int64, whole bool) string
+}
+
+// inData adds to an error where in the data of COPY its row stood. PostgreSQL shows the line of a row that it has just read, and only
+// the number of one that it wrote with others.
+func (c *rowCheck) inData(ctx context.Context, e *session.Error, staged string, row int64, whole bool) error {
+	if c.where == nil {
+		return e
+	}
+	first, err := c.s.one(ctx, "SELECT min(rowid) FROM "+staged) // which is not 0 before a transaction's end
+	if err != nil {
+		return err
+	}
+	e.Where = c.where(row-first.Cols[0].I64[0], whole)
+	return e
 }
 
 // ofTable names the table that an error is about.
@@ -98,9 +115,9 @@ func (c *rowCheck) rows(ctx context.Context, staged string, set []string) error 
 		return err
 	}
 	if r.column != nil {
-		return c.nullValue(r.column, row)
+		return c.inData(ctx, c.nullValue(r.column, row), staged, bad.Cols[1].I64[0], true)
 	}
-	return c.checkFailed(r.check, row)
+	return c.inData(ctx, c.checkFailed(r.check, row), staged, bad.Cols[1].I64[0], true)
 }
 
 // nullValue is the error of a NULL in a column that takes none.
@@ -117,7 +134,7 @@ func (c *rowCheck) checkFailed(k *tables.Constraint, row string) *session.Error 
 	return e
 }
 
-// maxDetailValue bounds a value in the detail of an error, in characters.
+// maxDetailValue bounds a value in the detail of an error, in bytes.
 const maxDetailValue = 64
 
 func (c *rowCheck) failingRow(ctx context.Context, staged string, row int64) (string, error) {
@@ -147,11 +164,15 @@ func (s *Session) detailValue(v *vector.Vector, i int) string {
 	if v.IsNull(i) {
 		return "null"
 	}
-	text := []rune(string(codec.AppendText(nil, v, i, s.codecSettings())))
-	if len(text) > maxDetailValue {
-		return string(text[:maxDetailValue]) + "..."
+	text := codec.AppendText(nil, v, i, s.codecSettings())
+	if len(text) <= maxDetailValue {
+		return string(text)
 	}
-	return string(text)
+	cut := maxDetailValue
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return string(text[:cut]) + "..."
 }
 
 // uniqueKey is what must be unique: a key constraint, or a unique index.
@@ -325,7 +346,7 @@ func (c *rowCheck) keys(ctx context.Context, staged string, replacing bool) erro
 		if err != nil {
 			return err
 		}
-		return e
+		return c.inData(ctx, e, staged, bad.Cols[0].I64[0], false)
 	}
 	return nil
 }

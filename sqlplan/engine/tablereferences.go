@@ -201,7 +201,7 @@ func (c *rowCheck) stillReferenced(ctx context.Context, f follower) error {
 		return err
 	}
 	e := fail("23503", "update or delete on table %q violates foreign key constraint %q on table %q", c.table.Name, f.Constraint.Name, f.Table.Name)
-	e = (&rowCheck{c.s, f.Table}).ofTable(e)
+	e = (&rowCheck{s: c.s, table: f.Table}).ofTable(e)
 	e.Constraint = f.Constraint.Name
 	e.Detail = fmt.Sprintf("Key (%s)=(%s) is still referenced from table %q.", quotedNames(f.Constraint.ReferencesColumns), c.s.keyValues(bad.Cols, 0), f.Table.Name)
 	return e
@@ -293,7 +293,7 @@ func (s *Session) checkDeferred(ctx context.Context) error {
 		}
 		for i := range o.Constraints {
 			if k := &o.Constraints[i]; k.ID == d[1] {
-				if err := (&rowCheck{s, o}).reference(ctx, k, duckName(o)); err != nil {
+				if err := (&rowCheck{s: s, table: o}).reference(ctx, k, duckName(o)); err != nil {
 					return err
 				}
 			}

@@ -46,6 +46,8 @@ type rowWrite struct {
 	columns   []session.Column // of RETURNING
 	ctes      []*rowWrite
 	event     *schema.Relation // the event table that it is a change of; nil: of an ordinary table
+	// where is the place of a row in the data of COPY, nil of other statements.
+	where func(row int64, whole bool) string
 	// maybeFew, keyed and short are of changes of few rows: whether it can be one, the columns that its condition gives, and the
 	// plan at a catalog.
 	maybeFew bool
@@ -473,7 +475,7 @@ func (w *rowWrite) apply(ctx context.Context, staged string, args []*vector.Vect
 // insert writes staged rows that are new.
 func (w *rowWrite) insert(ctx context.Context, staged string, args []*vector.Vector) (*writeResult, error) {
 	s := w.s
-	c := &rowCheck{s: s, table: w.table}
+	c := &rowCheck{s: s, table: w.table, where: w.where}
 	if err := c.rows(ctx, staged, nil); err != nil {
 		return nil, err
 	}
