@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -38,9 +39,9 @@ type conn struct {
 
 	session  Session
 	settings codec.Settings
-	known    [5]string // the settings' values that settings was made from
-	knownAt  uint64    // the version of the session's settings then; 0: none yet
-	unnamed  *prepared // the statement without a name; the others are the session's
+	known    [len(settingNames)]string // the settings' values that settings was made from
+	knownAt  uint64                    // the version of the session's settings then; 0: none yet
+	unnamed  *prepared                 // the statement without a name; the others are the session's
 	portals  map[string]*portal
 	open     *portal // the portal whose Result is open
 	skip     bool    // after an error, to the next Sync
@@ -260,6 +261,7 @@ func (c *conn) message(typ byte, body []byte) error {
 // report tells a statement's error and marks the transaction failed.
 func (c *conn) report(err error) {
 	e := asError(err)
+	c.refresh()
 	if e.Code == "57014" {
 		if c.told() != nil {
 			return // the session ends, which is all that the client is told
@@ -297,10 +299,11 @@ func (c *conn) endQuery() error {
 	if c.told() != nil {
 		return nil
 	}
+	c.refresh()
 	c.notices()
 	if changed := c.session.ReportedSettings(false); len(changed) > 0 {
 		for _, name := range slices.Sorted(maps.Keys(changed)) {
-			c.put(&pgproto3.ParameterStatus{Name: name, Value: changed[name]})
+			c.put(&pgproto3.ParameterStatus{Name: name, Value: c.shown(changed[name])})
 		}
 	}
 	status := c.session.TxStatus()
@@ -315,7 +318,7 @@ func (c *conn) endQuery() error {
 }
 
 // settingNames are the settings that codecs need.
-var settingNames = [...]string{"TimeZone", "DateStyle", "IntervalStyle", "bytea_output", "extra_float_digits"}
+var settingNames = [...]string{"TimeZone", "DateStyle", "IntervalStyle", "bytea_output", "extra_float_digits", "client_encoding"}
 
 // refresh takes over the session's settings where they changed.
 func (c *conn) refresh() *codec.Settings {
@@ -330,7 +333,17 @@ func (c *conn) refresh() *codec.Settings {
 			c.settings.Set(name, v)
 		}
 	}
+	c.encoding = c.settings.Encoding
 	return &c.settings
+}
+
+// text is a string of the client's in UTF-8. Errors: 22021 and 22P05.
+func (c *conn) text(s string) (string, error) {
+	s, err := c.refresh().Encoding.DecodeString(s)
+	if err == nil && !utf8.ValidString(s) {
+		err = codec.CheckText([]byte(s))
+	}
+	return s, err
 }
 
 // closePortals drops all portals but keep.

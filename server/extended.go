@@ -6,8 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
-	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5/pgproto3"
 
@@ -32,8 +32,8 @@ func (c *conn) parse(body []byte) error {
 	if err := m.Decode(body); err != nil {
 		return protocolError("malformed Parse message")
 	}
-	if !utf8.ValidString(m.Query) {
-		return &Error{Code: "22021", Message: `invalid byte sequence for encoding "UTF8"`}
+	if err := c.texts(&m.Name, &m.Query); err != nil {
+		return err
 	}
 	named := c.session.Prepared()
 	if m.Name == "" {
@@ -61,6 +61,16 @@ func (c *conn) parse(body []byte) error {
 		named[m.Name] = &session.Named{Statement: stmt, SQL: m.Query, Since: time.Now(), Gateway: st}
 	}
 	c.bare('1')
+	return nil
+}
+
+// texts turns strings of the client's into UTF-8.
+func (c *conn) texts(list ...*string) (err error) {
+	for _, s := range list {
+		if *s, err = c.text(*s); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -135,6 +145,9 @@ func (c *conn) bindPortal(body []byte) error {
 	if err := m.Decode(body); err != nil {
 		return protocolError("malformed Bind message")
 	}
+	if err := c.texts(&m.DestinationPortal, &m.PreparedStatement); err != nil {
+		return err
+	}
 	st, err := c.statement(m.PreparedStatement)
 	if err != nil {
 		return err
@@ -165,13 +178,17 @@ func (c *conn) bindPortal(body []byte) error {
 		p.args = make([]*vector.Vector, len(m.Parameters))
 	}
 	for i, b := range m.Parameters {
-		if p.args[i], err = codec.DecodeParam(st.params[i], formatOf(m.ParameterFormatCodes, i), b, settings); err != nil {
+		format := formatOf(m.ParameterFormatCodes, i)
+		if b, err = settings.Encoding.DecodeValue(b, st.params[i], format); err == nil {
+			p.args[i], err = codec.DecodeParam(st.params[i], format, b, settings)
+		}
+		if err != nil {
 			e := asError(err)
 			e.Where = fmt.Sprintf("unnamed portal parameter $%d", i+1)
 			if p.name != "" {
 				e.Where = fmt.Sprintf("portal %q parameter $%d", p.name, i+1)
 			}
-			if formatOf(m.ParameterFormatCodes, i) == 0 {
+			if format == 0 && e.Code != "22021" && e.Code != "22P05" { // which come before PostgreSQL looks at the value
 				e.Where += " = '...'"
 			}
 			return e
@@ -219,6 +236,9 @@ func (c *conn) describe(body []byte) error {
 	if err := m.Decode(body); err != nil {
 		return protocolError("malformed Describe message")
 	}
+	if err := c.texts(&m.Name); err != nil {
+		return err
+	}
 	switch m.ObjectType {
 	case 'S':
 		st, err := c.statement(m.Name)
@@ -230,43 +250,69 @@ func (c *conn) describe(body []byte) error {
 			oids[i] = codec.OID(t)
 		}
 		c.put(&pgproto3.ParameterDescription{ParameterOIDs: oids})
-		c.describeRows(st, nil)
+		return c.describeRows(st, nil)
 	case 'P':
 		if columns, ok := c.session.CursorColumns(m.Name); ok && c.portals[m.Name] == nil {
-			c.out = appendRowDescription(c.out, columns)
-			return nil
+			columns, err := c.encodedColumns(columns)
+			if err == nil {
+				c.out = appendRowDescription(c.out, columns)
+			}
+			return err
 		}
 		p, err := c.portal(m.Name)
 		if err != nil {
 			return err
 		}
-		c.describeRows(p.stmt, p.formats)
+		return c.describeRows(p.stmt, p.formats)
 	default:
 		return protocolError("invalid DESCRIBE message subtype %d", m.ObjectType)
 	}
-	return nil
+}
+
+// encodedColumns are columns with their names in the client's encoding.
+func (c *conn) encodedColumns(columns []Column) ([]Column, error) {
+	if c.encoding == nil {
+		return columns, nil
+	}
+	out := slices.Clone(columns)
+	for i := range out {
+		var err error
+		if out[i].Name, err = c.encoding.EncodeString(out[i].Name); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 // describeRows appends RowDescription, or NoData.
-func (c *conn) describeRows(st *prepared, formats []int16) {
+func (c *conn) describeRows(st *prepared, formats []int16) error {
 	if st.columns == nil {
 		c.bare('n')
-		return
+		return nil
 	}
-	if st.description == nil {
-		st.description = appendRowDescription(nil, st.columns)
+	columns, err := c.encodedColumns(st.columns)
+	if err != nil {
+		return err
 	}
 	at := len(c.out)
-	c.out = append(c.out, st.description...)
+	if c.encoding != nil {
+		c.out = appendRowDescription(c.out, columns)
+	} else {
+		if st.description == nil {
+			st.description = appendRowDescription(nil, columns)
+		}
+		c.out = append(c.out, st.description...)
+	}
 	if len(formats) > 0 {
 		// The format is the last field of each column's.
 		b := c.out[at+7:]
-		for i, col := range st.columns {
+		for i, col := range columns {
 			n := len(clean(col.Name)) + 1 + 18
 			binary.BigEndian.PutUint16(b[n-2:], uint16(formatOf(formats, i)))
 			b = b[n:]
 		}
 	}
+	return nil
 }
 
 func appendRowDescription(dst []byte, columns []Column) []byte {
@@ -292,9 +338,14 @@ func (c *conn) execute(body []byte) error {
 		return protocolError("malformed Execute message")
 	}
 	p := c.portals[string(body[:i])]
-	if p == nil {
-		_, err := c.portal(string(body[:i]))
-		return err
+	if p == nil || c.encoding != nil {
+		name, err := c.text(string(body[:i]))
+		if err != nil {
+			return err
+		}
+		if p, err = c.portal(name); err != nil {
+			return err
+		}
 	}
 	limit := max(int(int32(binary.BigEndian.Uint32(body[i+1:]))), 0)
 	before := c.session.TxStatus()
@@ -333,6 +384,9 @@ func (c *conn) closeObject(body []byte) error {
 	var m pgproto3.Close
 	if err := m.Decode(body); err != nil {
 		return protocolError("malformed Close message")
+	}
+	if err := c.texts(&m.Name); err != nil {
+		return err
 	}
 	switch m.ObjectType {
 	case 'S':

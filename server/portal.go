@@ -73,6 +73,7 @@ func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 			return false, err
 		}
 		c.open = p
+		c.refresh()
 	}
 	if p.aside != nil {
 		return p.replay(c, limit)
@@ -95,7 +96,9 @@ func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 	}
 	if p.describe && p.stmt.stmt.Columns() != nil {
 		p.stmt.columns = p.stmt.stmt.Columns()
-		c.describeRows(p.stmt, nil)
+		if err := c.describeRows(p.stmt, nil); err != nil {
+			return false, err
+		}
 	}
 	p.rows = 0
 	for {
@@ -162,6 +165,12 @@ func appendRow(dst []byte, chunk *vector.Chunk, i int, formats []int16, s *codec
 		} else {
 			var err error
 			if dst, err = codec.AppendBinary(dst, v, i, s); err != nil {
+				return dst, err
+			}
+		}
+		if s.Encoding != nil {
+			var err error
+			if dst, err = s.Encoding.EncodeValue(dst, at+4, v.Type, formatOf(formats, j)); err != nil {
 				return dst, err
 			}
 		}

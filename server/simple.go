@@ -22,9 +22,9 @@ func (c *conn) query(body []byte) (err error) {
 	if len(body) == 0 || body[len(body)-1] != 0 {
 		return protocolError("invalid string in message")
 	}
-	sql := string(body[:len(body)-1])
-	if !utf8.ValidString(sql) {
-		return &Error{Code: "22021", Message: `invalid byte sequence for encoding "UTF8"`}
+	sql, err := c.text(string(body[:len(body)-1]))
+	if err != nil {
+		return err
 	}
 	// A simple query takes the place of the unnamed statement and portal.
 	c.dropPortal("")

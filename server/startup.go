@@ -58,14 +58,6 @@ func (c *conn) startup(ctx context.Context) error {
 	if database == "" {
 		database = user
 	}
-	if enc := params["client_encoding"]; enc != "" {
-		switch strings.ToUpper(strings.Trim(enc, `'"`)) {
-		case "UTF8", "UTF-8", "UNICODE", "AUTO":
-			delete(params, "client_encoding")
-		default:
-			return &Error{Code: "22023", Message: "client_encoding " + enc + " is not supported: use UTF8"}
-		}
-	}
 	if c.srv.cfg.RequireTLS && c.tls == nil && !isUnix(c.srv.cfg.Listen) {
 		return &Error{Code: "28000", Message: "this server takes encrypted connections only"}
 	}
@@ -93,9 +85,10 @@ func (c *conn) startup(ctx context.Context) error {
 	if c.session, err = c.srv.engine.Connect(cctx, info); err != nil {
 		return err
 	}
+	c.refresh()
 	settings := c.session.ReportedSettings(true)
 	for _, name := range slices.Sorted(maps.Keys(settings)) {
-		c.put(&pgproto3.ParameterStatus{Name: name, Value: settings[name]})
+		c.put(&pgproto3.ParameterStatus{Name: name, Value: c.shown(settings[name])})
 	}
 	c.put(&pgproto3.BackendKeyData{ProcessID: c.pid, SecretKey: binary.BigEndian.AppendUint32(nil, c.key)})
 	c.notices()

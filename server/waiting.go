@@ -101,7 +101,7 @@ func (c *conn) told() error {
 // notifications appends those that wait for the client.
 func (c *conn) notifications() {
 	for _, n := range c.session.Notifications() {
-		c.put(&pgproto3.NotificationResponse{PID: n.PID, Channel: n.Channel, Payload: n.Payload})
+		c.put(&pgproto3.NotificationResponse{PID: n.PID, Channel: c.shown(n.Channel), Payload: c.shown(n.Payload)})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 	"syscall"
 
@@ -109,10 +110,12 @@ func (r *reader) peek() byte {
 
 // writer collects output.
 type writer struct {
-	c     net.Conn
-	out   []byte
-	since *atomic.Int64 // when the write under way began, for the monitor
-	tick  *atomic.Int64
+	c   net.Conn
+	out []byte
+	// encoding is the client's, nil for UTF-8.
+	encoding *codec.Encoding
+	since    *atomic.Int64 // when the write under way began, for the monitor
+	tick     *atomic.Int64
 }
 
 func (w *writer) flush() error {
@@ -153,12 +156,49 @@ func (w *writer) complete(tag []byte) {
 	w.out = append(append(w.out, tag...), 0)
 }
 
+// fail appends ErrorResponse. One that the client's encoding has no characters for gives way to the error that says so, as PostgreSQL's.
 func (w *writer) fail(e *Error, severity string) {
+	e, err := w.encoded(e)
+	if err != nil {
+		e = asError(err)
+	}
 	w.put(&pgproto3.ErrorResponse{
 		Severity: severity, SeverityUnlocalized: severity, Code: e.Code, Message: clean(e.Message), Detail: clean(e.Detail),
 		Hint: clean(e.Hint), Position: int32(e.Position), Where: clean(e.Where), SchemaName: e.Schema, TableName: e.Table,
 		ColumnName: e.Column, ConstraintName: e.Constraint,
 	})
+}
+
+// encoded is an error or notice in the client's encoding. Errors: 22P05.
+func (w *writer) encoded(e *Error) (*Error, error) {
+	if w.encoding == nil {
+		return e, nil
+	}
+	out := *e
+	for _, s := range []*string{&out.Message, &out.Detail, &out.Hint, &out.Where, &out.Schema, &out.Table, &out.Column, &out.Constraint} {
+		var err error
+		if *s, err = w.encoding.EncodeString(*s); err != nil {
+			return nil, err
+		}
+	}
+	return &out, nil
+}
+
+// shown is text for the client, with a question mark for each character that its encoding does not have: of messages that answer no
+// statement, so that there is none to fail.
+func (w *writer) shown(s string) string {
+	if out, err := w.encoding.EncodeString(s); err == nil {
+		return out
+	}
+	var b strings.Builder
+	for _, r := range s {
+		c, err := w.encoding.EncodeString(string(r))
+		if err != nil {
+			c = "?"
+		}
+		b.WriteString(c)
+	}
+	return b.String()
 }
 
 // clean makes text that a message field, which ends at a zero byte, can hold.
@@ -181,6 +221,12 @@ func (w *writer) notice(n *Notice) {
 	severity := n.Severity
 	if severity == "" {
 		severity = "NOTICE"
+	}
+	if w.encoding != nil {
+		shown := *n
+		shown.Message, shown.Detail, shown.Hint, shown.Where = w.shown(n.Message), w.shown(n.Detail), w.shown(n.Hint), w.shown(n.Where)
+		shown.Schema, shown.Table, shown.Column, shown.Constraint = w.shown(n.Schema), w.shown(n.Table), w.shown(n.Column), w.shown(n.Constraint)
+		n = &shown
 	}
 	w.put(&pgproto3.NoticeResponse{
 		Severity: severity, SeverityUnlocalized: severity, Code: n.Code, Message: clean(n.Message), Detail: clean(n.Detail),

@@ -54,6 +54,7 @@ type Env struct {
 	Clause string
 	// Role is what CURRENT_USER is, SessionRole what SESSION_USER is.
 	Role, SessionRole, Database string
+	Encoding                    string // of the client, as SHOW writes it
 }
 
 func (e *Env) settings() string { return pgfunc.SettingsText(e.Settings) }

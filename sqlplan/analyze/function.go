@@ -577,6 +577,8 @@ func (a *analyzer) special(p *proc, vs []value, result OID, at int32) (v value, 
 		return typed(call("__setseed", castTo(str(a.env.Random), "text"), vs[0].n), oidVoid, at), true, nil
 	case "current_database()":
 		return typed(castTo(str(a.env.Database), "text"), oidName, at), true, nil
+	case "pg_client_encoding()":
+		return typed(castTo(str(a.env.Encoding), "text"), oidName, at), true, nil
 	case "current_schema()":
 		return typed(castTo(str("public"), "text"), oidName, at), true, nil
 	case "current_user()":

@@ -40,6 +40,9 @@ type Settings struct {
 	// FloatDigits is extra_float_digits − 1: 0 or more is the shortest text that reads back, −1…−16 is that many digits fewer
 	// than 16 (double precision) or 7 (real).
 	FloatDigits int
+	// Encoding is the client's, nil for UTF-8. Values are read and written in UTF-8 all the same: a gateway applies it to what it sends
+	// and receives.
+	Encoding *Encoding
 	// Now gives the time that the words now, today, tomorrow and yesterday mean; nil: time.Now.
 	Now func() time.Time
 }
@@ -87,6 +90,8 @@ func (s *Settings) Set(name, value string) {
 		}
 	case "bytea_output":
 		s.ByteaEscape = strings.EqualFold(value, "escape")
+	case "client_encoding":
+		s.Encoding, _, _ = EncodingNamed(value)
 	case "extra_float_digits":
 		if n, err := strconv.Atoi(value); err == nil {
 			s.FloatDigits = n - 1

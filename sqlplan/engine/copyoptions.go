@@ -72,9 +72,11 @@ func copyFormat(sql string, n *pg_query.CopyStmt) (*copyOptions, error) {
 			}
 			f.freeze = b && n.IsFrom
 		case "encoding":
-			if _, err := checkEncoding(nil, v); err != nil {
+			name, err := checkEncoding(nil, v)
+			f.Encoding = name
+			if err != nil {
 				if e := asError(err); e.Code == codeUnsupported {
-					return nil, place(hint(fail(codeUnsupported, "encoding %q is not supported", v), "Supported: UTF8."))
+					return nil, place(hint(fail(codeUnsupported, "encoding %q is not supported", v), "Supported: UTF8, and encodings of one byte a character."))
 				}
 				return nil, place(fail(codeInvalidParameter, "argument to option \"encoding\" must be a valid encoding name"))
 			}

@@ -14,6 +14,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -106,15 +107,15 @@ func (s *Session) exportTarget(st *parse.SQL, n *pg_query.CopyStmt) (*exportTarg
 		return nil, outsideExports(n.Filename)
 	}
 	t := &exportTarget{name: name}
-	return t, t.read(st, n)
+	return t, t.read(st, n, s.encoding)
 }
 
 func outsideExports(name string) *session.Error {
 	return hint(fail(codeDenied, "%q lies outside the directory for exports", name), "Files are written below the directory given with --export-root only: COPY … TO 'training/set.parquet'.")
 }
 
-// read reads the options. Without a FORMAT the name's extension says it.
-func (t *exportTarget) read(st *parse.SQL, n *pg_query.CopyStmt) error {
+// read reads the options. Without a FORMAT the name's extension says it, without an ENCODING the client's.
+func (t *exportTarget) read(st *parse.SQL, n *pg_query.CopyStmt, encoding string) error {
 	format := strings.TrimPrefix(strings.ToLower(filepath.Ext(t.name)), ".")
 	var of []string // the options that are of one format
 	compression := ""
@@ -154,9 +155,7 @@ func (t *exportTarget) read(st *parse.SQL, n *pg_query.CopyStmt) error {
 			csv["nullstr"] = duck.QuoteLiteral(value)
 			of = append(of, "csv")
 		case "encoding":
-			if e := strings.ToLower(strings.ReplaceAll(value, "-", "")); e != "utf8" {
-				return refuse("COPY encoding %q is not supported", value)
-			}
+			encoding = value
 		default:
 			return at(fail(codeUnsupported, "COPY option %q is not supported", d.Defname), st.Text, int(d.Location))
 		}
@@ -166,6 +165,9 @@ func (t *exportTarget) read(st *parse.SQL, n *pg_query.CopyStmt) error {
 	}
 	if i := slices.IndexFunc(of, func(f string) bool { return f != format }); i >= 0 {
 		return fail(codeInvalidParameter, "an option for format %s is given, and the format is %s", of[i], format)
+	}
+	if e, name, _ := codec.EncodingNamed(encoding); format == "csv" && (e != nil || name == "") {
+		return hint(fail(codeUnsupported, "COPY to a file in encoding %q is not supported", encoding), "COPY … TO 'set.csv' WITH (FORMAT csv, ENCODING 'UTF8').")
 	}
 	t.options = "FORMAT parquet"
 	if compression != "" {

@@ -35,6 +35,7 @@ type Session struct {
 	told            map[string]string // reported settings that the client knows
 	location        *time.Location    // of TimeZone
 	codecs          codec.Settings    // of the settings that values' text depends on
+	encoding        string            // client_encoding
 	notices         []session.Notice
 	tx              *transaction     // nil outside a block
 	reads           *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise

@@ -102,7 +102,7 @@ func init() { // what settings check asks the session, which reads settings
 		choiceSetting("IntervalStyle", "postgres", "postgres,postgres_verbose,sql_standard,iso_8601", "how intervals are printed").report(),
 		choiceSetting("bytea_output", "hex", "escape,hex", "how bytea is printed"),
 		numberSetting("extra_float_digits", "1", "", -15, 3, "precision of floats in text; 1 and more: the shortest that reads back"),
-		wordSetting("client_encoding", "UTF8", "the client's encoding: UTF8 only").report().checked(checkEncoding),
+		wordSetting("client_encoding", "UTF8", "the client's encoding: UTF8, or one of a byte a character as LATIN1 and WIN1252").report().checked(checkEncoding),
 		flagSetting("standard_conforming_strings", "on", "backslashes in '…' are ordinary; on only").report().checked(only("on")),
 		wordSetting("lc_monetary", "C", noEffect).checked(checkLocale), wordSetting("lc_numeric", "C", noEffect).checked(checkLocale), wordSetting("lc_time", "C", noEffect).checked(checkLocale),
 		wordSetting("lc_messages", "C", noEffect).checked(checkLocale),

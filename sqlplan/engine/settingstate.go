@@ -165,7 +165,8 @@ func (s *Session) settingsChanged() {
 	for _, name := range []string{"TimeZone", "DateStyle", "IntervalStyle", "bytea_output", "extra_float_digits"} {
 		s.codecs.Set(name, s.Setting(name))
 	}
-	if pgfunc.SettingsText(&s.codecs) != before {
+	if encoding := s.Setting("client_encoding"); pgfunc.SettingsText(&s.codecs) != before || encoding != s.encoding {
+		s.encoding = encoding
 		s.textsVersion++
 	}
 	s.rolesChanged()

@@ -304,13 +304,16 @@ func checkDateStyle(s *Session, v string) (string, error) {
 }
 
 func checkEncoding(_ *Session, v string) (string, error) {
-	switch strings.ToUpper(strings.NewReplacer("-", "", "_", "").Replace(v)) {
-	case "UTF8", "UNICODE":
-		return "UTF8", nil
-	case "LATIN1", "ISO88591", "SQLASCII", "WIN1252", "LATIN9", "EUCJP", "SJIS", "WIN1251", "BIG5", "GBK", "KOI8R", "LATIN2", "WIN1250":
-		return "", hint(fail(codeUnsupported, "client_encoding %q is not supported", v), "SET client_encoding = 'UTF8'.")
+	switch _, name, known := codec.EncodingNamed(v); {
+	case !known:
+		return "", settings["client_encoding"].invalid(v)
+	case name == "":
+		return "", hint(fail(codeUnsupported, "client_encoding %q is not supported", v), "SET client_encoding = 'UTF8'. Encodings of one byte a character are supported, too.")
+	case v == "UNICODE": // which old JDBC drivers look for
+		return v, nil
+	default:
+		return name, nil
 	}
-	return "", settings["client_encoding"].invalid(v)
 }
 
 func checkLocale(_ *Session, v string) (string, error) {

@@ -98,7 +98,7 @@ func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type
 
 // analysis is what an analysis of the statement needs to know; relation says what its relations' columns are.
 func (b *binder) analysis(oids []uint32, relation func(rv *pg_query.RangeVar) ([]analyze.Column, bool, error)) *analyze.Env {
-	return &analyze.Env{Relation: relation, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, Random: b.s.random.name(),
+	return &analyze.Env{Relation: relation, Params: oids, Settings: b.s.codecSettings(), SQL: b.sql, Role: roleName(b.s, b.s.role), SessionRole: roleName(b.s, b.s.sessionRole), Database: b.s.info.Database, Encoding: b.s.encoding, Random: b.s.random.name(),
 		Expands: func(name string, args []*pg_query.Node) bool {
 			f, err := b.function("", name, args, false)
 			return f != nil || err != nil

@@ -89,6 +89,8 @@ func convert(sql string, err error) error {
 	if errors.As(err, &pe) {
 		e := &Error{Code: codeSyntax, Message: pe.Message, Position: max(pe.Cursorpos, 0)}
 		switch {
+		case strings.HasPrefix(pe.Message, "invalid byte sequence for encoding"):
+			e.Code, e.Position = codeEncoding, 0
 		case strings.HasPrefix(pe.Message, "role name ") && strings.HasSuffix(pe.Message, " is reserved"):
 			e.Code = codeReserved
 		case strings.Contains(pe.Message, "stack depth") || strings.Contains(pe.Message, "memory exhausted"):

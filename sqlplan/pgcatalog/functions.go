@@ -72,7 +72,6 @@ var written = []struct {
 	body     string
 }{
 	{"getdatabaseencoding", 0, 0, false, "'UTF8'"},
-	{"pg_client_encoding", 0, 0, false, "'UTF8'"},
 	{"txid_current", 0, 0, false, TransactionColumn},
 	{"pg_current_xact_id", 0, 0, false, TransactionColumn},
 	{"pg_blocking_pids", 1, 1, false, "ARRAY[]::integer[]"}, // transactions are refused, not made to wait

@@ -51,7 +51,6 @@ func init() {
 		text ~~* text ;; name ~~* text ;; bpchar ~~* text	__ilike($1, $2, '\')
 		text !~~* text ;; name !~~* text ;; bpchar !~~* text	NOT __ilike($1, $2, '\')
 		gen_random_uuid()	uuid()
-		pg_client_encoding()	CAST('UTF8' AS text)
 	`)
 	// DuckDB compares what it looks for with every place of the text, and does not look whether its statement is to end.
 	ours("__strpos(text,text)", "int4", func(a args, out *vector.Vector) error {

@@ -64,7 +64,8 @@ type Session interface {
 	// Notices returns and forgets the notices since the last call, and the settings to be reported (ParameterStatus) that changed.
 	Notices() []Notice
 	ReportedSettings(all bool) map[string]string
-	// Setting is a setting that codecs need: TimeZone, DateStyle, IntervalStyle, bytea_output, extra_float_digits.
+	// Setting is a setting that codecs need: TimeZone, DateStyle, IntervalStyle, bytea_output, extra_float_digits,
+	// client_encoding.
 	Setting(name string) string
 	// Timeout is a setting that is a time, 0 for none: statement_timeout, idle_in_transaction_session_timeout, idle_session_timeout.
 	Timeout(name string) time.Duration
@@ -153,6 +154,8 @@ type CopyFormat struct {
 	Header    bool
 	Quote     byte
 	Escape    byte
+	// Encoding is that of the data, by PostgreSQL's name; "": the client's.
+	Encoding string
 	// HeaderMatch: the header's names must be the columns'.
 	HeaderMatch bool
 	// ForceQuote, ForceNotNull and ForceNull say of each column whether its values are quoted, are never NULL, or are NULL

@@ -187,8 +187,10 @@ def notifications():
     select.select([a], [], [], 2)
     a.poll()
     show([(n.channel, n.payload) for n in a.notifies])
-    run(a, "DO $$ BEGIN RAISE NOTICE 'said'; END $$")
-    show(a.notices)
+    run(a, "UNLISTEN ch")
+    run(b, "NOTIFY ch, 'two'")
+    run(a, "SELECT 1")
+    show(len(a.notifies))
 
 
 @section(sample=True)

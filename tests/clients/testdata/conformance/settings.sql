@@ -83,7 +83,6 @@ set search_path="A b",'c';
 show search_path;
 set search_path='';
 show search_path;
--- differs: UTF8 is the only encoding
 set client_encoding='latin1';
 set client_encoding='foo';
 set client_encoding='utf-8';
@@ -114,7 +113,6 @@ reset foobar;
 set foobar to default;
 show all_tables;
 set time zone 'x';
--- differs: UTF8 is the only encoding
 set names 'latin1';
 set names 'utf8';
 set seed to 0.5;
