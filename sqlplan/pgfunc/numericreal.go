@@ -18,6 +18,7 @@ const (
 	// maxExactDigits bounds the digits behind the point of powers that are computed exactly.
 	maxExactDigits = 200_000
 	ln10           = 2.302585092994046
+	log10e         = 0.434294481903252
 )
 
 // bitsOf are the bits that so many decimal digits take.
@@ -122,29 +123,6 @@ func lnReal(c *duck.Call, f *big.Float, bits uint) *big.Float {
 	return out
 }
 
-// expReal is e^f.
-func expReal(c *duck.Call, f *big.Float, bits uint) *big.Float {
-	squares := max(f.MantExp(nil)+16+int(math.Sqrt(float64(bits)))/2, 0)
-	bits += uint(squares) + 64 // each square loses one
-	x := new(big.Float).SetPrec(bits).Set(f)
-	x.SetMantExp(x, -squares)
-	sum, term := new(big.Float).SetPrec(bits).SetInt64(1), new(big.Float).SetPrec(bits).SetInt64(1)
-	for i := int64(1); ; i++ {
-		c.Work(2 * workOf(bits))
-		term.Mul(term, x)
-		term.Quo(term, new(big.Float).SetInt64(i))
-		if term.Sign() == 0 || term.MantExp(nil) < -int(bits) {
-			break
-		}
-		sum.Add(sum, term)
-	}
-	for range squares {
-		c.Work(workOf(bits))
-		sum.Mul(sum, sum)
-	}
-	return sum
-}
-
 var pointNine, onePointOne = num{v: big.NewInt(9), scale: 1}, num{v: big.NewInt(11), scale: 1}
 
 // lnWeight is the decimal weight of the logarithm of n > 0, as PostgreSQL's estimate_ln_dweight has it.
@@ -190,9 +168,15 @@ func logNum(c *duck.Call, base, a num) (num, error) {
 			return a, bad("2201E", "cannot take logarithm of a negative number")
 		case n.sign() == 0:
 			return a, bad("2201E", "cannot take logarithm of zero")
-		case n.special != 0:
-			return num{special: '+'}, nil
 		}
+	}
+	switch {
+	case base.special != 0 && a.special != 0:
+		return numNaN, nil
+	case base.special != 0:
+		return intNum(0), nil
+	case a.special != 0:
+		return a, nil
 	}
 	// The logarithms are rounded as PostgreSQL's log_var rounds them, with eight digits more than the result has.
 	wb, wa := lnWeight(base), lnWeight(a)
@@ -212,9 +196,8 @@ func expNum(c *duck.Call, a num) (num, error) {
 	case '-':
 		return num{v: new(big.Int)}, nil
 	}
-	f := a.about()
-	val := min(max(f*0.434294481903252, -2000), 2000)
-	return expAt(c, func(bits uint) *big.Float { return a.real(bits) }, f, min(max(minSignificant-int(val), a.scale, 0), maxDisplayScale))
+	val := min(max(a.about()*log10e, -2000), 2000)
+	return expAt(c, a, min(max(minSignificant-int(val), a.scale, 0), maxDisplayScale))
 }
 
 // about is a float near n, with its sign, at most ±1e300.
@@ -229,16 +212,38 @@ func (n num) about() float64 {
 	return f
 }
 
-// expAt is e to the power of what is about f, which of gives with so many bits, at a scale.
-func expAt(c *duck.Call, of func(bits uint) *big.Float, f float64, scale int) (num, error) {
+// expAt is e to the power of x at a scale, with the digits that PostgreSQL's exp_var computes, so that what lies between two of that scale
+// is rounded alike: x is halved until the series is short, and the sum squared as often.
+func expAt(c *duck.Call, x num, scale int) (num, error) {
+	f := x.about()
 	switch {
 	case f >= maxExponent:
 		return num{}, errOverflow()
 	case f <= -maxExponent:
 		return num{v: new(big.Int), scale: scale}, nil
 	}
-	bits := bitsOf(scale + int(max(f/ln10, 0)))
-	return ofReal(expReal(c, of(bits+64), bits), scale), nil
+	weight, halves := int(f*log10e), 0
+	for ; math.Abs(f) > 0.01; f /= 2 {
+		halves++
+	}
+	if halves > 0 {
+		x = quoNum(x, intNum(1<<halves), x.scale+halves)
+	}
+	digits := max(1+weight+scale+int(float64(halves)*0.301029995663981), 0) + 8
+	s := digits - 1
+	sum := addNum(intNum(1), x, 1)
+	term := quoNum(mulNum(x, x).at(s), intNum(2), s)
+	for i := int64(3); term.v.Sign() != 0; i++ {
+		c.Work(workOf(bitsOf(digits + x.scale)))
+		sum = addNum(sum, term, 1)
+		term = quoNum(mulNum(term, x).at(s), intNum(i), s)
+	}
+	for range halves {
+		c.Work(workOf(bitsOf(digits + x.scale)))
+		w, _ := sum.weight()
+		sum = mulNum(sum, sum).at(max(digits-w*8, 0))
+	}
+	return sum.at(scale), nil
 }
 
 func powNum(c *duck.Call, a, b num) (num, error) {
@@ -277,33 +282,22 @@ func powNum(c *duck.Call, a, b num) (num, error) {
 	}
 	a = num{v: new(big.Int).Abs(a.v), scale: a.scale}
 	w := lnWeight(a)
-	estimate := num{v: b.v, scale: b.scale}
-	f := mulNum(lnAt(c, a, max(8-w, 0)), estimate).about()
+	f := mulNum(lnAt(c, a, max(8-w, 0)), b).about()
 	if math.Abs(f) > maxExponent*1.00333 {
 		if f > 0 {
 			return a, errOverflow()
 		}
 		return num{v: new(big.Int), scale: maxDisplayScale}, nil
 	}
-	s := min(max(minSignificant-int(f*0.434294481903252), a.scale, b.scale, 0), maxDisplayScale)
-	out, err := expAt(c, func(bits uint) *big.Float {
-		// The logarithm's digits are as many as the exponent's and the result's.
-		bits += bitsOf(int(max(b.about10(), 0)) - min(w, 0))
-		l := lnReal(c, a.real(bits+64), bits)
-		return l.Mul(l, b.real(bits))
-	}, f, s)
+	val := int(f * log10e)
+	s := min(max(minSignificant-val, a.scale, b.scale, 0), maxDisplayScale)
+	// The logarithm has as many digits as the result.
+	digits := max(max(s+val, 0)-w+8, 0)
+	out, err := expAt(c, mulNum(lnAt(c, a, digits), b).at(digits), s)
 	if err == nil && negative {
 		out.v.Neg(out.v)
 	}
 	return out, err
-}
-
-// about10 is about the decimal logarithm of |n|, 0 where it is 0.
-func (n num) about10() float64 {
-	if n.v.Sign() == 0 {
-		return 0
-	}
-	return n.log10Of()
 }
 
 // powInt is a to the power of an integer of 32 bits.

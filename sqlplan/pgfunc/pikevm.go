@@ -232,24 +232,20 @@ func (v *vm) holds(pos int) syntax.EmptyOp {
 	return v.around
 }
 
-// all are the matches from pos on that do not overlap, an empty one not behind another. Each is overwritten by the next.
+// all are the matches from pos on that do not overlap: behind an empty one the search goes on a character further. Each is overwritten by
+// the next.
 func (v *vm) all(pos int) iter.Seq[[]int] {
 	return func(yield func([]int) bool) {
-		for last := -1; pos <= len(v.s); {
+		for pos <= len(v.s) {
 			m := v.find(pos)
 			if m == nil {
 				return
 			}
-			empty := m[1] == pos
-			ignored := empty && m[0] == last
-			last = m[1]
-			if empty {
+			if pos = m[1]; m[0] == m[1] {
 				_, w := utf8.DecodeRuneInString(v.s[pos:])
 				pos += max(w, 1)
-			} else {
-				pos = m[1]
 			}
-			if !ignored && !yield(m) {
+			if !yield(m) {
 				return
 			}
 		}

@@ -82,6 +82,7 @@ type regex struct {
 	prefix  string // what every match begins with
 	begins  bool   // matches are at the begin of the text only
 	longest bool   // of those that begin there, the longest is the match
+	empty   bool   // a match may be empty
 }
 
 var regexes struct {
@@ -150,7 +151,7 @@ func newRegex(pattern string, f regexFlags) (*regex, error) {
 	if err != nil {
 		return nil, errTooComplex()
 	}
-	re := &regex{prog: prog, begins: prog.StartCond()&syntax.EmptyBeginText != 0, longest: !lazy}
+	re := &regex{prog: prog, begins: prog.StartCond()&syntax.EmptyBeginText != 0, longest: !lazy, empty: mayBeEmpty(tree)}
 	re.prefix, _ = prog.Prefix()
 	if re.std, err = regexp.Compile(expr); err != nil {
 		return nil, errTooComplex()
@@ -176,6 +177,23 @@ func instructions(re *syntax.Regexp) int {
 	return min(n, 1<<40)
 }
 
+// mayBeEmpty reports whether an expression may match no character.
+func mayBeEmpty(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpLiteral, syntax.OpCharClass, syntax.OpAnyChar, syntax.OpAnyCharNotNL, syntax.OpNoMatch:
+		return false
+	case syntax.OpRepeat:
+		return re.Min == 0 || mayBeEmpty(re.Sub[0])
+	case syntax.OpPlus, syntax.OpCapture:
+		return mayBeEmpty(re.Sub[0])
+	case syntax.OpConcat:
+		return !slices.ContainsFunc(re.Sub, func(sub *syntax.Regexp) bool { return !mayBeEmpty(sub) })
+	case syntax.OpAlternate:
+		return slices.ContainsFunc(re.Sub, mayBeEmpty)
+	}
+	return true // *, ?, what looks around, and nothing
+}
+
 // soon reports whether Go's matcher is through s before anybody asks.
 func (re *regex) soon(s string) bool { return (len(s)+1)*len(re.prog.Inst) <= maxUntold }
 
@@ -197,7 +215,8 @@ func (re *regex) find(c *duck.Call, s string) []int {
 
 // all are the matches from a byte on; ^ still means the text's begin. Each may be overwritten by the next.
 func (re *regex) all(c *duck.Call, s string, from int) iter.Seq[[]int] {
-	if from == 0 && re.soon(s) {
+	// Go's matcher passes over an empty match behind another one, which is one in PostgreSQL.
+	if from == 0 && !re.empty && re.soon(s) {
 		return slices.Values(re.std.FindAllStringSubmatchIndex(s, -1))
 	}
 	return newVM(re, c, s, true).all(from)
@@ -736,12 +755,10 @@ func split(c *duck.Call, s, pattern string, f regexFlags, put func(string)) erro
 	if err != nil {
 		return err
 	}
-	done := 0
+	done, end := 0, 0
 	for m := range re.all(c, s, 0) {
-		if m[0] == m[1] && (m[0] == 0 || m[0] >= len(s)) { // PostgreSQL ignores empty matches at the ends
-			continue
-		}
-		if m[0] == m[1] && m[0] == done {
+		last := end
+		if end = m[1]; m[0] >= len(s) || m[1] <= last { // PostgreSQL ignores matches at the end, and empty ones at the begin and behind others
 			continue
 		}
 		put(s[done:m[0]])

@@ -78,10 +78,30 @@ func (c *Call) look() {
 	}
 }
 
+const (
+	// bytesPerElement is what an element of a list takes in DuckDB, beside its text, and bytesPerConstant what it takes as part of a
+	// constant.
+	bytesPerElement  = 24
+	bytesPerConstant = 128
+)
+
+// elementsOf is how many elements lists have.
+func elementsOf(v *vector.Vector) (n int) {
+	if v.Type.Kind == vector.List {
+		n = v.Child[0].N + elementsOf(v.Child[0])
+	}
+	return n
+}
+
 // check says whether the result is as long as it may be.
 func (c *Call) check() error {
-	n := c.result.MemBytes()
-	if n > c.most {
+	n, elements := c.result.MemBytes(), elementsOf(c.result)
+	most := max(c.most, c.db.bounds.held)
+	perElement := bytesPerElement
+	if c.on.isPlanning() {
+		most, perElement = c.most, bytesPerConstant
+	}
+	if n > c.most || n+elements*perElement > most {
 		return errTooLong()
 	}
 	if n > largeCall {

@@ -39,12 +39,13 @@ func (i *interruption) plan(call func()) {
 }
 
 // mayPlan reports whether a function may make something now, and spend notes that it has.
-func (i *interruption) mayPlan() bool {
-	return i == nil || i.planning.Load() == 0 || i.planned.Load() > 0
-}
+func (i *interruption) mayPlan() bool { return !i.isPlanning() || i.planned.Load() > 0 }
+
+// isPlanning reports whether the statement is planned, and what is computed is a constant.
+func (i *interruption) isPlanning() bool { return i != nil && i.planning.Load() != 0 }
 
 func (i *interruption) spend(n int) {
-	if i != nil && i.planning.Load() != 0 {
+	if i.isPlanning() {
 		i.planned.Add(int64(-n))
 	}
 }

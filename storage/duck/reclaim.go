@@ -2,6 +2,10 @@ package duck
 
 /*
 #include <stddef.h>
+#include <stdlib.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 // DuckDB is linked with jemalloc, under a prefix, where that is supported.
 #if defined(__linux__)
@@ -20,6 +24,14 @@ static size_t tilehouseDirty(void) {
 	return pages * size;
 }
 
+// C's own allocator keeps large blocks that were freed once such a block was: from a fixed size on they are the system's.
+static void tilehouseLarge(int bytes) {
+#ifdef __GLIBC__
+	mallopt(M_MMAP_THRESHOLD, bytes);
+	mallopt(M_TRIM_THRESHOLD, bytes);
+#endif
+}
+
 static void tilehousePurge(void) {
 	if (duckdb_je_mallctl) duckdb_je_mallctl("arena.4096.purge", 0, 0, 0, 0);
 }
@@ -34,7 +46,7 @@ import (
 )
 
 // Memory that nobody uses is still the process's: DuckDB's allocator keeps what was freed, for as long as nothing is allocated or
-// freed, and Go's collector sees garbage only when it runs. Both count for no limit, and add to what the next statement takes. So what
+// freed, and Go's collector sees garbage only when it runs. Neither counts for a limit, and both add to what the next statement takes. So what
 // DuckDB's allocator keeps beyond a share of the limit is given back at the end of a statement, and the garbage of large calls is
 // collected when it is a share.
 
@@ -43,6 +55,8 @@ const (
 	minKept = 16 << 20
 	// keptShare is the share of the memory limit that may be kept: one in so many.
 	keptShare = 16
+	// largeBlock is from how many bytes on a block of C's own allocator is the system's.
+	largeBlock = 1 << 20
 	// briefly is how long a statement takes that is not looked after: it cannot have freed much.
 	briefly = 2 * time.Millisecond
 )
@@ -54,7 +68,10 @@ type reclaimer struct {
 	mu      sync.Mutex   // held while memory is given back
 }
 
+var large = sync.OnceFunc(func() { C.tilehouseLarge(largeBlock) })
+
 func newReclaimer(memoryLimit int64) *reclaimer {
+	large()
 	return &reclaimer{kept: max(minKept, memoryLimit/keptShare)}
 }
 
