@@ -453,6 +453,10 @@ func (a *analyzer) defaultArg(p *proc, i int) value {
 // emit writes a function of the list over arguments.
 func (a *analyzer) emit(fn *pgfunc.Function, vs []value) (*pg_query.Node, error) {
 	args := make([]*pg_query.Node, 0, len(vs)+1)
+	keys := false
+	if slices.ContainsFunc(vs, func(v value) bool { return v.t == arrayOf(oidNumeric) }) {
+		fn, keys = fn.OverNumerics()
+	}
 	if fn.Settings {
 		args = append(args, castTo(str(a.env.settings()), "text"))
 	}
@@ -460,7 +464,13 @@ func (a *analyzer) emit(fn *pgfunc.Function, vs []value) (*pg_query.Node, error)
 		if fn.Ranged {
 			v.n = a.plainText(v)
 		}
-		args = append(args, textual(v).n)
+		arg := textual(v).n
+		if keys && v.t == oidNumeric {
+			arg = call("__numeric_key", arg)
+		} else if keys && v.t == arrayOf(oidNumeric) {
+			arg = call("__numeric_array_key", arg)
+		}
+		args = append(args, arg)
 	}
 	if fn.Ranged {
 		args = append(args, rangeName(vs))

@@ -135,7 +135,12 @@ func init() {
 		array_fill(anyelement,_int4)	array_resize(array_slice(list_append(NULL, $1), 1, 0), __fits(list_extract($2, 1)::bigint, 16.0), $1)
 	`)
 	// By an index of the elements to keep, DuckDB picks them whatever their type.
-	add(&Function{Call: "array_remove(anycompatiblearray,anycompatible)", SQL: "list_select($1, __array_keep($1, $2))"})
+	add(&Function{Call: "array_remove(anycompatiblearray,anycompatible)", SQL: "CASE WHEN len($1) = 0 THEN $1 ELSE list_select($1, __array_keep($1, $2)) END"})
+	// Where equal elements may differ in their texts, keys of them are compared.
+	sql(`
+		__numeric_array_remove(_numeric,numeric)	CASE WHEN len($1) = 0 THEN $1 ELSE list_select($1, __array_keep(__numeric_array_key($1), __numeric_key($2))) END
+		__numeric_array_replace(_numeric,numeric,numeric)	list_select(list_append($1, $3), __array_swap(__numeric_array_key($1), __numeric_key($2)))
+	`)
 	ours("__array_keep(anyarray,any)", "_int8", func(a args, out *vector.Vector) error {
 		if a.null(0) {
 			out.AppendNull()
@@ -260,6 +265,20 @@ func init() {
 		out.AppendString(strings.Join(parts, a.s(1)))
 		return nil
 	}, nulls)
+}
+
+// OverNumerics is the function where the elements of its arrays are numerics, and says whether it is of their keys.
+func (f *Function) OverNumerics() (fn *Function, keys bool) {
+	switch f.Call {
+	case "array_remove(anycompatiblearray,anycompatible)":
+		return byCall["__numeric_array_remove(_numeric,numeric)"], false
+	case "array_replace(anycompatiblearray,anycompatible,anycompatible)":
+		return byCall["__numeric_array_replace(_numeric,numeric,numeric)"], false
+	case "anyarray @> anyarray", "anyarray <@ anyarray", "anyarray && anyarray", "array_positions(anycompatiblearray,anycompatible)",
+		"array_position(anycompatiblearray,anycompatible)", "array_position(anycompatiblearray,anycompatible,int4)":
+		return f, true
+	}
+	return f, false
 }
 
 func elementText(c *vector.Vector, j int, set *codec.Settings) string {

@@ -274,7 +274,7 @@ func init() {
 				out.Child[0].AppendNull()
 				continue
 			}
-			v, err := In(uint32(oid), -1, *s, settingsOf([]byte(f[1])))
+			v, err := inCall(a.call, uint32(oid), -1, *s, settingsOf([]byte(f[1])))
 			if err != nil {
 				return err
 			}

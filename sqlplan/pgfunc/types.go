@@ -374,7 +374,7 @@ func init() {
 				continue
 			}
 			ours("cast(text as "+name+")", name, func(a args, out *vector.Vector) error {
-				v, err := In(oid, -1, a.s(0), a.set)
+				v, err := inCall(a.call, oid, -1, a.s(0), a.set)
 				if err != nil {
 					return err
 				}
@@ -406,6 +406,7 @@ func init() {
 				tmp.Child[0].AppendNull()
 				continue
 			}
+			a.call.Work(128)
 			tmp.Child[0].AppendString(Out(a.s(1), c, j, set))
 		}
 		tmp.CloseNested()
