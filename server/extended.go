@@ -166,13 +166,19 @@ func (c *conn) bindPortal(body []byte) error {
 	if n := len(m.ParameterFormatCodes); n > 1 && n != len(m.Parameters) {
 		return protocolError("bind message has %d parameter formats but %d parameters", n, len(m.Parameters))
 	}
-	if n := len(m.ResultFormatCodes); n > 1 && n != len(st.columns) {
-		return protocolError("bind message has %d result formats but query has %d columns", n, len(st.columns))
+	columns := st.columns
+	if late, ok := st.stmt.(latecomer); ok {
+		if now, ok := late.PortalColumns(); ok {
+			columns = now
+		}
+	}
+	if n := len(m.ResultFormatCodes); n > 1 && n != len(columns) {
+		return protocolError("bind message has %d result formats but query has %d columns", n, len(columns))
 	}
 	if err := c.revalidate(st); err != nil {
 		return err
 	}
-	p := &portal{name: m.DestinationPortal, stmt: st}
+	p := &portal{name: m.DestinationPortal, stmt: st, columns: columns}
 	settings := c.refresh()
 	if len(m.Parameters) > 0 {
 		p.args = make([]*vector.Vector, len(m.Parameters))
@@ -200,6 +206,11 @@ func (c *conn) bindPortal(body []byte) error {
 	st.portals++
 	c.bare('2')
 	return nil
+}
+
+// latecomer is a Statement whose columns may be others at each Bind; ok is false where they are those of the statement.
+type latecomer interface {
+	PortalColumns() (columns []Column, ok bool)
 }
 
 // revalidator is a Statement that knows whether what it was bound to has changed, and then binds anew.
@@ -245,12 +256,8 @@ func (c *conn) describe(body []byte) error {
 		if err != nil {
 			return err
 		}
-		oids := make([]uint32, len(st.params))
-		for i, t := range st.params {
-			oids[i] = codec.OID(t)
-		}
-		c.put(&pgproto3.ParameterDescription{ParameterOIDs: oids})
-		return c.describeRows(st, nil)
+		c.describeParams(st.params)
+		return c.describeRows(st, st.columns, nil)
 	case 'P':
 		if columns, ok := c.session.CursorColumns(m.Name); ok && c.portals[m.Name] == nil {
 			columns, err := c.encodedColumns(columns)
@@ -263,7 +270,7 @@ func (c *conn) describe(body []byte) error {
 		if err != nil {
 			return err
 		}
-		return c.describeRows(p.stmt, p.formats)
+		return c.describeRows(p.stmt, p.columns, p.formats)
 	default:
 		return protocolError("invalid DESCRIBE message subtype %d", m.ObjectType)
 	}
@@ -284,18 +291,29 @@ func (c *conn) encodedColumns(columns []Column) ([]Column, error) {
 	return out, nil
 }
 
-// describeRows appends RowDescription, or NoData.
-func (c *conn) describeRows(st *prepared, formats []int16) error {
-	if st.columns == nil {
+// describeParams appends ParameterDescription. Its count has 16 bits, and more parameters all the same: what binds them is refused.
+func (c *conn) describeParams(params []vector.Type) {
+	c.out = append(c.out, 't')
+	c.out = binary.BigEndian.AppendUint32(c.out, uint32(4+2+4*len(params)))
+	c.out = binary.BigEndian.AppendUint16(c.out, uint16(len(params)))
+	for _, t := range params {
+		c.out = binary.BigEndian.AppendUint32(c.out, codec.OID(t))
+	}
+}
+
+// describeRows appends RowDescription of the columns, which are mostly the statement's, or NoData.
+func (c *conn) describeRows(st *prepared, columns []Column, formats []int16) error {
+	if columns == nil {
 		c.bare('n')
 		return nil
 	}
-	columns, err := c.encodedColumns(st.columns)
+	own := len(columns) == len(st.columns) && (len(columns) == 0 || &columns[0] == &st.columns[0])
+	columns, err := c.encodedColumns(columns)
 	if err != nil {
 		return err
 	}
 	at := len(c.out)
-	if c.encoding != nil {
+	if c.encoding != nil || !own {
 		c.out = appendRowDescription(c.out, columns)
 	} else {
 		if st.description == nil {

@@ -16,6 +16,7 @@ type portal struct {
 	name     string
 	stmt     *prepared
 	args     []*vector.Vector
+	columns  []Column // nil: returns no rows
 	formats  []int16
 	describe bool // send RowDescription before the rows: the simple protocol
 
@@ -53,7 +54,7 @@ func (p *portal) close(c *conn) {
 // run sends up to limit rows (0: all). It reports whether the portal is suspended; else p.tag is the command tag.
 func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 	if p.done {
-		if p.stmt.columns == nil {
+		if p.columns == nil {
 			return false, &Error{Code: "55000", Message: fmt.Sprintf("portal %q cannot be run", p.name)}
 		}
 		p.tag = append(p.tag[:0], "SELECT 0"...)
@@ -96,7 +97,7 @@ func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 	}
 	if p.describe && p.stmt.stmt.Columns() != nil {
 		p.stmt.columns = p.stmt.stmt.Columns()
-		if err := c.describeRows(p.stmt, nil); err != nil {
+		if err := c.describeRows(p.stmt, p.stmt.columns, nil); err != nil {
 			return false, err
 		}
 	}

@@ -47,8 +47,8 @@ func (a *analyzer) aggregate(f *pg_query.FuncCall, p *proc, vs []value, result O
 	out := typed(nil, result, at)
 	if f.AggDistinct {
 		for _, v := range vs {
-			if v.t == oidJSON {
-				return out, fail("42883", at, "could not identify an equality operator for type json")
+			if err := unordered(v.t, "equality", at); err != nil {
+				return out, err
 			}
 			if keyed(v) && p.name != "count" && !(v.t == oidNumeric && distinctByKey(p.name)) {
 				return out, fail("0A000", at, "%s(DISTINCT …) of %s without a fixed scale is not supported", p.name, typeName(v.t))

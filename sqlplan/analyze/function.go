@@ -199,8 +199,10 @@ func (a *analyzer) funcCall(n *pg_query.Node, f *pg_query.FuncCall, sc *scope) (
 		out := untypedValue(n)
 		if p := procs[name]; len(p) > 0 && p[0].result == oidVoid {
 			return voidValue(n), nil
-		} else if len(p) == 1 && !p[0].set && (p[0].result == oidText || isInt(p[0].result) || p[0].result == oidBool) {
+		} else if len(p) == 1 && !p[0].set && isInt(p[0].result) {
 			out.t = p[0].result
+		} else if t := a.resultIfCertain(name); t != 0 {
+			out.t = t
 		} else if a.env.Returns != nil {
 			out.t = a.env.Returns(name, len(f.Args))
 		}

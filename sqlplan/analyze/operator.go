@@ -300,7 +300,7 @@ func comparableType(t OID) bool {
 	}
 	switch t {
 	case oidBool, oidInt2, oidInt4, oidInt8, oidFloat4, oidFloat8, oidNumeric, oidText, oidVarchar, oidBPChar, oidName, oidChar, oidBytea, oidUUID,
-		oidDate, oidTime, oidTimestamp, oidTimestampTZ, oidInterval, oidJSONB, oidOid, oidInet, oidCidr, oidTimeTZ, oidBit, oidVarbit:
+		oidDate, oidTime, oidTimestamp, oidTimestampTZ, oidInterval, oidJSONB, oidOid, oidInet, oidCidr, oidTimeTZ, oidBit, oidVarbit, oidMacaddr, oidMacaddr8:
 		return true
 	}
 	return isRange(t) || isMultirange(t)

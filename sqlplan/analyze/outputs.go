@@ -125,11 +125,10 @@ func (a *analyzer) groupByKey(v value, sc *scope) *pg_query.Node {
 }
 
 func (a *analyzer) groupable(v value) error {
-	switch {
-	case v.t == oidJSON:
-		e := fail("42883", v.at, "could not identify an equality operator for type json")
-		return e
-	case keyed(v):
+	if err := unordered(v.t, "equality", v.at); err != nil {
+		return err
+	}
+	if keyed(v) {
 		e := fail("0A000", v.at, "grouping by %s without a fixed scale is not supported", typeName(v.t))
 		e.Hint = "Cast it to numeric(p,s) first."
 		return e
@@ -225,12 +224,10 @@ func (a *analyzer) sortKey(n *pg_query.Node, sc *scope) (value, error) {
 	} else if v, err = a.output(n, sc); err != nil {
 		return v, err
 	}
-	switch {
-	case v.t == oidJSON:
-		e := fail("42883", v.at, "could not identify an ordering operator for type json")
-		e.Hint = "Use an explicit ordering operator or modify the query."
-		return v, e
-	case v.t != 0 && !v.unknown() && !comparableType(v.t) && v.t != oidRecord:
+	if err := unordered(v.t, "ordering", v.at); err != nil {
+		return v, err
+	}
+	if v.t != 0 && !v.unknown() && !comparableType(v.t) && v.t != oidRecord {
 		return v, fail("0A000", v.at, "ordering by %s is not supported", typeName(v.t))
 	}
 	v.n = key(v)

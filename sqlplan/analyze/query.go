@@ -444,8 +444,8 @@ func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, err
 				}
 				b.grouped = true
 			}
-			if t == oidJSON {
-				return nil, fail("42883", -1, "could not identify an equality operator for type json")
+			if err := unordered(t, "equality", -1); err != nil {
+				return nil, err
 			}
 		}
 		b.outputs = append(b.outputs, out)
@@ -491,8 +491,8 @@ func (a *analyzer) setOperation(sel *pg_query.SelectStmt, sc *scope) (*body, err
 			e.Hint = "Add the expression/function to every SELECT, or move the UNION into a FROM clause."
 			return nil, e
 		}
-		if b.outputs[at].t == oidJSON {
-			return nil, fail("42883", location(sort.Node), "could not identify an ordering operator for type json")
+		if err := unordered(b.outputs[at].t, "ordering", location(sort.Node)); err != nil {
+			return nil, err
 		}
 		keys = append(keys, at)
 	}

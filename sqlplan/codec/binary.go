@@ -115,7 +115,7 @@ func appendArrayBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte
 // AppendDecoded appends the value whose binary form is b to v. v is unchanged on error.
 func AppendDecoded(v *vector.Vector, b []byte, s *Settings) error {
 	size := int(TypeLen(v.Type))
-	if v.Type.Shown == OIDName { // which is sent as text
+	if v.Type.Shown == OIDName || v.Type.Shown == oidMacaddr8 { // sent as text; taken of 6 bytes, too
 		size = -1
 	}
 	switch {

@@ -72,7 +72,7 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 		if err := CheckText(b); err != nil {
 			return err
 		}
-		return appendShownText(v, b)
+		return appendShownText(v, b, s)
 	case vector.JSON:
 		if err := CheckText(b); err != nil {
 			return err

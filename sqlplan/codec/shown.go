@@ -20,7 +20,8 @@ const (
 // shownLengths are pg_type.typlen of the types that values can be shown as, where that is not the length of the kind.
 var shownLengths = map[uint32]int16{OIDName: 64, oidChar: 1, OIDOid: 4, oidXID: 4, oidCID: 4, oidTID: 6, oidRegproc: 4, oidRegclass: 4, oidRegtype: 4,
 	oidRegprocedure: 4, oidRegconfig: 4, oidRegdictionary: 4, oidRegnamespace: 4, oidRegrole: 4, oidRegcollation: 4, oidRegoper: 4, oidRegoperator: 4,
-	OIDInt4: 4, OIDInt2: 2, OIDInt8: 8, oidTimeTZ: 12, oidLSN: 8, oidVoid: 4}
+	OIDInt4: 4, OIDInt2: 2, OIDInt8: 8, oidTimeTZ: 12, oidLSN: 8, oidVoid: 4,
+	oidPoint: 16, oidLseg: 32, oidBox: 32, oidLine: 24, oidCircle: 24, oidMacaddr: 6, oidMacaddr8: 8, oidXID8: 8}
 
 // ShownAs is t shown to clients as a PostgreSQL type. Values of regclass and its kin are object ids, and the one child of their
 // vector, which vectors of integers have not otherwise, are the names that their texts are. The elements of a list are shown as those of the array type.
@@ -40,13 +41,23 @@ var shownElements = map[uint32]uint32{oidCharArray: oidChar, oidNameArray: OIDNa
 	oidInt2Array: OIDInt2, oidInt4Array: OIDInt4, oidInt8Array: OIDInt8, oidVarcharArray: OIDVarchar, 1034: 1033, oidBPChar: OIDBPChar, 3807: OIDJSONB}
 
 // keptAsText are further types whose values are kept as PostgreSQL's text of them, with their arrays' object ids.
-var keptAsText = map[uint32]uint32{oidInet: 1041, oidCIDR: 651, oidTimeTZ: 1270, oidBit: 1561, oidVarbit: 1563, oidChar: oidCharArray}
+var keptAsText = map[uint32]uint32{oidInet: 1041, oidCIDR: 651, oidTimeTZ: 1270, oidBit: 1561, oidVarbit: 1563, oidChar: oidCharArray,
+	oidMacaddr: 1040, oidMacaddr8: 775, oidTID: 1010, oidXID8: 271}
 
 func init() {
 	for _, t := range RangeTypes {
 		keptAsText[t.OID], keptAsText[t.Multi] = t.Array, t.MultiArray
 	}
+	for oid, g := range geometricTypes {
+		keptAsText[oid] = g.array
+		if oid == oidBox {
+			keptAsText[oid] = 0 // arrays of boxes have semicolons between their elements
+		}
+	}
 	for elem, array := range keptAsText {
+		if array == 0 {
+			continue
+		}
 		shownElements[array] = elem
 	}
 }

@@ -26,6 +26,11 @@ func AppendText(dst []byte, v *vector.Vector, i int, s *Settings) []byte {
 			if t, multi := RangeOf(v.Type.Shown); t != nil && t.Kind != vector.Text && t.Kind != vector.Int32 && t.Kind != vector.Int64 {
 				return append(dst, t.shownRange(string(v.Bytes(i)), multi, s)...)
 			}
+			if s.FloatDigits < 0 && Geometric(v.Type.Shown) {
+				if g, err := ParseShape(v.Type.Shown, string(v.Bytes(i))); err == nil {
+					return append(dst, g.Text(s)...)
+				}
+			}
 			if IsArray(v.Type.Shown) {
 				return append(dst, shownArray(string(v.Bytes(i)), v.Type.Shown, s)...)
 			}

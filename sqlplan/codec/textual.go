@@ -21,7 +21,8 @@ var typeIDs = map[string]uint32{"boolean": OIDBool, "bytea": OIDBytea, "bigint":
 	"time with time zone": oidTimeTZ, "regtype": oidRegtype, "boolean[]": oidBoolArray, "bytea[]": oidByteaArray, "smallint[]": oidInt2Array, "integer[]": oidInt4Array,
 	"text[]": oidTextArray, "bigint[]": oidInt8Array, "real[]": oidFloat4Array, "double precision[]": oidFloat8Array, "json[]": oidJSONArray, "date[]": oidDateArray,
 	"time without time zone[]": oidTimeArray, "timestamp without time zone[]": oidTimestampArray, "timestamp with time zone[]": oidTimestampTZArray,
-	"interval[]": oidIntervalArray, "numeric[]": oidNumericArray, "uuid[]": oidUUIDArray, "character varying[]": oidVarcharArray, "jsonb[]": 3807, "record": 2249, "void": 2278}
+	"interval[]": oidIntervalArray, "numeric[]": oidNumericArray, "uuid[]": oidUUIDArray, "character varying[]": oidVarcharArray, "jsonb[]": 3807, "record": 2249, "void": 2278,
+	"macaddr": oidMacaddr, "macaddr8": oidMacaddr8, "tid": oidTID, "xid8": oidXID8, "macaddr[]": 1040, "macaddr8[]": 775, "tid[]": 1010, "xid8[]": 271}
 
 // appendTextualBinary is the binary form of a value that is kept as its text; ok is false for types that are not.
 func appendTextualBinary(dst, text []byte, oid uint32) (out []byte, ok bool, err error) {
@@ -88,6 +89,14 @@ func appendTextualBinary(dst, text []byte, oid uint32) (out []byte, ok bool, err
 				id, known = t.Array, true
 			}
 		}
+		for oid, g := range geometricTypes {
+			switch string(text) {
+			case g.name:
+				id, known = oid, true
+			case g.name + "[]":
+				id, known = g.array, true
+			}
+		}
 		if !known {
 			return dst, false, nil
 		}
@@ -95,6 +104,17 @@ func appendTextualBinary(dst, text []byte, oid uint32) (out []byte, ok bool, err
 	default:
 		if t, multi := RangeOf(oid); t != nil {
 			out, err = t.appendRangeBinary(dst, string(text), multi)
+			break
+		}
+		if Geometric(oid) {
+			s, serr := ParseShape(oid, string(text))
+			if serr != nil {
+				return dst, true, serr
+			}
+			out = s.appendBinary(dst)
+			break
+		}
+		if out, ok, err = appendHardwareBinary(dst, text, oid); ok {
 			break
 		}
 		if IsArray(oid) {
@@ -216,6 +236,16 @@ func textualOf(b []byte, oid uint32) (text string, ok bool, err error) {
 	}
 	if t, multi := RangeOf(oid); t != nil {
 		text, err = t.textOfBinary(b, multi)
+		return text, true, err
+	}
+	if Geometric(oid) {
+		s, err := shapeOfBinary(b, oid)
+		if err != nil {
+			return "", true, err
+		}
+		return s.Text(Defaults), true, nil
+	}
+	if text, ok, err = hardwareOfBinary(b, oid); ok {
 		return text, true, err
 	}
 	if IsArray(oid) {

@@ -191,14 +191,16 @@ func (c *cursor) forget() {
 	}
 }
 
-// bindFetch binds FETCH and MOVE.
+// bindFetch binds FETCH and MOVE, of a cursor that may not exist before they are executed.
 func (s *Session) bindFetch(n *pg_query.FetchStmt) (bound, error) {
 	c := s.cursors[n.Portalname]
 	if c == nil && s.info.MovePortal != nil {
-		return s.bindMovePortal(n)
-	}
-	if c == nil {
-		return bound{}, fail("34000", "cursor %q does not exist", n.Portalname)
+		if _, ok, err := s.info.MovePortal(n.Portalname, 0); ok || err != nil {
+			if err != nil {
+				return bound{}, err
+			}
+			return s.bindMovePortal(n)
+		}
 	}
 	b := bound{plain: true, run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
 		c := s.cursors[n.Portalname]
@@ -207,20 +209,21 @@ func (s *Session) bindFetch(n *pg_query.FetchStmt) (bound, error) {
 		}
 		return c.fetch(n)
 	}}
-	if !n.Ismove {
-		b.columns = c.columns
+	if n.Ismove {
+		return b, nil
 	}
+	b.late = func() []session.Column {
+		if c := s.cursors[n.Portalname]; c != nil {
+			return c.columns
+		}
+		return nil
+	}
+	b.columns = b.late()
 	return b, nil
 }
 
 // bindMovePortal binds MOVE of a portal that the protocol made, whose rows are with the gateway.
 func (s *Session) bindMovePortal(n *pg_query.FetchStmt) (bound, error) {
-	if _, ok, err := s.info.MovePortal(n.Portalname, 0); !ok || err != nil {
-		if err == nil {
-			err = fail("34000", "cursor %q does not exist", n.Portalname)
-		}
-		return bound{}, err
-	}
 	if !n.Ismove {
 		return bound{}, hint(fail(codeUnsupported, "FETCH from a portal of the protocol is not supported"), "Execute it with a limit of rows, or DECLARE a cursor; MOVE passes over its rows.")
 	}

@@ -43,6 +43,8 @@ type bound struct {
 	columns []session.Column
 	// allowed in a failed block: only what ends it.
 	ends bool
+	// late are the columns at the moment, of FETCH, whose cursor may be declared anew; nil: they are those of columns.
+	late func() []session.Column
 	// alone is refused inside a block.
 	alone bool
 	// copies: the columns are those of COPY data, which a description of the statement does not have.
@@ -187,6 +189,14 @@ func (p *prepared) Columns() []session.Column {
 		return nil
 	}
 	return p.columns
+}
+
+// PortalColumns are the columns of a portal that is bound to the statement now; ok is false where they are those of Columns.
+func (p *prepared) PortalColumns() (columns []session.Column, ok bool) {
+	if p.late == nil {
+		return nil, false
+	}
+	return p.late(), true
 }
 
 // CopyColumns are the columns of the data of COPY … TO STDOUT.

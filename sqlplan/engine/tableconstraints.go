@@ -11,7 +11,9 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/analyze"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
+	"github.com/tilehouse/tilehouse/sqlplan/pgfunc"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
@@ -94,6 +96,15 @@ func nodeNames(l []*pg_query.Node) []string {
 	return out
 }
 
+// indexable refuses columns of types that have no order, by an access method that needs one.
+func indexable(c *tables.Column, method string) error {
+	base := c.Base
+	if method != "btree" && method != "hash" || base != "json" && !codec.Geometric(pgfunc.KeptAsText(base)) || c.Type.Kind == vector.List {
+		return nil
+	}
+	return hint(fail(codeUndefinedObject, "data type %s has no default operator class for access method %q", base, method), "You must specify an operator class for the index or define a default operator class for the data type.")
+}
+
 // addKey adds a key constraint and its index.
 func (d *tableDraft) addKey(k tables.Constraint) error {
 	if k.Kind == tables.PrimaryKey {
@@ -102,8 +113,8 @@ func (d *tableDraft) addKey(k tables.Constraint) error {
 		}
 	}
 	for _, name := range k.Columns {
-		if t := d.table.Column(name).Type; t.Kind == vector.JSON && d.table.Column(name).Base == "json" {
-			return hint(fail(codeUndefinedObject, "data type json has no default operator class for access method \"btree\""), "You must specify an operator class for the index or define a default operator class for the data type.")
+		if err := indexable(d.table.Column(name), "btree"); err != nil {
+			return err
 		}
 	}
 	switch {

@@ -291,6 +291,8 @@ func declaredCast(lit *pg_query.Node, c *tables.Column) (*pg_query.Node, error) 
 	}
 	n := parsed.Stmts[0].Stmt.GetSelectStmt().TargetList[0].GetResTarget().Val
 	n.GetTypeCast().Arg = lit
+	// The deparser writes a point before its literal where it stands there, and leaves out that it is an array.
+	n.GetTypeCast().TypeName.Location = int32(nodeLocation(lit) + 1)
 	return n, nil
 }
 

@@ -53,6 +53,9 @@ func (s *Session) createIndex(ctx context.Context, sql string, n *pg_query.Index
 			if o.Column(e.Name) == nil {
 				return fail(codeUndefinedColumn, "column %q does not exist", e.Name)
 			}
+			if err := indexable(o.Column(e.Name), of.Method); err != nil && k.Opclass == "" {
+				return err
+			}
 			parts = append(parts, e.Name)
 		} else {
 			if parse.Volatile(e.Expr) != "" {

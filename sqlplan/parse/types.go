@@ -76,7 +76,7 @@ func BareNumeric(t *pg_query.TypeName) bool {
 }
 
 var unstorable = map[string]bool{
-	"char": true, "bit": true, "varbit": true, "timetz": true, "money": true, "inet": true, "cidr": true, "macaddr": true,
+	"char": true, "bit": true, "varbit": true, "timetz": true, "money": true, "inet": true, "cidr": true, "macaddr": true, "macaddr8": true, "tid": true, "xid8": true, "lseg": true,
 	"xml": true, "point": true, "line": true, "box": true, "path": true, "polygon": true, "circle": true, "tsvector": true,
 	"tsquery": true, "int4range": true, "int8range": true, "numrange": true, "tsrange": true, "tstzrange": true,
 	"daterange": true, "serial": true, "bigserial": true, "smallserial": true, "oid": true, "regclass": true,

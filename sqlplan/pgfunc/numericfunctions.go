@@ -121,7 +121,7 @@ func numInt(n num, low, high int64, name string) (int64, error) {
 }
 
 func init() {
-	codec.RegisterText(1700, func(s string) (string, error) { return NumericIn(s, -1) })
+	codec.RegisterText(1700, func(s string, _ *codec.Settings) (string, error) { return NumericIn(s, -1) })
 	ours("__numeric_key(numeric)", "bytea", func(a args, out *vector.Vector) error { out.AppendBytes(numKey(numArg(a, 0))); return nil })
 	ours("__numeric_mod(numeric,int4,int4)", "numeric", func(a args, out *vector.Vector) error {
 		n, err := limit(numArg(a, 0), int(a.n(1)), int(a.n(2)))

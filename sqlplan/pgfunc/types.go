@@ -31,7 +31,10 @@ var typeList = append([]typeInfo{
 	{"timestamptz", 1184, 1185, vector.TimestampTZ, "timestamp with time zone"}, {"interval", 1186, 1187, vector.Interval, ""},
 	{"timetz", 1266, 1270, vector.Text, "time with time zone"}, {"bit", 1560, 1561, vector.Text, ""}, {"varbit", 1562, 1563, vector.Text, "bit varying"},
 	{"numeric", 1700, 1231, vector.Text, ""}, {"uuid", 2950, 2951, vector.UUID, ""}, {"jsonb", 3802, 3807, vector.Text, ""},
-	{"unknown", 705, 0, vector.Text, ""}, {"macaddr", 829, 1040, vector.Text, ""}, {"money", 790, 791, vector.Text, ""},
+	{"unknown", 705, 0, vector.Text, ""}, {"macaddr", 829, 1040, vector.Text, ""}, {"macaddr8", 774, 775, vector.Text, ""},
+	{"tid", 27, 1010, vector.Text, ""}, {"xid8", 5069, 271, vector.Text, ""}, {"point", 600, 1017, vector.Text, ""}, {"lseg", 601, 1018, vector.Text, ""},
+	{"path", 602, 1019, vector.Text, ""}, {"box", 603, 0, vector.Text, ""}, {"polygon", 604, 1027, vector.Text, ""}, {"line", 628, 629, vector.Text, ""},
+	{"circle", 718, 719, vector.Text, ""}, {"money", 790, 791, vector.Text, ""},
 }, rangeTypes()...)
 
 func rangeTypes() (out []typeInfo) {
@@ -53,6 +56,15 @@ func init() {
 		infoByOID[t.oid], infoByName[t.name] = t, t
 		if t.array != 0 {
 			elemOfOID[t.array] = t
+		}
+		if KeptAsText(t.name) != 0 {
+			codec.RegisterText(t.oid, func(s string, set *codec.Settings) (string, error) {
+				v, err := In(t.oid, -1, s, set)
+				if err != nil {
+					return "", err
+				}
+				return string(v.Bytes(0)), nil
+			})
 		}
 	}
 }
@@ -143,7 +155,15 @@ func inCall(c *duck.Call, oid uint32, mod int32, s string, set *codec.Settings) 
 		v := vector.New(vector.T(vector.Int64), 1)
 		v.AppendInt(n & (1<<32 - 1))
 		return v, nil
-	case 790, 829:
+	case 829:
+		return text(codec.ParseMacaddr(s, 6))
+	case 774:
+		return text(codec.ParseMacaddr(s, 8))
+	case 27:
+		return text(codec.ParseTID(s))
+	case 5069:
+		return text(xid8In(s))
+	case 790:
 		return nil, bad("0A000", "type %s is not supported", sqlName(oid))
 	case 114:
 		if _, err := parseJSON(c, s, "json"); err != nil {
@@ -152,6 +172,13 @@ func inCall(c *duck.Call, oid uint32, mod int32, s string, set *codec.Settings) 
 	}
 	if r, multi := codec.RangeOf(oid); r != nil {
 		return text(rangeIn(c, r, multi, s, set))
+	}
+	if codec.Geometric(oid) {
+		g, err := codec.ParseShape(oid, s)
+		if err != nil {
+			return nil, err
+		}
+		return text(g.Text(codec.Defaults), nil)
 	}
 	t := infoByOID[oid]
 	if t == nil {
@@ -248,7 +275,7 @@ func cutUTF8(s string, n int) string {
 func Out(name string, v *vector.Vector, i int, set *codec.Settings) string {
 	if v.Type.Kind == vector.Text || v.Type.Kind == vector.JSON {
 		if t := infoByName[name]; t != nil {
-			if r, _ := codec.RangeOf(t.oid); r != nil {
+			if r, _ := codec.RangeOf(t.oid); r != nil || codec.Geometric(t.oid) {
 				shown := *v
 				shown.Type.Shown = t.oid
 				return string(codec.AppendText(nil, &shown, i, set))
@@ -271,7 +298,10 @@ func KeptAsText(name string) uint32 {
 		return 0
 	}
 	switch name {
-	case "char", "inet", "cidr", "timetz", "bit", "varbit":
+	case "char", "inet", "cidr", "timetz", "bit", "varbit", "macaddr", "macaddr8", "tid", "xid8":
+		return t.oid
+	}
+	if codec.Geometric(t.oid) {
 		return t.oid
 	}
 	if r, _ := codec.RangeOf(t.oid); r != nil {
@@ -362,11 +392,14 @@ func init() {
 	}
 	for i := range typeList {
 		t := &typeList[i]
-		if t.oid == 705 || t.oid == 790 || t.oid == 829 {
+		if t.oid == 705 || t.oid == 790 {
 			continue
 		}
 		for _, array := range []bool{false, true} {
 			name, oid := t.name, t.oid
+			if array && t.array == 0 {
+				continue
+			}
 			if array {
 				name, oid = "_"+t.name, t.array
 			}
