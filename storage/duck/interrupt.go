@@ -28,7 +28,7 @@ type interruption struct {
 
 // maxPlanned is how many bytes functions may make of the constants of a statement that is planned. What DuckDB computes then counts for
 // no limit of its own; what is refused it computes when it runs the statement.
-const maxPlanned = 2 * MaxBatchText
+const maxPlanned = MaxBatchText / 2
 
 // plan makes call, which plans a statement.
 func (i *interruption) plan(call func()) {

@@ -24,8 +24,8 @@ const (
 	// probeWithin bounds a probe, statement_timeout included.
 	probeWithin = 30 * time.Second
 	// memoryLimit is the server's, and mostMemory what it may take under it with all that the probes do, in bytes: the limit, which
-	// counts what DuckDB holds, and beside it a batch of the longest texts that a function makes: on two threads, in Go's memory and
-	// in what the collector has not taken back.
+	// counts what DuckDB and Go hold, and beside it what a large call of a function takes, of which one runs at a time under such a
+	// limit: its arguments, what it holds, its result, and DuckDB's copies of the longest of them.
 	memoryLimit = "300MB"
 	mostMemory  = 300e6 + 4*duck.MaxBatchText
 )
@@ -126,8 +126,23 @@ var probes = []struct{ sql, codes string }{
 	{"CREATE TABLE d (a text DEFAULT (SELECT content FROM read_text('ROOT/secret.csv')), ts timestamptz NOT NULL) WITH (event_time = 'ts')", "0A000 42501"},
 	{"CREATE TABLE d (a text DEFAULT getvariable('x'), ts timestamptz NOT NULL) WITH (event_time = 'ts')", "42883 42501"},
 	{"CREATE TABLE d (a text DEFAULT getenv('HOME'))", "42883 42501"},
+	// The network.
+	{"SELECT * FROM read_csv('https://127.0.0.1:1/x.csv')", "42883"},
+	{"SELECT * FROM read_parquet('s3://bucket/x.parquet')", "42883"},
+	{"SELECT * FROM \"https://127.0.0.1:1/x.parquet\"", "42P01"},
+	{"SELECT * FROM 'https://127.0.0.1:1/x.parquet'", "42601"},
+	{"CREATE SOURCE f WITH (connector = 'file', path = 'https://127.0.0.1:1/x.parquet')", "42501 58P01"},
+	{"CREATE SOURCE f WITH (connector = 'file', path = 's3://bucket/x.parquet')", "42501 58P01"},
+	{"COPY t FROM 'https://127.0.0.1:1/x.csv'", "0A000 42501 58P01"},
+	{"ATTACH 'https://127.0.0.1:1/x.db' AS x", "42601"},
+	{"SET s3_region = 'x'", "42704"},
+	{"SET custom_extension_repository = 'http://127.0.0.1:1'", "42704"},
 	// Code.
 	{"INSTALL httpfs", "42601"},
+	{"INSTALL httpfs FROM community", "42601"},
+	{"FORCE INSTALL httpfs", "42601"},
+	{"UPDATE EXTENSIONS", "42601"},
+	{"SELECT * FROM duckdb_extensions()", "42883"},
 	{"LOAD 'httpfs'", "0A000 42501"},
 	{"LOAD httpfs", "42601"},
 	{"ATTACH '/tmp/x.db'", "42601"},
@@ -214,6 +229,12 @@ var probes = []struct{ sql, codes string }{
 	{"SELECT * FROM pragma_version()", "42883"},
 	{"SELECT * FROM enable_logging()", "42883"},
 	{"SELECT * FROM enable_logging('x', storage => 'file')", "42883"},
+	{"SELECT * FROM enable_logging(storage => 'file', storage_path => '/tmp/x')", "42883"},
+	{"SELECT * FROM enable_logging(storage='file', storage_path='/tmp/x')", "42883 42703"},
+	{"SELECT message FROM duckdb_logs() WHERE type = 'QueryLog'", "42883"},
+	{"SELECT * FROM duckdb_log_contexts()", "42883"},
+	{"CREATE OR REPLACE MACRO main.sum(a) AS 1", "42601"},
+	{"SELECT system.main.sum(1)", "0A000"},
 	{"SELECT * FROM disable_logging()", "42883"},
 	{"SELECT * FROM truncate_duckdb_logs()", "42883"},
 	{"SELECT write_log('x')", "42883"},
@@ -263,6 +284,9 @@ var probes = []struct{ sql, codes string }{
 	// Statements behind statements.
 	{"SELECT 1; SELECT * FROM query('SELECT 1')", "42883"},
 	{"SELECT 1; ATTACH 'x'", "42601"},
+	{"SELECT 1; SELECT * FROM enable_logging()", "42883"},
+	{"SELECT 'a;b'; PRAGMA database_list", "42601"},
+	{"SELECT 1 /* ; */; SET memory_limit = '1TB'", "42704"},
 	// Too much at once.
 	{"SELECT repeat('x', 2000000000)", "54000"},
 	{"SELECT lpad('x', 2000000000, 'y'), rpad('x', 2000000000, 'y')", "54000"},

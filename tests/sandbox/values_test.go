@@ -1,0 +1,69 @@
+package sandbox
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// valueTimeout is the statement_timeout of statements with one long value, and valueWithin how soon they end.
+	valueTimeout = "300ms"
+	valueWithin  = 5 * time.Second
+)
+
+// A statement of one value that takes long to compute, or much memory, ends by its timeout or a bound, and others are answered meanwhile.
+// The two roles take turns; by make soak each runs all.
+func TestValues(t *testing.T) {
+	text, err := os.ReadFile("testdata/values.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := start(t)
+	roles := []string{"reader", "tilehouse"}
+	other := s.connect(t, "reader")
+	for k, role := range roles {
+		conn := s.connect(t, role)
+		if code, text := run(conn, "SET statement_timeout = '"+valueTimeout+"'"); code != "" {
+			t.Fatal(text)
+		}
+		n := 0
+		for sql := range strings.Lines(string(text)) {
+			if sql = strings.TrimSpace(sql); strings.HasPrefix(sql, "--") {
+				continue
+			}
+			if n++; os.Getenv("TILEHOUSE_SOAK") == "" && n%len(roles) != k {
+				continue
+			}
+			done := make(chan struct{})
+			var code, text string
+			began := time.Now()
+			go func() {
+				defer close(done)
+				code, text = run(conn, sql)
+			}()
+			time.Sleep(50 * time.Millisecond)
+			asked := time.Now()
+			if code, text := run(other, "SELECT count(*) FROM t"); code != "" || time.Since(asked) > answerWithin {
+				t.Errorf("%s: another session is answered %q %s after %v", sql, code, text, time.Since(asked))
+			}
+			<-done
+			if took := time.Since(began); took > valueWithin {
+				t.Errorf("%s: took %v", sql, took)
+			}
+			// What is not too long or too large has a value, or is no value of its type.
+			if !strings.Contains(" 57014 54000 54001 53200 22003 2201B 22P02 22007 ", " "+code+" ") && code != "" {
+				t.Errorf("%s: %q %s", sql, code, text[:min(len(text), 200)])
+			}
+			if conn.IsClosed() {
+				t.Fatalf("%s: the connection is closed: %s\n%s", sql, text[:min(len(text), 200)], s.Log())
+			}
+		}
+	}
+	if peak := s.PeakMemory(t); peak > mostMemory {
+		t.Errorf("the server took %d MiB", peak>>20)
+	} else {
+		t.Logf("the server took %d MiB", peak>>20)
+	}
+}
