@@ -144,6 +144,9 @@ func (a *analyzer) convert(v value, to OID, ctx context) (value, error) {
 		return out, nil
 	case isString(from) && isString(to):
 		return out, nil
+	case from == oidVoid && isString(to):
+		out.n = voidValue(v.n).n
+		return out, nil
 	case from == oidJSON && isString(to):
 		out.n = castTo(v.n, "text")
 		return out, nil

@@ -196,9 +196,9 @@ func signalCall(b *binder, args []*pg_query.Node, most int, function string) (st
 		return "", nil
 	}
 	if b.describe { // a statement that is only planned ends nothing
-		return "NULL::boolean", nil
+		return "(($1)::integer IS NULL AND NULL::boolean)", nil // which has the parameter
 	}
-	return fmt.Sprintf("%s(%d, '%s', ($1)::bigint, %d)", duck.BooleanFunction, b.s.e.signals, function, b.s.info.PID), nil
+	return fmt.Sprintf("%s(%d, '%s', ($1)::integer::bigint, %d)", duck.BooleanFunction, b.s.e.signals, function, b.s.info.PID), nil
 }
 
 // effectArguments are the values of the arguments of a function that does something, as texts; nil: NULL. They are evaluated

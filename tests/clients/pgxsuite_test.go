@@ -193,6 +193,9 @@ type testResult struct {
 
 var failureLine = regexp.MustCompile(`(?i)error|fail|panic|unexpected|expected|want`)
 
+// modulePlace is where the copy of the module stands, in the lines of testify.
+var modulePlace = regexp.MustCompile(`\S*/module/`)
+
 // failure is the line of the output that says most.
 func (r *testResult) failure() string {
 	if r == nil {
@@ -200,7 +203,7 @@ func (r *testResult) failure() string {
 	}
 	best := ""
 	for line := range strings.Lines(r.output.String()) {
-		line = strings.TrimSpace(line)
+		line = modulePlace.ReplaceAllString(strings.TrimSpace(line), "")
 		if line == "" || strings.HasPrefix(line, "===") || strings.HasPrefix(line, "---") {
 			continue
 		}
