@@ -257,7 +257,7 @@ func (p *fromPlanner) wrapLeft(in *selectState, plan *asofPlan, shown []shownCol
 
 // asofRight is the right side of an ASOF join if it is an entity, a feature or a SELECT with a window; nil otherwise.
 func (s *Session) asofRight(b *binder, st *parse.SQL, sc scope, n *pg_query.Node) (*asofFeatures, error) {
-	if rv := n.GetRangeVar(); rv != nil && rv.Schemaname == "" && !sc.has(rv) {
+	if rv := n.GetRangeVar(); rv != nil && (rv.Schemaname == "" || rv.Schemaname == publicSchema) && !sc.has(rv) {
 		ref := refOf(b.cat, rv.Relname)
 		if ref == nil {
 			return nil, nil
@@ -297,7 +297,7 @@ func (s *Session) asofRight(b *binder, st *parse.SQL, sc scope, n *pg_query.Node
 	if err != nil {
 		return nil, asError(err)
 	}
-	bound, err := s.bindAggregates(b.ctx, b.cat, st.Text, body, functions.Options{})
+	bound, err := s.bindAggregates(b.ctx, b.cat, st.Text, body, functions.Options{}, s.location)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/tilehouse/tilehouse/functions"
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -40,8 +41,9 @@ type boundOutput struct {
 	offset  int // bytes in the statement
 }
 
-// bindAggregates binds body, a SELECT over one relation that groups by keys. sql is the statement's text, for positions.
-func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql string, body *parse.Body, opt functions.Options) (*boundAggregates, error) {
+// bindAggregates binds body, a SELECT over one relation that groups by keys. sql is the statement's text, for positions; zone is as
+// Session.defined has it.
+func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql string, body *parse.Body, opt functions.Options, zone *time.Location) (*boundAggregates, error) {
 	b := &boundAggregates{limit: opt}
 	src := body.Source
 	if src == nil {
@@ -71,7 +73,7 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 	if src.Alias != nil {
 		alias = src.Alias.Aliasname
 	}
-	exprs := &exprBinder{s: s, sql: sql, rel: b.relation, alias: alias}
+	exprs := &exprBinder{s: s, sql: sql, rel: b.relation, alias: alias, zone: zone}
 	for _, u := range body.Unnest {
 		if err := exprs.addUnnest(ctx, u); err != nil {
 			return nil, err
@@ -323,6 +325,7 @@ type exprBinder struct {
 	sql   string
 	rel   *schema.Relation
 	alias string
+	zone  *time.Location // as Session.defined has it
 	texts []string
 	exprs []parse.Expr // by text
 	bound []schema.Expr
@@ -380,11 +383,14 @@ func (x *exprBinder) bind(ctx context.Context) error {
 		if f := setReturning(e.Node); f != nil {
 			return at(hint(fail(codeUnsupported, "set-returning functions are not allowed in a feature's expressions"), "An expression has one value for a row."), x.sql, int(f.Location))
 		}
-		sql, err := x.s.expressions(ctx, []*pg_query.Node{unqualified(e.Node, x.alias)}, from)
+		sql, err := x.s.defined(ctx, x.sql, unqualified(e.Node, x.alias), x.rel.Columns, x.alias, from, x.zone)
 		if err != nil {
+			if e := asError(err); e.Position != 0 {
+				return x.explain(e)
+			}
 			return at(asError(err), x.sql, e.Position)
 		}
-		items[i] = sql[0]
+		items[i] = sql
 	}
 	column := duck.QuoteIdent(x.rel.Columns[0].Name) // beside a column, DuckDB's own aggregates are no expressions
 	types, err := x.s.types(ctx, append([]string{column}, items...), from)

@@ -144,7 +144,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	if err := o.done(); err != nil {
 		return nil, nil, err
 	}
-	bound, err := s.bindAggregates(ctx, cat, sql, &st.Body, limit)
+	bound, err := s.bindAggregates(ctx, cat, sql, &st.Body, limit, zone)
 	if err != nil {
 		return nil, nil, err
 	}

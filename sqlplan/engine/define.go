@@ -337,7 +337,7 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 	if err := o.done(); err != nil {
 		return "", err
 	}
-	x := &exprBinder{s: s, sql: st.Text, rel: rv, alias: alias}
+	x := &exprBinder{s: s, sql: st.Text, rel: rv, alias: alias, zone: s.location}
 	var names []string
 	var parts []parse.Expr
 	for i, t := range sel.TargetList {

@@ -30,7 +30,7 @@ func (s *Session) entityIn(cat *schema.Catalog, st *parse.SQL, from *pg_query.No
 	var r *entityRef
 	var alias *pg_query.Alias
 	if rv := from.GetRangeVar(); rv != nil {
-		if rv.Schemaname != "" {
+		if rv.Schemaname != "" && rv.Schemaname != publicSchema || rv.Catalogname != "" && rv.Catalogname != s.info.Database {
 			return nil, nil
 		}
 		if r = refOf(cat, rv.Relname); r == nil {

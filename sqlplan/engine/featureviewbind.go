@@ -36,11 +36,11 @@ func (b *viewBinder) bind(ctx context.Context, s *Session, exprs []viewExpr) err
 	beside := columns[0].Name // beside a column, DuckDB's own aggregates are no expressions
 	items := make([]string, len(exprs))
 	for i, e := range exprs {
-		sql, err := s.expressions(ctx, []*pg_query.Node{e.node}, from)
+		sql, err := s.defined(ctx, b.sql, e.node, columns, "__row", from, s.location)
 		if err != nil {
 			return at(asError(err), b.sql, e.offset)
 		}
-		items[i] = sql[0]
+		items[i] = sql
 	}
 	types, err := s.types(ctx, append([]string{beside}, items...), from)
 	if err != nil {

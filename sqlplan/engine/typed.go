@@ -43,6 +43,8 @@ type assignment struct {
 	sources []analyze.Target // see analyze.Env
 	clause  string
 	keys    bool // its outputs are only compared
+	// settings are those that it is analyzed with; nil: the session's.
+	settings *codec.Settings
 }
 
 // assigned is analyzed for a query whose outputs are assigned to columns.
@@ -71,6 +73,9 @@ func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type
 	b.hidden.note(n)
 	env := b.analysis(oids, b.columnsOf)
 	env.Clause = to.clause
+	if to.settings != nil {
+		env.Settings = to.settings
+	}
 	t := &typedQuery{node: clone(n)}
 	calls := unboundedCalls(t.node)
 	if to.source != nil { // that of the copy

@@ -52,6 +52,9 @@ func duckZone(name string) (string, error) {
 // without zone, their parts and texts, and steps of days and more.
 var zoneWords = regexp.MustCompile(`(?i)\b(date|time|timestamp|text|varchar|day|days|week|weeks|month|months|year|years|quarter|date_trunc|date_part|extract|to_char|to_date|to_timestamp|strftime|strptime|age|date_bin|time_bucket|date_diff|datediff|make_timestamptz|timezone|now|today|current_date|current_time)\b`)
 
+// fixedTime is a literal that says its zone.
+var fixedTime = regexp.MustCompile(`(?i)'[^']*[+-]\d\d(:\d\d)*( BC)?'::timestamp with time zone`)
+
 // refuseZone refuses to compute a stored expression in a session whose time zone could change its value: features and views have
 // the same values for everybody, in UTC.
 func (s *Session) refuseZone(name string, expressions ...string) error {
@@ -59,7 +62,7 @@ func (s *Session) refuseZone(name string, expressions ...string) error {
 		return nil
 	}
 	for _, e := range expressions {
-		if zoneWords.MatchString(e) {
+		if zoneWords.MatchString(fixedTime.ReplaceAllString(e, "")) {
 			return hint(fail(codeUnsupported, "%q cannot be read together with other expressions in time zone %s: its definition may depend on the zone, which is UTC for definitions", name, s.Setting("TimeZone")), "SET TimeZone = 'UTC' for this statement.")
 		}
 	}

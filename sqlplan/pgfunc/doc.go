@@ -8,4 +8,5 @@
 //
 // Invariants: a function gives what PostgreSQL 15 gives, or an error; tests/clients compares them with a running server. A function
 // of ours depends on nothing but its arguments, of which the session's settings are one. What cannot be made equal is not listed.
+// Definitions of features and views call functions of ours by name, so names, arguments and results of those that are there stay.
 package pgfunc

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -111,5 +113,39 @@ func BenchmarkBatch(b *testing.B) {
 			}
 			b.ReportMetric(float64(b.N)*1000/b.Elapsed().Seconds(), "keys/s")
 		})
+	}
+}
+
+// EXPLAIN ANALYZE counts what a lookup and a training join read: the rows of the result, and what was folded for them.
+func TestExplainAnalyze(t *testing.T) {
+	c, ctx := payments(t, 50), context.Background()
+	for _, sql := range []string{
+		"SELECT spend_n_7d, spend_total_30d FROM customer WHERE customer_id = ANY ('{1,2,3}')",
+		"SELECT p.customer_id, x.spend_n_7d FROM payments p ASOF JOIN customer x ON x.customer_id = p.customer_id AND p.ts > x.ts",
+	} {
+		rows, err := c.Query(ctx, sql)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for rows.Next() {
+			n++
+		}
+		rows.Close()
+		if rows, err = c.Query(ctx, "EXPLAIN ANALYZE "+sql); err != nil {
+			t.Fatal(err)
+		}
+		lines, err := pgx.CollectRows(rows, pgx.RowTo[string])
+		if err != nil {
+			t.Fatal(err)
+		}
+		text := strings.Join(lines, "\n")
+		if !strings.Contains(text, fmt.Sprintf("\nRows: %d\n", n)) {
+			t.Errorf("%d rows are not counted:\n%s", n, text)
+		}
+		folded := regexp.MustCompile(`\nFolded: (\d+) states, (\d+) rows\n`).FindStringSubmatch(text)
+		if folded == nil || folded[1] == "0" && folded[2] == "0" || !strings.Contains(text, "\nExecution Time: ") {
+			t.Errorf("what was folded is not counted:\n%s", text)
+		}
 	}
 }
