@@ -24,7 +24,8 @@
 //     an extension, or reach the network. A path under a read root can also be written by COPY TO, and enable_logging is not
 //     stopped by the lock: which statements run is for the callers to decide.
 //   - When a context ends, the running statement is interrupted and its error wraps the context's. A context that cannot end
-//     costs nothing.
+//     costs nothing. Functions of ours (Scalar) end with it within a value, which DuckDB's do not (call.go), and bound what they take.
+//   - What a statement freed is given back to the system when it ends (reclaim.go).
 //
 // Types become vector.Type as follows; everything absent keeps its name.
 //
