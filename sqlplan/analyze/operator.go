@@ -382,15 +382,27 @@ func (a *analyzer) arithmetic(name string, l, r value, result OID, at int32) (va
 		case "+", "-":
 			scale := max(l.scale, r.scale)
 			if prec := max(l.prec-l.scale, r.prec-r.scale) + scale + 1; prec <= maxDecimal {
-				return decimalValue(castTo(op(name, l.n, r.n), "numeric", prec, scale), prec, scale, at), true
+				return decimalValue(castTo(op(name, widened(l, r, prec), r.n), "numeric", prec, scale), prec, scale, at), true
 			}
 		case "*":
 			if prec := l.prec + r.prec; prec <= maxDecimal && l.scale+r.scale <= prec {
-				return decimalValue(castTo(op(name, l.n, r.n), "numeric", prec, l.scale+r.scale), prec, l.scale+r.scale, at), true
+				return decimalValue(castTo(op(name, widened(l, r, prec), r.n), "numeric", prec, l.scale+r.scale), prec, l.scale+r.scale, at), true
 			}
 		}
 	}
 	return value{}, false
+}
+
+// shortDecimal is the most digits of a DECIMAL of eight bytes.
+const shortDecimal = 18
+
+// widened is l for an operator with r whose result has prec digits. DuckDB computes with eight bytes, and refuses what does not fit
+// them, unless one side has more.
+func widened(l, r value, prec int) *pg_query.Node {
+	if prec <= shortDecimal || l.prec > shortDecimal || r.prec > shortDecimal {
+		return l.n
+	}
+	return castTo(l.n, "numeric", shortDecimal+1, l.scale)
 }
 
 // guarded is a divisor that raises PostgreSQL's error where it is zero.

@@ -83,6 +83,7 @@ type regex struct {
 	begins  bool   // matches are at the begin of the text only
 	longest bool   // of those that begin there, the longest is the match
 	empty   bool   // a match may be empty
+	unsure  bool   // PostgreSQL may give groups of a match other places: see unsureGroups
 }
 
 var regexes struct {
@@ -112,6 +113,16 @@ func compile(pattern string, f regexFlags) (*regex, error) {
 	regexes.m[regexKey{strings.Clone(pattern), f}] = re
 	regexes.size += size
 	return re, nil
+}
+
+// compileReading is compile for an expression whose groups may be read. Errors: 0A000.
+func compileReading(groups bool, pattern string, f regexFlags) (*regex, error) {
+	re, err := compile(pattern, f)
+	if err == nil && groups && re.unsure {
+		return nil, withHint(bad("0A000", "groups inside a repetition that may be empty, or that not every turn of it sets, are not supported"),
+			"Write (?:…) for groups that are not read.")
+	}
+	return re, err
 }
 
 func newRegex(pattern string, f regexFlags) (*regex, error) {
@@ -151,7 +162,7 @@ func newRegex(pattern string, f regexFlags) (*regex, error) {
 	if err != nil {
 		return nil, errTooComplex()
 	}
-	re := &regex{prog: prog, begins: prog.StartCond()&syntax.EmptyBeginText != 0, longest: !lazy, empty: mayBeEmpty(tree)}
+	re := &regex{prog: prog, begins: prog.StartCond()&syntax.EmptyBeginText != 0, longest: !lazy, empty: mayBeEmpty(tree), unsure: unsureGroups(tree)}
 	re.prefix, _ = prog.Prefix()
 	if re.std, err = regexp.Compile(expr); err != nil {
 		return nil, errTooComplex()
@@ -192,6 +203,24 @@ func mayBeEmpty(re *syntax.Regexp) bool {
 		return slices.ContainsFunc(re.Sub, mayBeEmpty)
 	}
 	return true // *, ?, what looks around, and nothing
+}
+
+// unsureGroups reports whether a part that is matched several times has groups which the last time need not set, or may be empty:
+// PostgreSQL divides a text among such turns otherwise, and forgets the groups of the turns before.
+func unsureGroups(re *syntax.Regexp) bool {
+	if (re.Op == syntax.OpStar || re.Op == syntax.OpPlus || re.Op == syntax.OpRepeat && re.Max != 1) && re.MaxCap() > 0 && (mayBeEmpty(re.Sub[0]) || choosesGroups(re.Sub[0])) {
+		return true
+	}
+	return slices.ContainsFunc(re.Sub, unsureGroups)
+}
+
+// choosesGroups reports whether a group stands in a choice or a repetition.
+func choosesGroups(re *syntax.Regexp) bool {
+	switch re.Op {
+	case syntax.OpAlternate, syntax.OpQuest, syntax.OpStar, syntax.OpPlus, syntax.OpRepeat:
+		return re.MaxCap() > 0
+	}
+	return slices.ContainsFunc(re.Sub, choosesGroups)
 }
 
 // soon reports whether Go's matcher is through s before anybody asks.
@@ -704,8 +733,11 @@ func replacement(b *strings.Builder, with, s string, m []int) {
 	}
 }
 
+// readsGroup finds \1 to \9 in a replacement, and sometimes a backslash before a digit.
+var readsGroup = regexp.MustCompile(`\\[1-9]`)
+
 func regexpReplace(c *duck.Call, s, pattern, with string, f regexFlags, start, nth int64) (string, error) {
-	re, err := compile(pattern, f)
+	re, err := compileReading(readsGroup.MatchString(with), pattern, f)
 	if err != nil {
 		return "", err
 	}

@@ -54,7 +54,7 @@ func init() {
 			if err != nil {
 				return withHint(err, "Use the regexp_matches function instead.")
 			}
-			re, err := compile(a.s(1), f)
+			re, err := compileReading(true, a.s(1), f)
 			if err != nil {
 				return err
 			}
@@ -72,7 +72,7 @@ func init() {
 			if err != nil {
 				return err
 			}
-			re, err := compile(a.s(1), f)
+			re, err := compileReading(true, a.s(1), f)
 			if err != nil {
 				return err
 			}
@@ -209,7 +209,7 @@ func init() {
 			if end > 1 {
 				return bad("22023", `invalid value for parameter "endoption": %d`, end)
 			}
-			re, err := compile(a.s(1), f)
+			re, err := compileReading(group > 0, a.s(1), f)
 			if err != nil {
 				return err
 			}
@@ -250,7 +250,7 @@ func init() {
 			if err := position("subexpr", group, 0); err != nil {
 				return err
 			}
-			re, err := compile(a.s(1), f)
+			re, err := compileReading(group > 0, a.s(1), f)
 			if err != nil {
 				return err
 			}
@@ -272,7 +272,7 @@ func init() {
 		return putText(out, s, err)
 	})
 	ours("substring(text,text)", "text", func(a args, out *vector.Vector) error {
-		re, err := compile(a.s(1), regexFlags{})
+		re, err := compileReading(true, a.s(1), regexFlags{})
 		if err != nil {
 			return err
 		}
