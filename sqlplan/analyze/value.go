@@ -54,8 +54,11 @@ func numericOfMod(mod int32) (p, s int) {
 // asText is a numeric's text, with its own scale.
 func asText(v value) *pg_query.Node {
 	if v.dec {
-		if v.prec == v.scale && v.prec < maxDecimal { // or DuckDB would write .5
+		switch { // DuckDB writes .5 where no digit stands before the point
+		case v.prec == v.scale && v.prec < maxDecimal:
 			return castTo(castTo(v.n, "numeric", v.prec+1, v.scale), "text")
+		case v.prec == v.scale:
+			return call("regexp_replace", castTo(v.n, "text"), str(`^(-?)\.`), str(`\10.`))
 		}
 		return castTo(v.n, "text")
 	}
