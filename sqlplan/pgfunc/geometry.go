@@ -49,18 +49,25 @@ func hypot(x, y float64) float64 {
 	return x * math.Sqrt(1+float64(yx*yx)) // rounded before the sum, as without fused operations
 }
 
+// The OIDs of the types that functions take and make.
+const point, lseg, circle = 600, 601, 718
+
+// twoPoints are a function's first two arguments.
+func twoPoints(a args) (p, q *codec.Shape, err error) {
+	if p, err = shape(a, 0, point); err != nil {
+		return nil, nil, err
+	}
+	q, err = shape(a, 1, point)
+	return p, q, err
+}
+
 func init() {
-	const point, lseg, circle = 600, 601, 718
 	ours("point(float8,float8)", "point", func(a args, out *vector.Vector) error {
 		out.AppendString((&codec.Shape{OID: point, Coords: []float64{a.f(0), a.f(1)}}).Text(codec.Defaults))
 		return nil
 	})
 	ours("lseg(point,point)", "lseg", func(a args, out *vector.Vector) error {
-		p, err := shape(a, 0, point)
-		if err != nil {
-			return err
-		}
-		q, err := shape(a, 1, point)
+		p, q, err := twoPoints(a)
 		if err != nil {
 			return err
 		}
@@ -76,11 +83,7 @@ func init() {
 		return nil
 	})
 	ours("point <-> point", "float8", func(a args, out *vector.Vector) error {
-		p, err := shape(a, 0, point)
-		if err != nil {
-			return err
-		}
-		q, err := shape(a, 1, point)
+		p, q, err := twoPoints(a)
 		if err != nil {
 			return err
 		}

@@ -1,17 +1,12 @@
 package reading
 
 import (
-	"context"
 	"math/big"
-	"os"
 	"regexp"
 	"strings"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/tilehouse/tilehouse/tests/harness"
-	"github.com/tilehouse/tilehouse/tests/postgres"
 )
 
 // leastDefined is how many of the expressions a definition takes, at least: fewer would be a loss.
@@ -20,21 +15,7 @@ const leastDefined = 200
 // An expression of a definition has PostgreSQL's value or is refused: in an event view, from which features take the same expressions, and
 // in a feature view. Numbers without a precision, which are decimals or double there, are equal but for their last digits.
 func TestExpressionsOfDefinitions(t *testing.T) {
-	text, err := os.ReadFile("testdata/expressions")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx := context.Background()
-	peer, err := pgconn.Connect(ctx, postgres.Start(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer peer.Close(ctx)
-	ours, err := pgconn.Connect(ctx, harness.Start(t, harness.Options{Threads: 2, MemoryLimit: 512 << 20}).DSN)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ours.Close(ctx)
+	expressions, peer, ours := expressionsAndPeers(t)
 	must := func(c *pgconn.PgConn, sql string) {
 		if got := simple(c, sql); got != "" {
 			t.Fatalf("%s: %s", sql, got)
@@ -59,7 +40,7 @@ func TestExpressionsOfDefinitions(t *testing.T) {
 	on := strings.Join(bound, " AND ")
 	eventTime := regexp.MustCompile(`\bts\b`)
 	taken := map[string]int{}
-	for _, e := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+	for _, e := range expressions {
 		if e == "j::text" { // jsonb of event tables is json, which is the text that was written (README, Limits)
 			continue
 		}

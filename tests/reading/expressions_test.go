@@ -47,24 +47,31 @@ func simple(c *pgconn.PgConn, sql string) string {
 	return b.String()
 }
 
-// An expression has PostgreSQL's value, type and errors, whether its statement reads features or not: at the output of an ASOF join, of a
-// lookup in a join, on the left side, and as a condition.
-func TestExpressionsBesideFeatures(t *testing.T) {
+// expressionsAndPeers are the expressions, a line each, a PostgreSQL and a server of ours, which end with the test.
+func expressionsAndPeers(t *testing.T) (expressions []string, peer, ours *pgconn.PgConn) {
+	t.Helper()
 	text, err := os.ReadFile("testdata/expressions")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx := context.Background()
-	peer, err := pgconn.Connect(ctx, postgres.Start(t))
+	peer, err = pgconn.Connect(ctx, postgres.Start(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer peer.Close(ctx)
-	ours, err := pgconn.Connect(ctx, harness.Start(t, harness.Options{Threads: 2, MemoryLimit: 512 << 20}).DSN)
+	t.Cleanup(func() { peer.Close(ctx) })
+	ours, err = pgconn.Connect(ctx, harness.Start(t, harness.Options{Threads: 2, MemoryLimit: 512 << 20}).DSN)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ours.Close(ctx)
+	t.Cleanup(func() { ours.Close(ctx) })
+	return strings.Split(strings.TrimSpace(string(text)), "\n"), peer, ours
+}
+
+// An expression has PostgreSQL's value, type and errors, whether its statement reads features or not: at the output of an ASOF join, of a
+// lookup in a join, on the left side, and as a condition.
+func TestExpressionsBesideFeatures(t *testing.T) {
+	expressions, peer, ours := expressionsAndPeers(t)
 	must := func(c *pgconn.PgConn, sql string) {
 		if got := simple(c, sql); got != "" {
 			t.Fatalf("%s: %s", sql, got)
@@ -78,7 +85,7 @@ func TestExpressionsBesideFeatures(t *testing.T) {
 	must(ours, "CREATE TABLE events (k int, ts timestamptz NOT NULL) WITH (event_time = 'ts')")
 	must(ours, "CREATE ENTITY e (k int)")
 	must(ours, "CREATE FEATURE events_n ON e AS SELECT k, count(*) FROM events GROUP BY k WINDOW LIFETIME")
-	for _, e := range strings.Split(strings.TrimSpace(string(text)), "\n") {
+	for _, e := range expressions {
 		for _, row := range []string{"1", "2", "3", "4"} {
 			want := simple(peer, "SELECT "+e+", pg_typeof("+e+") FROM rows t WHERE id = "+row)
 			// Of the outputs, the left side, and the cut.

@@ -480,6 +480,35 @@ func TestProbes(t *testing.T) {
 	}
 }
 
+// runBeside runs sql on conn, asks other a question some time after it began, and returns what run does and how long sql took.
+func runBeside(t *testing.T, conn, other *pgconn.PgConn, sql string, after time.Duration) (code, text string, took time.Duration) {
+	t.Helper()
+	done := make(chan struct{})
+	began := time.Now()
+	go func() {
+		defer close(done)
+		code, text = run(conn, sql)
+		took = time.Since(began)
+	}()
+	time.Sleep(after)
+	asked := time.Now()
+	if code, text := run(other, "SELECT count(*) FROM t"); code != "" || time.Since(asked) > answerWithin {
+		t.Errorf("%s: another session is answered %q %s after %v", sql[:min(len(sql), 120)], code, text, time.Since(asked))
+	}
+	<-done
+	return code, text, took
+}
+
+// peakWithin holds that the server took at most some bytes at any time.
+func (s *sandbox) peakWithin(t *testing.T, most int64) {
+	t.Helper()
+	if peak := s.PeakMemory(t); peak > most {
+		t.Errorf("the server took %d MiB", peak>>20)
+	} else {
+		t.Logf("the server took %d MiB", peak>>20)
+	}
+}
+
 // Statements that have no end of their own end, within the memory limit, and others are answered meanwhile.
 func TestEndings(t *testing.T) {
 	s := start(t)
@@ -491,23 +520,11 @@ func TestEndings(t *testing.T) {
 		other := s.connect(t, "reader")
 		for _, sql := range endings {
 			shown := sql[:min(len(sql), 120)]
-			done := make(chan struct{})
-			var code, text string
-			began := time.Now()
-			go func() {
-				defer close(done)
-				code, text = run(conn, sql)
-			}()
-			time.Sleep(300 * time.Millisecond)
-			asked := time.Now()
-			if code, text := run(other, "SELECT count(*) FROM t"); code != "" || time.Since(asked) > answerWithin {
-				t.Errorf("%s: another session is answered %q %s after %v", shown, code, text, time.Since(asked))
-			}
-			<-done
+			code, text, took := runBeside(t, conn, other, sql, 300*time.Millisecond)
 			if !strings.Contains("57014 53200 53100 54000 54001", code) || code == "" {
 				t.Errorf("%s: %q %s", shown, code, text)
 			}
-			if took := time.Since(began); took > 15*time.Second {
+			if took > 15*time.Second {
 				t.Errorf("%s: took %v", shown, took)
 			}
 			if conn.IsClosed() {
@@ -515,11 +532,7 @@ func TestEndings(t *testing.T) {
 			}
 		}
 	}
-	if peak := s.PeakMemory(t); peak > mostMemory {
-		t.Errorf("the server took %d MiB", peak>>20)
-	} else {
-		t.Logf("the server took %d MiB", peak>>20)
-	}
+	s.peakWithin(t, mostMemory)
 }
 
 // mostCopies is what the server may take in TestManyCopies, in bytes: beside what mostMemory allows, the constants that DuckDB computes
@@ -537,9 +550,5 @@ func TestManyCopies(t *testing.T) {
 	if code, text := run(s.connect(t, "reader"), "SELECT count(*) FROM t"); code != "" || text != "2|" {
 		t.Errorf("afterwards: %q %s", code, text)
 	}
-	if peak := s.PeakMemory(t); peak > mostCopies {
-		t.Errorf("the server took %d MiB", peak>>20)
-	} else {
-		t.Logf("the server took %d MiB", peak>>20)
-	}
+	s.peakWithin(t, mostCopies)
 }

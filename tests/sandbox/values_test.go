@@ -36,20 +36,8 @@ func TestValues(t *testing.T) {
 			if n++; os.Getenv("TILEHOUSE_SOAK") == "" && n%len(roles) != k {
 				continue
 			}
-			done := make(chan struct{})
-			var code, text string
-			began := time.Now()
-			go func() {
-				defer close(done)
-				code, text = run(conn, sql)
-			}()
-			time.Sleep(50 * time.Millisecond)
-			asked := time.Now()
-			if code, text := run(other, "SELECT count(*) FROM t"); code != "" || time.Since(asked) > answerWithin {
-				t.Errorf("%s: another session is answered %q %s after %v", sql, code, text, time.Since(asked))
-			}
-			<-done
-			if took := time.Since(began); took > valueWithin {
+			code, text, took := runBeside(t, conn, other, sql, 50*time.Millisecond)
+			if took > valueWithin {
 				t.Errorf("%s: took %v", sql, took)
 			}
 			// What is not too long or too large has a value, or is no value of its type.
@@ -61,9 +49,5 @@ func TestValues(t *testing.T) {
 			}
 		}
 	}
-	if peak := s.PeakMemory(t); peak > mostMemory {
-		t.Errorf("the server took %d MiB", peak>>20)
-	} else {
-		t.Logf("the server took %d MiB", peak>>20)
-	}
+	s.peakWithin(t, mostMemory)
 }
