@@ -47,6 +47,7 @@ type conn struct {
 	skip     bool    // after an error, to the next Sync
 	implicit bool    // Executes since the last Sync run in an implicit transaction
 	bind     pgproto3.Bind
+	began    time.Time   // when the running statement began
 	timer    *time.Timer // of statement_timeout
 
 	mu      sync.Mutex // guards the rest, which other goroutines use
@@ -276,6 +277,7 @@ func (c *conn) report(err error) {
 	if severity == "" {
 		severity = "ERROR"
 	}
+	c.srv.metrics.failed(e)
 	c.fail(e, severity)
 	c.session.Fail()
 }

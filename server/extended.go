@@ -391,6 +391,7 @@ func (c *conn) execute(body []byte) error {
 		c.bare('I')
 	default:
 		c.complete(p.tag)
+		c.srv.metrics.ran(p.tag, time.Since(c.began))
 	}
 	if before != 'I' && c.session.TxStatus() == 'I' {
 		c.closePortals(p)

@@ -25,6 +25,7 @@ type Server struct {
 	tls      *tls.Config
 	binder   []byte // hash of the certificate for SCRAM's channel binding; nil without TLS
 	failures *failures
+	metrics  *metrics
 
 	draining atomic.Bool
 	tick     atomic.Int64 // counts monitorInterval, from 1
@@ -54,7 +55,7 @@ func New(engine Engine, cfg Config, log *slog.Logger) (*Server, error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{engine: engine, cfg: cfg, log: log, conns: map[uint32]*conn{}, roles: map[string]int{}, stop: make(chan struct{}), failures: newFailures(cfg.LoginDelay)}
+	s := &Server{engine: engine, cfg: cfg, log: log, conns: map[uint32]*conn{}, roles: map[string]int{}, stop: make(chan struct{}), failures: newFailures(cfg.LoginDelay), metrics: newMetrics()}
 	s.tick.Store(1)
 	if cfg.TLSCert != "" {
 		cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)

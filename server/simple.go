@@ -2,6 +2,7 @@ package server
 
 import (
 	"errors"
+	"time"
 	"unicode/utf8"
 )
 
@@ -81,6 +82,7 @@ func (c *conn) query(body []byte) (err error) {
 			c.bare('I')
 		} else {
 			c.complete(tag)
+			c.srv.metrics.ran(tag, time.Since(c.began))
 		}
 	}
 	return nil

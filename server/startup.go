@@ -247,6 +247,7 @@ func (c *conn) authenticate(ctx context.Context, user string) (Login, error) {
 	if err := c.scram(user, login); err != nil {
 		if err != errClosed {
 			c.srv.failures.note(from)
+			c.srv.metrics.failures.Inc()
 		}
 		return login, err
 	}

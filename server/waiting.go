@@ -105,9 +105,10 @@ func (c *conn) notifications() {
 	}
 }
 
-// startTimer bounds the statement that begins by statement_timeout.
+// startTimer notes that a statement begins, and bounds it by statement_timeout.
 func (c *conn) startTimer() {
 	c.stopTimer()
+	c.began = time.Now()
 	if d := c.session.Timeout("statement_timeout"); d > 0 {
 		c.timer = time.AfterFunc(d, func() { c.cancelFor(errTimedOut) })
 	}

@@ -51,14 +51,14 @@ func (s *size) Set(v string) error {
 }
 
 type serveConfig struct {
-	data, listen, password, tlsCert, tlsKey, tlsClientCA, logLevel, debugListen string
-	requireTLS                                                                  bool
-	fileRoots                                                                   list
-	exportRoot                                                                  string
-	memory, cache                                                               size
-	threads, maxConnections, reserved, maxLogins                                int
-	loginTimeout, loginDelay                                                    time.Duration
-	maxMessage                                                                  size
+	data, listen, password, tlsCert, tlsKey, tlsClientCA, logLevel, debugListen, metricsListen string
+	requireTLS                                                                                 bool
+	fileRoots                                                                                  list
+	exportRoot                                                                                 string
+	memory, cache                                                                              size
+	threads, maxConnections, reserved, maxLogins                                               int
+	loginTimeout, loginDelay                                                                   time.Duration
+	maxMessage                                                                                 size
 }
 
 func (c *serveConfig) flags(fs *flag.FlagSet) {
@@ -84,6 +84,7 @@ func (c *serveConfig) flags(fs *flag.FlagSet) {
 	fs.Var(&c.maxMessage, "max-message", "the largest message, such as a statement, of a client that has logged in")
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.debugListen, "debug-listen", "", "loopback `host:port` for Go's profiles over HTTP (/debug/pprof/); empty: none")
+	fs.StringVar(&c.metricsListen, "metrics-listen", "", "`host:port` for Prometheus over HTTP (/metrics, and /ready), without a password; empty: none")
 	fs.String("config", "", "configuration `file`: lines of a flag and its value")
 }
 
@@ -163,6 +164,11 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 	}
 	if c.debugListen != "" {
 		if err := serveProfiles(c.debugListen); err != nil {
+			return nil, errors.Join(err, r.server.Shutdown(ctx), eng.Close())
+		}
+	}
+	if c.metricsListen != "" {
+		if err := serveMetrics(c.metricsListen, log, eng, r.server); err != nil {
 			return nil, errors.Join(err, r.server.Shutdown(ctx), eng.Close())
 		}
 	}

@@ -27,11 +27,15 @@ const (
 	codeTombstone = "22004"
 )
 
+// messageTime is the hidden column with a message's time, counted from the first one behind the declared columns.
+const messageTime = 2
+
 // batch is some messages as one transaction.
 type batch struct {
 	streams.Batch
-	changes []reclog.Change
-	mark    int64 // streams.NoEvent: it does not rise
+	changes  []reclog.Change
+	declared int   // columns of the rows before the hidden ones
+	mark     int64 // streams.NoEvent: it does not rise
 }
 
 // builder makes a batch.
@@ -61,7 +65,7 @@ func (c *consumer) build(cat *schema.Catalog, r *schema.Relation, records []*kgo
 		b.key = append(b.key, r.ColumnIndex(k))
 	}
 	b.filled = filledColumns(cat, r, b.key)
-	b.out = &batch{Batch: streams.Batch{Source: reclog.SourceID(r.ID), State: c.state.Clone()}, mark: streams.NoEvent}
+	b.out = &batch{Batch: streams.Batch{Source: reclog.SourceID(r.ID), State: c.state.Clone()}, declared: len(r.Columns), mark: streams.NoEvent}
 	for i, rec := range records {
 		why := rejected
 		if why == nil {
@@ -121,7 +125,7 @@ func (b *builder) add(rec *kgo.Record, index int) *Rejected {
 	cols := b.rows.Cols[len(b.rel.Columns):]
 	cols[0].AppendInt(int64(rec.Partition))
 	cols[1].AppendInt(rec.Offset)
-	cols[2].AppendInt(rec.Timestamp.UnixMicro())
+	cols[messageTime].AppendInt(rec.Timestamp.UnixMicro())
 	cols[3].AppendInt(b.now)
 	appendBytes(cols[4], rec.Key)
 	appendBytes(cols[5], headers(rec))

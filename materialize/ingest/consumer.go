@@ -264,6 +264,7 @@ func (c *consumer) committed(b *batch) {
 	}
 	now := c.cfg.Clock()
 	c.progress = true
+	c.observe(b, now)
 	c.status.set(func(s *Status) {
 		s.LastCommit = now
 		for p := range c.state.Partitions {
@@ -275,6 +276,23 @@ func (c *consumer) committed(b *batch) {
 			s.State, s.Reason, s.Since = StateRunning, "", now
 		}
 	})
+}
+
+// observe tells how long the rows of a batch took from their messages' times on.
+func (c *consumer) observe(b *batch, now time.Time) {
+	if c.cfg.Freshness == nil {
+		return
+	}
+	to := c.cfg.Freshness.WithLabelValues(c.name)
+	for i := range b.changes {
+		rows := b.changes[i].Inserts
+		if rows == nil {
+			continue
+		}
+		for _, t := range rows.Cols[b.declared+messageTime].I64 {
+			to.Observe(max(0, float64(now.UnixMicro()-t)/1e6))
+		}
+	}
 }
 
 // idle reports whether a partition does not hold the watermark back.

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -36,6 +37,9 @@ type Config struct {
 	OfRow  func(cat *schema.Catalog, changes []reclog.Change, err error) *Rejected
 	Clock  func() time.Time
 	Logger *slog.Logger
+	// Freshness takes, by source, the seconds from the time of each message that became a row to the commit that makes it count; nil:
+	// nobody asks.
+	Freshness *prometheus.HistogramVec
 	// LetterBytes is streams.MaxLetterBytes but for tests.
 	LetterBytes int64
 }
@@ -96,6 +100,9 @@ func (in *Ingest) follow(ctx context.Context, cat *schema.Catalog) {
 	defer in.mu.Unlock()
 	for _, c := range ended {
 		delete(in.consumers, c.id)
+		if in.cfg.Freshness != nil && cat.Relations[c.id] == nil {
+			in.cfg.Freshness.DeleteLabelValues(c.name)
+		}
 	}
 	if ctx.Err() != nil {
 		return

@@ -18,6 +18,9 @@ const (
 	StateSuspended State = "suspended" // by ALTER SOURCE … SUSPEND
 )
 
+// States are all of them.
+var States = []State{StateStarting, StateRunning, StateRetrying, StatePaused, StateSuspended}
+
 // Status is what is known of a consumer since it began.
 type Status struct {
 	State      State

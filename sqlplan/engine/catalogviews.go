@@ -67,14 +67,7 @@ var catalogViews = map[string]catalogView{
 			for _, o := range f.Outputs {
 				cols = append(cols, o.Name)
 			}
-			state := "ready"
-			switch {
-			case f.Suspended:
-				state = "suspended"
-			case cat.Groups[f.Group] == nil:
-				state = "no data"
-			}
-			out = append(out, append(literals(f.Name, cat.Entities[f.Entity].Name, cat.Relations[f.Relation].Name, strings.Join(cols, ", "), state, f.Fingerprint, f.SQL), orNull(f.Comment)))
+			out = append(out, append(literals(f.Name, cat.Entities[f.Entity].Name, cat.Relations[f.Relation].Name, strings.Join(cols, ", "), featureState(cat, f), f.Fingerprint, f.SQL), orNull(f.Comment)))
 		}
 		return out, nil
 	}},
@@ -167,6 +160,17 @@ var catalogViews = map[string]catalogView{
 		}
 		return out, nil
 	}},
+}
+
+// featureState is the state of a feature in a word.
+func featureState(cat *schema.Catalog, f *schema.Feature) string {
+	switch {
+	case f.Suspended:
+		return "suspended"
+	case cat.Groups[f.Group] == nil:
+		return "no data"
+	}
+	return "ready"
 }
 
 func sorted[T any](m map[uint32]*T, name func(*T) string) []*T {

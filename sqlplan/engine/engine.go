@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/materialize/ingest"
@@ -85,6 +86,8 @@ type Engine struct {
 	ingest   *ingest.Ingest  // of Kafka sources
 	features *featurelog.Log // of online reads of feature views
 	exports  *exports        // nil: none
+	lookups  prometheus.Histogram
+	fresh    *prometheus.HistogramVec
 
 	sessions sessions
 	signals  int64 // the provider of pg_cancel_backend and its kin
@@ -124,7 +127,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, memory: ShareMemory(cfg.MemoryLimit), started: cfg.Clock()}
+	e := &Engine{cfg: cfg, memory: ShareMemory(cfg.MemoryLimit), started: cfg.Clock(), lookups: newLookupTimes(), fresh: newFreshness()}
 	e.signals, e.forget = duck.Provide(&e.sessions)
 	defer func() {
 		if err != nil {
@@ -162,7 +165,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: decoderOf, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes})
+	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: decoderOf, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh})
 	return e, nil
 }
 

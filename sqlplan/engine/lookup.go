@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"time"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -90,12 +91,14 @@ func (s *Session) newLookup(cat *schema.Catalog, p *lookupPlan) (*lookup, error)
 
 func (l *lookup) execute(ctx context.Context, args []*vector.Vector, asOf *uint64, t *int64) (session.Result, error) {
 	l.reset()
+	began := time.Now()
 	if err := l.plan.keysOf(args, l.keys, l.enc); err != nil {
 		return nil, err
 	}
 	if err := l.fill(ctx, asOf, t); err != nil {
 		return nil, err
 	}
+	l.s.e.lookups.Observe(time.Since(began).Seconds())
 	l.out.N = l.keys.N
 	l.result = chunkRows{noRows: noRows{"SELECT"}, chunk: &l.out}
 	return &l.result, nil
