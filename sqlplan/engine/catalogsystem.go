@@ -28,6 +28,7 @@ type systemCatalog struct {
 	snapshot *pgcatalog.Snapshot
 	number   int64
 	release  func()
+	plans    keptStatements // of statements that read it alone, as its rows do not change
 }
 
 // systemCatalog is the snapshot that the statement reads: the session's last one where nothing changed since.
@@ -62,6 +63,7 @@ func (b *binder) systemCatalog() (*systemCatalog, error) {
 // dropSystemCatalog forgets the session's snapshot.
 func (s *Session) dropSystemCatalog() {
 	if s.system != nil {
+		s.system.plans.drop()
 		s.system.release()
 		s.system = nil
 	}
@@ -127,11 +129,7 @@ func (b *binder) systemRelation(rv *pg_query.RangeVar) (string, bool, error) {
 	if err != nil {
 		return "", false, err
 	}
-	columns := make([]string, len(r.Columns))
-	for i, k := range r.Columns {
-		columns[i] = duck.QuoteIdent(k.Name)
-	}
-	return fmt.Sprintf("(SELECT %s FROM %s(%d, %s))", strings.Join(columns, ", "), duck.RowsFunction, c.number, duck.QuoteLiteral(r.Schema+"."+r.Name)), true, nil
+	return fmt.Sprintf("%s(%d, %s)", duck.RowsFunction, c.number, duck.QuoteLiteral(pgcatalog.Plain+r.Schema+"."+r.Name)), true, nil
 }
 
 // systemFunction is a function of PostgreSQL's catalogs as SQL, nil where it is none.
@@ -141,18 +139,25 @@ func (b *binder) systemFunction(name string, args []*pg_query.Node, inFrom bool)
 		return nil, nil
 	}
 	if strings.HasSuffix(name, "_size") {
-		c, err := b.systemCatalog()
-		if err != nil {
+		b.sized = true
+		if err := b.measured(); err != nil {
 			return nil, err
-		}
-		if !c.sized {
-			if err := b.s.sizes(b.ctx, c.snapshot.Objects()); err != nil {
-				return nil, err
-			}
-			c.sized = true
 		}
 	}
 	return b.numbered(&rewrite.Function{Name: name, Args: make([]string, len(args)), Table: f.Table, Body: f.Body})
+}
+
+// measured sees to it that the statement's snapshot has the sizes of tables.
+func (b *binder) measured() error {
+	c, err := b.systemCatalog()
+	if err != nil || c.sized {
+		return err
+	}
+	if err := b.s.sizes(b.ctx, c.snapshot.Objects()); err != nil {
+		return err
+	}
+	c.sized = true
+	return nil
 }
 
 func quoteTable(x *tables.Object) string { return duck.QuoteLiteral(duckName(x)) }
@@ -167,6 +172,7 @@ func (b *binder) numbered(f *rewrite.Function) (*rewrite.Function, error) {
 	found := false
 	walkNodes(f.Body, func(n *pg_query.Node) { found = found || asks(n) })
 	if asksFor(f.Body, pgcatalog.TransactionColumn) {
+		b.passing = true
 		f.Body = wholeNumber(b.s.transactionID())
 		return f, nil
 	}

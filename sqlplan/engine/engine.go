@@ -105,6 +105,7 @@ type Engine struct {
 
 	lastTransaction atomic.Int64 // the newest transaction that asked for its number
 
+	catalogPlans  catalogPlans
 	tablesVersion atomic.Uint64 // counts the commits that changed ordinary objects
 	sequences     *sequences
 	locks         *tableLocks

@@ -6,35 +6,43 @@ import (
 	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
-// maxKept is how many prepared statements of DuckDB's a session keeps: projections of feature views, and parts of changes of few
-// rows.
+// maxKept is how many prepared statements of DuckDB's are kept together: a session's projections of feature views and parts of changes
+// of few rows, and those that read a snapshot of PostgreSQL's catalogs.
 const maxKept = 64
 
-// statement is a prepared statement of the session, made at its first use. It is good until the next call. It must not read a
-// table: DuckDB takes conditions out of a plan that the rows of the moment make true or false, and keeps the plan when they change.
-func (s *Session) statement(ctx context.Context, sql string) (*duck.Stmt, error) {
-	if st := s.keptStatements[sql]; st != nil {
+// keptStatements are prepared statements of a session by their SQL. They must not read a table: DuckDB takes conditions out of a plan that
+// the rows of the moment make true or false, and keeps the plan when they change.
+type keptStatements struct{ by map[string]*duck.Stmt }
+
+// get is a prepared statement, made at its first use. It is good until the next call.
+func (k *keptStatements) get(ctx context.Context, conn *duck.Conn, sql string) (*duck.Stmt, error) {
+	if st := k.by[sql]; st != nil {
 		return st, nil
 	}
-	st, err := s.conn.Prepare(ctx, sql)
+	st, err := conn.Prepare(ctx, sql)
 	if err != nil {
 		return nil, err
 	}
-	if len(s.keptStatements) >= maxKept {
-		s.dropKept()
+	if len(k.by) >= maxKept {
+		k.drop()
 	}
-	if s.keptStatements == nil {
-		s.keptStatements = map[string]*duck.Stmt{}
+	if k.by == nil {
+		k.by = map[string]*duck.Stmt{}
 	}
-	s.keptStatements[sql] = st
+	k.by[sql] = st
 	return st, nil
 }
 
-func (s *Session) dropKept() {
-	for _, st := range s.keptStatements {
+func (k *keptStatements) drop() {
+	for _, st := range k.by {
 		st.Close()
 	}
-	clear(s.keptStatements)
+	clear(k.by)
+}
+
+// statement is a prepared statement of the session that reads no relation.
+func (s *Session) statement(ctx context.Context, sql string) (*duck.Stmt, error) {
+	return s.keptPlans.get(ctx, s.conn, sql)
 }
 
 // run executes a statement that the session keeps prepared.

@@ -89,15 +89,24 @@ func (s *Session) exec(ctx context.Context, sql string, args []*vector.Vector) (
 
 // described are a part's result columns, and the types of its parameters by number, Invalid where DuckDB cannot tell.
 func (s *Session) described(ctx context.Context, sql string) (params []vector.Type, columns []duck.Column, err error) {
+	return s.describedKept(ctx, sql, nil)
+}
+
+// describedKept keeps what it prepares in c, which is all that the part reads; nil: it does not.
+func (s *Session) describedKept(ctx context.Context, sql string, c *systemCatalog) (params []vector.Type, columns []duck.Column, err error) {
 	text, numbers, err := dense(sql)
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := s.conn.Prepare(ctx, text)
+	var st *duck.Stmt
+	if c != nil {
+		st, err = c.plans.get(ctx, s.conn, text)
+	} else if st, err = s.conn.Prepare(ctx, text); err == nil {
+		defer st.Close()
+	}
 	if err != nil {
 		return nil, nil, asError(err)
 	}
-	defer st.Close()
 	for i, t := range st.Params() {
 		if i < len(numbers) {
 			params = append(params, make([]vector.Type, numbers[i]-len(params))...)

@@ -43,10 +43,12 @@ func (b *binder) function(space, name string, args []*pg_query.Node, inFrom bool
 		return &rewrite.Function{Name: name, Args: make([]string, 1), Body: expression("error($1)")}, nil
 	}
 	if name == storedFunction && len(args) == 2 {
+		b.passing = true
 		return b.stored(args[0])
 	}
 	out := &rewrite.Function{Name: name, Args: make([]string, len(args))}
 	if body, ok, err := b.sequenceFunction(name, args); ok || err != nil {
+		b.passing = true
 		if err == nil {
 			out.Body = expression(body)
 		}
@@ -60,7 +62,7 @@ func (b *binder) function(space, name string, args []*pg_query.Node, inFrom bool
 	if !ok {
 		return nil, nil
 	}
-	b.varies = true
+	b.varies, b.passing = true, true
 	body, err := say(b, args)
 	if err != nil {
 		return nil, &unplaced{asError(err)}

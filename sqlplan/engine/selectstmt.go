@@ -66,7 +66,17 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 			}
 		}
 	}
-	return bound{params: params, columns: columns, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+	return bound{params: params, columns: columns, catalog: b.catalog, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		if t := b.catalog; t != nil && s.system != nil && s.system.number == t.number {
+			if b.system, err = nil, s.beginDuck(ctx); err != nil {
+				return nil, asError(err)
+			}
+			if c, err := b.systemCatalog(); err != nil {
+				return nil, asError(err)
+			} else if c.number == t.number {
+				return s.runKept(ctx, c, t.sql, columns, args)
+			}
+		}
 		r, err := s.runQuery(ctx, cat, st, plan, typed, columns, args, nil)
 		if err != nil || b.outputs == nil {
 			return r, err
@@ -113,7 +123,15 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 	if err != nil {
 		return nil, nil, err
 	}
-	params, columns, err := s.describe(ctx, b.sql, sql, given)
+	var columns []session.Column
+	c := b.lasting()
+	params, described, err := s.describedKept(ctx, sql, c)
+	if err == nil {
+		params, columns = asColumns(params, described, given)
+		if c != nil && b.params == nil {
+			b.catalog = &catalogText{sql, c.number, b.sized}
+		}
+	}
 	for i, t := range b.known {
 		for i >= len(params) {
 			params = append(params, vector.Type{})
@@ -162,6 +180,12 @@ func (s *Session) describe(ctx context.Context, text, sql string, given []vector
 	if err != nil {
 		return nil, nil, err
 	}
+	params, columns := asColumns(params, described, given)
+	return params, columns, nil
+}
+
+// asColumns is what DuckDB says of a statement, with the types of parameters that a client gave.
+func asColumns(params []vector.Type, described []duck.Column, given []vector.Type) ([]vector.Type, []session.Column) {
 	for i := range params {
 		if i < len(given) && given[i].Kind != vector.Invalid {
 			params[i] = given[i]
@@ -174,7 +198,7 @@ func (s *Session) describe(ctx context.Context, text, sql string, given []vector
 	if columns == nil {
 		columns = []session.Column{}
 	}
-	return params, columns, nil
+	return params, columns
 }
 
 // runQuery executes a SELECT at the newest position; copy is set for COPY … TO STDOUT.

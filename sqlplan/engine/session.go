@@ -42,9 +42,9 @@ type Session struct {
 	temps           int              // temporary tables made so far
 	tempNames       []string         // temporary tables of the running statement
 	tableState
-	toldOld        bool                  // that a feature's newest event is older than its windows
-	keptStatements map[string]*duck.Stmt // by their SQL
-	ruled          ruledTables
+	toldOld   bool // that a feature's newest event is older than its windows
+	keptPlans keptStatements
+	ruled     ruledTables
 	// login is the role that logged in, sessionRole the session's, role the one whose privileges count now.
 	login, sessionRole, role uint32
 
@@ -136,7 +136,7 @@ func (s *Session) Close() {
 	s.unlisten("")
 	s.closeCursors(func(*cursor) bool { return true })
 	s.rollback()
-	s.dropKept()
+	s.keptPlans.drop()
 	s.seqs.forget()
 	s.dropSystemCatalog()
 	pgfunc.FreeRandom(s.random.id)

@@ -55,7 +55,9 @@ type bound struct {
 	plain bool
 	// denied is why the role that the statement was bound for may not run it; nil: it may.
 	denied error
-	run    func(ctx context.Context, args []*vector.Vector) (session.Result, error)
+	// catalog is set for a SELECT of PostgreSQL's catalogs alone.
+	catalog *catalogText
+	run     func(ctx context.Context, args []*vector.Vector) (session.Result, error)
 }
 
 // Parse binds one statement.
@@ -68,6 +70,9 @@ func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (se
 }
 
 func (p *prepared) bind(ctx context.Context) error {
+	if ok, err := p.bindPlanned(ctx); ok || err != nil {
+		return err
+	}
 	if inner, ok := parse.Nested(p.sql); ok {
 		return p.bindNested(ctx, inner)
 	}
@@ -129,8 +134,10 @@ func (p *prepared) bind(ctx context.Context) error {
 		}
 	}
 	var ids map[int32]uint32
+	repeats := false
 	if sql, ok := st.(*parse.SQL); ok && sql.Node != nil {
 		ids = objectIDParams(sql.Node) // before binding, which takes the names of types away
+		repeats = asksCatalogs(sql.Node)
 	}
 	p.bound, err = p.s.bindStatement(ctx, cat, p.sql, st, given)
 	if err != nil {
@@ -147,6 +154,9 @@ func (p *prepared) bind(ctx context.Context) error {
 		}
 	}
 	p.sent = p.sentTypes(given, ids)
+	if repeats {
+		p.keepPlan(ctx, given)
+	}
 	return nil
 }
 

@@ -69,27 +69,40 @@ func (s *Snapshot) build() {
 // functionPrefix begins the names of functions in FROM as relations.
 const functionPrefix = "function:"
 
-// Rows are the rows of a table of pg_catalog or information_schema, known as "schema.name".
+// Plain begins the name of a relation that is read without its system columns.
+const Plain = "plain:"
+
+// Rows are the rows of a table of pg_catalog or information_schema, known as "schema.name", with its system columns (tableoid, xmin,
+// xmax, cmin, cmax, ctid) last, or as Plain + "schema.name".
 func (s *Snapshot) Rows(relation string) (names []string, types []vector.Type, out []*vector.Chunk, err error) {
 	if name, ok := strings.CutPrefix(relation, functionPrefix); ok {
 		return s.functionRows(name)
 	}
-	r := static()[relation]
+	name, plain := strings.CutPrefix(relation, Plain)
+	r := static()[name]
 	if r == nil || r.View != "" {
 		return nil, nil, nil, fmt.Errorf("there is no table %s", relation)
 	}
 	for _, c := range r.Columns {
 		names = append(names, c.Name)
 	}
+	types = r.types()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out = s.chunks(r)
-	// System columns, which stand last.
-	names = append(names, "tableoid", "xmin", "xmax", "cmin", "cmax", "ctid")
-	types = append(r.types(), vector.T(vector.Int64), vector.T(vector.Int64), vector.T(vector.Int64), vector.T(vector.Int64), vector.T(vector.Int64), vector.T(vector.Text))
+	if !plain {
+		names = append(names, "tableoid", "xmin", "xmax", "cmin", "cmax", "ctid")
+		types, out = s.withSystemColumns(r, types, out)
+	}
+	return names, types, out, nil
+}
+
+// withSystemColumns adds the system columns to a table's rows. s.mu is held.
+func (s *Snapshot) withSystemColumns(r *Relation, types []vector.Type, chunks []*vector.Chunk) ([]vector.Type, []*vector.Chunk) {
+	types = append(types, vector.T(vector.Int64), vector.T(vector.Int64), vector.T(vector.Int64), vector.T(vector.Int64), vector.T(vector.Int64), vector.T(vector.Text))
 	oid := s.oidOf(r)
-	block := 0
-	for i, c := range out {
+	out := make([]*vector.Chunk, len(chunks))
+	for block, c := range chunks {
 		wide := &vector.Chunk{N: c.N, Cols: append([]*vector.Vector{}, c.Cols...)}
 		for k := range 6 {
 			v := vector.New(types[len(r.Columns)+k], c.N)
@@ -107,10 +120,9 @@ func (s *Snapshot) Rows(relation string) (names []string, types []vector.Type, o
 			}
 			wide.Cols = append(wide.Cols, v)
 		}
-		block++
-		out[i] = wide
+		out[block] = wide
 	}
-	return names, types, out, nil
+	return types, out
 }
 
 // chunks are all rows of a table, PostgreSQL's own and ours. s.mu is held.
