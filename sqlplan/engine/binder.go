@@ -51,7 +51,8 @@ type binder struct {
 	refColumns map[string][]analyze.Column
 	plan       *queryPlan    // the statement's, as far as it is made; nil: none
 	varies     bool          // the SQL holds for now only: it has what a session, a catalog or a position says
-	catalog    *catalogText  // of a statement that reads PostgreSQL's catalogs alone
+	lasting    *lastingText  // of a SELECT that reads PostgreSQL's catalogs alone, or nothing; nil of others
+	live       bool          // it has rows that a snapshot asks for when it is read, such as those of pg_stat_activity
 	sized      bool          // the statement asks for sizes of tables
 	passing    bool          // the SQL holds for this session, or at this moment, only: it has more of them than the number of a snapshot
 	hidden     hiddenColumns // of Kafka sources, that the statement names

@@ -113,6 +113,7 @@ func (b *binder) systemRelation(rv *pg_query.RangeVar) (string, bool, error) {
 		if err != nil {
 			return "", false, err
 		}
+		b.live = b.live || pgcatalog.IsFunction(rv.Relname)
 		return fmt.Sprintf("%s(%d, %s)", duck.RowsFunction, c.number, duck.QuoteLiteral(rv.Relname)), true, nil
 	}
 	r := pgcatalog.System(rv)

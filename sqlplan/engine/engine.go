@@ -105,13 +105,14 @@ type Engine struct {
 
 	lastTransaction atomic.Int64 // the newest transaction that asked for its number
 
-	catalogPlans  catalogPlans
-	tablesVersion atomic.Uint64 // counts the commits that changed ordinary objects
-	sequences     *sequences
-	locks         *tableLocks
-	changes       tableChanges
-	keys          *keyFilters
-	groups        writeGroups
+	// Plans of statements that read PostgreSQL's catalogs alone, and of those that read nothing.
+	catalogPlans, constantPlans lastingPlans
+	tablesVersion               atomic.Uint64 // counts the commits that changed ordinary objects
+	sequences                   *sequences
+	locks                       *tableLocks
+	changes                     tableChanges
+	keys                        *keyFilters
+	groups                      writeGroups
 }
 
 // Open opens or creates a data directory. Errors: one in use, one written by a newer version, a bad file root, too little memory.

@@ -66,15 +66,19 @@ func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 			}
 		}
 	}
-	return bound{params: params, columns: columns, catalog: b.catalog, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-		if t := b.catalog; t != nil && s.system != nil && s.system.number == t.number {
-			if b.system, err = nil, s.beginDuck(ctx); err != nil {
+	return bound{params: params, columns: columns, lasting: b.lasting, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+		if t := b.lasting; t != nil && (!t.catalogs || s.system != nil && s.system.number == t.number) {
+			again := &binder{ctx: ctx, s: s, cat: cat, sql: st.Text}
+			if !t.catalogs {
+				return again.runLasting(t.lastingUse, func(int64) string { return t.sql }, columns, args)
+			}
+			if err := s.beginDuck(ctx); err != nil {
 				return nil, asError(err)
 			}
-			if c, err := b.systemCatalog(); err != nil {
+			if c, err := again.systemCatalog(); err != nil {
 				return nil, asError(err)
 			} else if c.number == t.number {
-				return s.runKept(ctx, c, t.sql, columns, args)
+				return again.runLasting(t.lastingUse, func(int64) string { return t.sql }, columns, args)
 			}
 		}
 		r, err := s.runQuery(ctx, cat, st, plan, typed, columns, args, nil)
@@ -124,13 +128,15 @@ func (s *Session) describeNode(ctx context.Context, b *binder, n *pg_query.Node,
 		return nil, nil, err
 	}
 	var columns []session.Column
-	c := b.lasting()
-	params, described, err := s.describedKept(ctx, sql, c)
+	var kept *systemCatalog
+	if b.outputs != nil {
+		if b.notePlan(sql); b.lasting != nil && !b.live {
+			kept = b.system
+		}
+	}
+	params, described, err := s.describedKept(ctx, sql, kept)
 	if err == nil {
 		params, columns = asColumns(params, described, given)
-		if c != nil && b.params == nil {
-			b.catalog = &catalogText{sql, c.number, b.sized}
-		}
 	}
 	for i, t := range b.known {
 		for i >= len(params) {

@@ -55,8 +55,8 @@ type bound struct {
 	plain bool
 	// denied is why the role that the statement was bound for may not run it; nil: it may.
 	denied error
-	// catalog is set for a SELECT of PostgreSQL's catalogs alone.
-	catalog *catalogText
+	// lasting is set for a SELECT of PostgreSQL's catalogs alone, or of nothing.
+	lasting *lastingText
 	run     func(ctx context.Context, args []*vector.Vector) (session.Result, error)
 }
 
@@ -137,7 +137,7 @@ func (p *prepared) bind(ctx context.Context) error {
 	repeats := false
 	if sql, ok := st.(*parse.SQL); ok && sql.Node != nil {
 		ids = objectIDParams(sql.Node) // before binding, which takes the names of types away
-		repeats = asksCatalogs(sql.Node)
+		repeats = repeatable(sql.Node)
 	}
 	p.bound, err = p.s.bindStatement(ctx, cat, p.sql, st, given)
 	if err != nil {

@@ -239,6 +239,7 @@ func (s *Session) describeTyped(b *binder, t *typedQuery, given []vector.Type) (
 	if err != nil {
 		return nil, nil, err
 	}
+	b.notePlan(sql)
 	params, columns, err := s.describe(b.ctx, b.sql, sql, given)
 	if err != nil {
 		return nil, nil, err

@@ -7,7 +7,6 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 )
@@ -47,7 +46,7 @@ const maxViews = 64
 // Mentions reports whether a statement reads the catalogs or has types of theirs, and so is to be analyzed.
 func Mentions(n *pg_query.Node) bool {
 	found := false
-	walk(n, func(m proto.Message) bool {
+	parse.Walk(n, func(m proto.Message) bool {
 		switch n := m.(type) {
 		case *pg_query.RangeVar:
 			found = found || System(n) != nil
@@ -81,25 +80,6 @@ func catalogType(oid uint32) bool {
 		return catalogType(e)
 	}
 	return registered(oid)
-}
-
-// walk calls visit for m and what is below it, where visit returns true.
-func walk(m proto.Message, visit func(proto.Message) bool) {
-	if !visit(m) {
-		return
-	}
-	m.ProtoReflect().Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		switch {
-		case fd.Kind() != protoreflect.MessageKind:
-		case fd.IsList():
-			for i := range v.List().Len() {
-				walk(v.List().Get(i).Message().Interface(), visit)
-			}
-		default:
-			walk(v.Message().Interface(), visit)
-		}
-		return true
-	})
 }
 
 // System is the relation of pg_catalog or information_schema that a name means where no WITH query has it, nil where it means
@@ -138,7 +118,7 @@ func nameOutputs(n *pg_query.Node) {
 	for top.GetLarg() != nil {
 		top = top.Larg
 	}
-	walk(n, func(m proto.Message) bool {
+	parse.Walk(n, func(m proto.Message) bool {
 		s, ok := m.(*pg_query.SelectStmt)
 		if !ok {
 			return true
@@ -160,7 +140,7 @@ func nameOutputs(n *pg_query.Node) {
 // namesSystemColumns reports whether a system column is named in m.
 func namesSystemColumns(m proto.Message) bool {
 	found := false
-	walk(m, func(m proto.Message) bool {
+	parse.Walk(m, func(m proto.Message) bool {
 		if c, ok := m.(*pg_query.ColumnRef); ok && len(c.Fields) > 0 {
 			found = found || isSystemColumn(c.Fields[len(c.Fields)-1].GetString_().GetSval())
 		}
@@ -181,7 +161,7 @@ func isSystemColumn(name string) bool {
 
 // other analyzes a statement that is no SELECT: what it has of them, and expressions.
 func (a *analyzer) other(m proto.Message, sc *scope) {
-	walk(m, func(m proto.Message) bool {
+	parse.Walk(m, func(m proto.Message) bool {
 		switch n := m.(type) {
 		case *pg_query.SelectStmt:
 			a.selectStmt(n, sc)

@@ -69,6 +69,9 @@ func (s *Snapshot) build() {
 // functionPrefix begins the names of functions in FROM as relations.
 const functionPrefix = "function:"
 
+// IsFunction reports whether a name of Rows is that of a function, whose rows are made when they are asked for.
+func IsFunction(relation string) bool { return strings.HasPrefix(relation, functionPrefix) }
+
 // Plain begins the name of a relation that is read without its system columns.
 const Plain = "plain:"
 

@@ -8,7 +8,6 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 )
@@ -70,22 +69,11 @@ func (c *context) scope(m proto.Message, w *pg_query.WithClause, target *pg_quer
 // children goes on below m, leaving out the given messages.
 func (c *context) children(m proto.Message, ctes []string, skip []any) error {
 	var err error
-	m.ProtoReflect().Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if fd.Kind() != protoreflect.MessageKind {
-			return true
+	parse.Children(m, func(child proto.Message) bool {
+		if !slices.Contains(skip, any(child)) {
+			err = c.relations(child, ctes)
 		}
-		if !fd.IsList() {
-			if x := v.Message().Interface(); !slices.Contains(skip, any(x)) {
-				err = c.relations(x, ctes)
-			}
-			return err == nil
-		}
-		for i := range v.List().Len() {
-			if err = c.relations(v.List().Get(i).Message().Interface(), ctes); err != nil {
-				return false
-			}
-		}
-		return true
+		return err == nil
 	})
 	return err
 }

@@ -5,7 +5,6 @@ import (
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
-	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
@@ -111,7 +110,7 @@ func Rewrite(stmt *pg_query.Node, opt Options) (sql string, err error) {
 	if err := c.relations(n, nil); err != nil {
 		return "", err
 	}
-	if err := c.walk(n.ProtoReflect()); err != nil {
+	if err := c.walk(n); err != nil {
 		return "", err
 	}
 	text, err := parse.Deparse(n)
@@ -134,32 +133,20 @@ func topSelect(n *pg_query.Node) *pg_query.SelectStmt {
 }
 
 // walk applies the rules, children first: what a rule wraps around a node is not looked at again.
-func (c *context) walk(m protoreflect.Message) error {
+func (c *context) walk(m proto.Message) error {
 	var err error
-	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
-		if fd.Kind() != protoreflect.MessageKind {
-			return true
-		}
-		if !fd.IsList() {
-			err = c.walk(v.Message())
-			return err == nil
-		}
-		for i := range v.List().Len() {
-			if err = c.walk(v.List().Get(i).Message()); err != nil {
-				return false
-			}
-		}
-		return true
+	parse.Children(m, func(child proto.Message) bool {
+		err = c.walk(child)
+		return err == nil
 	})
 	if err != nil {
 		return err
 	}
-	msg := m.Interface()
 	for _, r := range rules {
 		if c.opt.Off[r.name] {
 			continue
 		}
-		if err := r.apply(c, msg); err != nil {
+		if err := r.apply(c, m); err != nil {
 			return err
 		}
 	}

@@ -239,6 +239,14 @@ func TestCatalogPlans(t *testing.T) {
 	want(a, "SELECT relname, x FROM pg_class, v WHERE relname = 'one'", "one1")
 	do(a, "CREATE OR REPLACE VIEW v AS SELECT 2 AS x")
 	want(a, "SELECT relname, x FROM pg_class, v WHERE relname = 'one'", "one2")
+	// What is asked of the session or server when it is read.
+	want(a, "SELECT name FROM pg_prepared_statements ORDER BY 1", "")
+	do(a, "PREPARE p AS SELECT 1")
+	want(a, "SELECT name FROM pg_prepared_statements ORDER BY 1", "p")
+	do(a, "SET application_name = 'first'")
+	want(b, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'first'", "1")
+	do(a, "SET application_name = 'second'")
+	want(b, "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'first'", "0")
 	// A failed block.
 	_, _ = a.Exec(t.Context(), "BEGIN; SELECT 1/0").ReadAll()
 	want(a, tables, "ERROR: current transaction is aborted, commands ignored until end of transaction block (SQLSTATE 25P02)")
