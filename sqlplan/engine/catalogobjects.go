@@ -202,7 +202,7 @@ func (s *Session) catalogSettings() []pgcatalog.Setting {
 	var out []pgcatalog.Setting
 	for _, name := range settingNames() {
 		d := settings[name]
-		if d.hidden && d.show == nil {
+		if d.hidden && !pgcatalog.KnownSetting(d.name) {
 			continue
 		}
 		x := pgcatalog.Setting{Name: d.name, Value: s.Setting(d.name), Unit: d.unit, Category: "Tilehouse", Description: d.help, Context: string(d.context), Type: string(d.kind), Source: "default",
@@ -219,8 +219,13 @@ func (s *Session) catalogSettings() []pgcatalog.Setting {
 		case enumSetting:
 			x.Enum = d.choices
 		}
-		if x.Value != x.Reset {
+		switch _, said := s.initial[strings.ToLower(d.name)]; {
+		case d.hidden:
+			x.Source = "override"
+		case x.Value != x.Reset:
 			x.Source = "session"
+		case said:
+			x.Source = "client"
 		}
 		out = append(out, x)
 	}

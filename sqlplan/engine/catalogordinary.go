@@ -225,20 +225,20 @@ func addIndexes(t *pgcatalog.Table, cat *tables.Catalog, x *tables.Object) {
 	}
 }
 
-// sizes fills in what the rows of ordinary tables take, in bytes, by the blocks of DuckDB's file that they have.
+// sizes fills in how many rows ordinary tables have, and what these take, in bytes, by the blocks of DuckDB's file that they have.
 func (s *Session) sizes(ctx context.Context, o *pgcatalog.Objects) error {
 	cat, err := s.ordinary(ctx)
 	if err != nil {
 		return err
 	}
 	for _, x := range cat.Sorted(func(x *tables.Object) bool { return x.Kind == tables.Table || x.Kind == tables.MaterializedView }) {
-		rows, err := s.conn.Query(ctx, fmt.Sprintf("SELECT count(DISTINCT block_id) * 262144 FROM pragma_storage_info(%s) WHERE block_id >= 0", quoteTable(x)))
+		rows, err := s.conn.Query(ctx, fmt.Sprintf("SELECT count(DISTINCT block_id) * 262144, (SELECT count(*) FROM %s) FROM pragma_storage_info(%s) WHERE block_id >= 0", duckName(x), quoteTable(x)))
 		if err != nil {
 			return err
 		}
 		ch, err := rows.Next()
 		if err == nil && ch != nil {
-			o.SetBytes(ordinaryOID(x.ID), ch.Cols[0].I64[0])
+			o.Measure(ordinaryOID(x.ID), ch.Cols[0].I64[0], ch.Cols[1].I64[0])
 		}
 		rows.Close()
 		if err != nil {

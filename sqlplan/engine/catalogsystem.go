@@ -2,7 +2,6 @@ package engine
 
 import (
 	"fmt"
-	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 	"google.golang.org/protobuf/proto"
@@ -25,6 +24,7 @@ type systemCatalog struct {
 	settings uint64 // the version of the session's settings
 	role     uint32 // of the session
 	sized    bool   // the sizes of tables were asked for
+	writes   int64  // that had been finished then
 	snapshot *pgcatalog.Snapshot
 	number   int64
 	release  func()
@@ -139,7 +139,8 @@ func (b *binder) systemFunction(name string, args []*pg_query.Node, inFrom bool)
 	if f == nil {
 		return nil, nil
 	}
-	if strings.HasSuffix(name, "_size") {
+	b.live = b.live || pgcatalog.Live(name)
+	if pgcatalog.Measured(name) {
 		b.sized = true
 		if err := b.measured(); err != nil {
 			return nil, err
@@ -148,17 +149,18 @@ func (b *binder) systemFunction(name string, args []*pg_query.Node, inFrom bool)
 	return b.numbered(&rewrite.Function{Name: name, Args: make([]string, len(args)), Table: f.Table, Body: f.Body})
 }
 
-// measured sees to it that the statement's snapshot has the sizes of tables.
+// measured sees to it that the statement's snapshot has the sizes of tables as they are now.
 func (b *binder) measured() error {
 	c, err := b.systemCatalog()
-	if err != nil || c.sized {
+	if err != nil {
 		return err
 	}
-	if err := b.s.sizes(b.ctx, c.snapshot.Objects()); err != nil {
-		return err
+	writes := b.s.e.writesFinished.Load()
+	if c.sized && c.writes == writes && b.s.tx == nil {
+		return nil
 	}
-	c.sized = true
-	return nil
+	c.sized, c.writes = true, writes
+	return b.s.sizes(b.ctx, c.snapshot.Objects())
 }
 
 func quoteTable(x *tables.Object) string { return duck.QuoteLiteral(duckName(x)) }

@@ -164,8 +164,26 @@ func export(conn *pgx.Conn, out *bytes.Buffer) error {
 			out.WriteString(" " + line)
 		}
 	}
+	// What PostgreSQL says of its settings, whatever their values are.
+	out.WriteString("R facts pg_settings r\n")
+	var columns []string
+	for c := range strings.SplitSeq(settingFacts, ", ") {
+		fmt.Fprintf(out, "C %s f\n", c)
+		name, _, _ := strings.Cut(c, " ")
+		columns = append(columns, name)
+	}
+	var text bytes.Buffer
+	if _, err := conn.PgConn().CopyTo(ctx, &text, "COPY (SELECT "+strings.Join(columns, ", ")+" FROM pg_settings WHERE name !~ '[.]' ORDER BY name COLLATE \"C\") TO STDOUT"); err != nil {
+		return err
+	}
+	for line := range strings.Lines(text.String()) {
+		out.WriteString(" " + line)
+	}
 	return nil
 }
+
+// settingFacts are the columns of pg_settings that are the same in every PostgreSQL 15, and their types.
+const settingFacts = "name 25, unit 25, category 25, short_desc 25, extra_desc 25, context 25, vartype 25, min_val 25, max_val 25, enumvals 1009"
 
 // functionArguments are arguments of functions whose rows are exported: there is one parser of texts.
 var functionArguments = map[string]string{"ts_token_type": "'default'"}

@@ -59,7 +59,7 @@ var called = []struct {
 	{"to_regclass to_regtype to_regproc to_regprocedure to_regnamespace to_regrole to_regcollation", duck.BigintFunction, 1, "text"},
 	{"regclassin regtypein regprocin regprocedurein regnamespacein regrolein regoperin regoperatorin regconfigin regdictionaryin regcollationin", duck.BigintFunction, 1, "text"},
 	{"regclassout regtypeout regprocout regprocedureout regnamespaceout regroleout regoperout regoperatorout regconfigout regdictionaryout regcollationout", duck.TextFunction, 1, "bigint"},
-	{"pg_stat_get_db_numbackends", duck.BigintFunction, 1, "bigint"},
+	{"pg_stat_get_db_numbackends pg_stat_get_live_tuples", duck.BigintFunction, 1, "bigint"},
 	{"pg_relation_size", duck.BigintFunction, 1, "any text"},
 	{"pg_table_size pg_total_relation_size pg_indexes_size pg_database_size pg_tablespace_size", duck.BigintFunction, 1, "any"},
 }
@@ -118,7 +118,7 @@ var written = []struct {
 
 // zeroStatistics are functions that count what is not counted here: PostgreSQL gives 0 where nothing was counted yet.
 const zeroStatistics = "pg_stat_get_numscans pg_stat_get_tuples_returned pg_stat_get_tuples_fetched pg_stat_get_tuples_inserted pg_stat_get_tuples_updated pg_stat_get_tuples_deleted pg_stat_get_tuples_hot_updated " +
-	"pg_stat_get_live_tuples pg_stat_get_dead_tuples pg_stat_get_mod_since_analyze pg_stat_get_ins_since_vacuum pg_stat_get_blocks_fetched pg_stat_get_blocks_hit pg_stat_get_vacuum_count pg_stat_get_autovacuum_count " +
+	"pg_stat_get_dead_tuples pg_stat_get_mod_since_analyze pg_stat_get_ins_since_vacuum pg_stat_get_blocks_fetched pg_stat_get_blocks_hit pg_stat_get_vacuum_count pg_stat_get_autovacuum_count " +
 	"pg_stat_get_analyze_count pg_stat_get_autoanalyze_count pg_stat_get_xact_numscans pg_stat_get_xact_tuples_returned pg_stat_get_xact_tuples_fetched pg_stat_get_xact_tuples_inserted pg_stat_get_xact_tuples_updated " +
 	"pg_stat_get_xact_tuples_deleted pg_stat_get_xact_tuples_hot_updated pg_stat_get_db_xact_commit pg_stat_get_db_xact_rollback pg_stat_get_db_blocks_fetched pg_stat_get_db_blocks_hit " +
 	"pg_stat_get_db_tuples_returned pg_stat_get_db_tuples_fetched pg_stat_get_db_tuples_inserted pg_stat_get_db_tuples_updated pg_stat_get_db_tuples_deleted pg_stat_get_db_conflict_all pg_stat_get_db_temp_files " +
@@ -188,7 +188,11 @@ var sqlFunctions = sync.OnceValue(func() map[signature]*SQLFunction {
 				if t := builtinTypes()[p.Returns]; t != nil {
 					typ = t.Name
 				}
-				m[signature{name, len(p.Args), false}] = &SQLFunction{false, expression(body + "::" + typ)}
+				strict := body
+				if len(p.Args) == 1 {
+					strict = "CASE WHEN ($1) IS NOT NULL THEN " + body + " END"
+				}
+				m[signature{name, len(p.Args), false}] = &SQLFunction{false, expression("(" + strict + ")::" + typ)}
 			}
 		}
 	}
@@ -200,6 +204,14 @@ var sqlFunctions = sync.OnceValue(func() map[signature]*SQLFunction {
 func FunctionNamed(name string, args int, table bool) *SQLFunction {
 	return sqlFunctions()[signature{name, args, table}]
 }
+
+// Measured reports whether a function says how large tables are, and how many rows they have.
+func Measured(name string) bool {
+	return strings.HasSuffix(name, "_size") || name == "pg_stat_get_live_tuples"
+}
+
+// Live reports whether a function says what is so at the moment, whatever snapshot it is asked of.
+func Live(name string) bool { return Measured(name) || name == "pg_stat_get_db_numbackends" }
 
 // deparsed is an expression as text.
 func deparsed(n *pg_query.Node) string {
@@ -239,6 +251,12 @@ func init() {
 	callees["pg_relation_size"] = size(func(t *Table) int64 { return t.Bytes })
 	callees["pg_table_size"] = size(func(t *Table) int64 { return t.Bytes })
 	callees["pg_total_relation_size"] = size(func(t *Table) int64 { return t.Bytes })
+	callees["pg_stat_get_live_tuples"] = callee{1, func(s *Snapshot, a args) (any, error) {
+		if t := s.o.table(uint32(a.int(0))); t != nil {
+			return t.Rows, nil
+		}
+		return 0, nil
+	}}
 	callees["pg_indexes_size"] = size(func(*Table) int64 { return 0 })
 	callees["pg_database_size"] = callee{1, func(s *Snapshot, a args) (any, error) {
 		_, found, err := s.objectArg(objectKinds["database"], a, 0)
@@ -309,17 +327,7 @@ func (s *Snapshot) fill(name string, columns []Column, add func(values ...any)) 
 	switch name {
 	case "pg_show_all_settings":
 		for _, x := range s.settings {
-			null := func(v string) any {
-				if v == "" {
-					return nil
-				}
-				return v
-			}
-			var enum any
-			if x.Enum != nil {
-				enum = x.Enum
-			}
-			add(x.Name, x.Value, null(x.Unit), x.Category, x.Description, nil, x.Context, x.Type, x.Source, null(x.Min), null(x.Max), enum, x.Boot, x.Reset, nil, nil, false)
+			add(x.cells()...)
 		}
 	case "pg_stat_get_archiver", "pg_stat_get_wal": // nothing was archived, and none of PostgreSQL's log written
 		values := make([]any, len(columns))

@@ -105,6 +105,7 @@ type Table struct {
 	Unpopulated                     bool     // a materialized view that cannot be read yet
 	ReadsNames                      []string // relations that a view reads, where their ids are not known
 	Bytes                           int64    // that its rows take, −1: not known; its indexes are counted with it
+	Rows                            int64    // that it has, where Bytes is known
 	DependsOn                       []uint32 // relations that a view reads
 }
 
@@ -202,9 +203,10 @@ func (o *Objects) table(oid uint32) *Table {
 	return nil
 }
 
-// SetBytes says how many bytes a table takes. It is called before anything is asked of a snapshot's functions of sizes.
-func (o *Objects) SetBytes(table uint32, bytes int64) {
+// Measure says how many bytes a table takes, and how many rows it has. It is called before anything is asked of a snapshot's functions
+// of sizes.
+func (o *Objects) Measure(table uint32, bytes, rows int64) {
 	if t := o.table(table); t != nil {
-		t.Bytes = bytes
+		t.Bytes, t.Rows = bytes, rows
 	}
 }

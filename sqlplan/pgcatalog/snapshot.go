@@ -27,13 +27,6 @@ type Snapshot struct {
 	pathOIDs []int64
 }
 
-// Setting is a row of pg_settings.
-type Setting struct {
-	Name, Value, Unit, Category, Description, Context, Type, Source, Min, Max string
-	Enum                                                                      []string
-	Boot, Reset                                                               string
-}
-
 // lookup are the places of rows by the value of a column.
 type lookup map[int64]row
 
