@@ -100,23 +100,40 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 	if t, ok := in.(tableNamer); ok {
 		table = t.Table()
 	}
+	rows := &copyAhead{in: in}
+	defer rows.wait()
 	var r copyData
 	if format.Format == "binary" {
-		r = copydata.NewBinaryReader(table, columns, settings, c.srv.cfg.MaxCopyLine, in.Add)
+		r = copydata.NewBinaryReader(table, columns, settings, c.srv.cfg.MaxCopyLine, rows.add)
 	} else {
-		r = copydata.NewReader(*format, table, columns, settings, c.srv.cfg.MaxCopyLine, in.Add)
+		r = copydata.NewReader(*format, table, columns, settings, c.srv.cfg.MaxCopyLine, rows.add)
 	}
 	checked, _ := in.(checkedCopy)
 	if checked != nil {
 		r.Check(checked.NotNull())
 		checked.Locate(r.RowWhere)
 	}
+	// told is the error of the rows so far, where reading them ended in err.
 	told := func(err error) error {
+		if err == nil {
+			return nil
+		}
+		if e := rows.wait(); e != nil {
+			return e
+		}
 		if err != copydata.ErrRefused {
 			return err
 		}
 		finished = true
 		return checked.Refused()
+	}
+	finish := func() ([]byte, error) {
+		if err := rows.wait(); err != nil {
+			return nil, err
+		}
+		finished = true
+		text, err := in.Finish(nil)
+		return []byte(text), err
 	}
 	if file != nil {
 		if err := told(c.copyFile(file, r)); err != nil {
@@ -127,9 +144,7 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 			}
 			return nil, err
 		}
-		finished = true
-		text, err := in.Finish(nil)
-		return []byte(text), err
+		return finish()
 	}
 	c.setCopying(true)
 	defer c.setCopying(false)
@@ -158,15 +173,13 @@ func (c *conn) copyIn(in CopyIn) (tag []byte, err error) {
 			if err := told(r.Close()); err != nil {
 				return nil, err
 			}
-			finished = true
-			text, err := in.Finish(nil)
-			return []byte(text), err
+			return finish()
 		case 'f':
 			var m pgproto3.CopyFail
 			if err := m.Decode(body); err != nil {
 				return nil, protocolError("malformed CopyFail message")
 			}
-			return nil, &Error{Code: "57014", Message: "COPY from stdin failed: " + m.Message, Where: r.Where()}
+			return nil, told(&Error{Code: "57014", Message: "COPY from stdin failed: " + m.Message, Where: r.Where()})
 		case 'H', 'S':
 			// Clients of the extended protocol send these with Execute, before they know that data is wanted.
 		case 'X':

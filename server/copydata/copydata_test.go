@@ -31,8 +31,9 @@ func read(r *rand.Rand, f session.CopyFormat, data []byte) (string, error) {
 		}
 		return nil
 	})
+	most := []int{9, 100, 1 << 20}[r.IntN(3)]
 	for len(data) > 0 {
-		n := 1 + r.IntN(min(len(data), 9))
+		n := 1 + r.IntN(min(len(data), most))
 		if err := rd.Write(data[:n]); err != nil {
 			return "", err
 		}

@@ -1,4 +1,4 @@
-// Package copydata reads and writes the text and csv formats of PostgreSQL's COPY.
+// Package copydata reads and writes the text, csv and binary formats of PostgreSQL's COPY.
 //
 //	bytes in pieces of any size ──Reader──▶ lines ──▶ fields ──▶ codec ──▶ chunks of ChunkRows rows
 //	rows of chunks ──AppendRow──▶ lines
@@ -11,5 +11,8 @@
 // A header line with a quote that never closes is an error, where PostgreSQL skips all of the data. The first line's end (\n, \r\n or \r) holds for all.
 // What is no UTF-8 is refused before the fields of its line are looked at.
 //
-// The package knows no protocol message; binary COPY and FORCE_NULL, FORCE_NOT_NULL, FORCE_QUOTE are not offered.
+// Nearly all data is plain: stretches of whole characters without NUL and carriage return, fields without escapes and quotes. Such a
+// stretch is looked over once, and its lines and fields are found by their delimiters alone; all else is read byte by byte, as PostgreSQL does.
+//
+// The package knows no protocol message.
 package copydata

@@ -31,6 +31,7 @@ type Reader struct {
 	text   int // bytes of text in chunk
 	buf    []byte
 	scan   int // buf[:scan] holds no end of line
+	clean  int // buf[scan:clean] is whole characters, none of them NUL or a carriage return
 	line   int // of the line being read, from 1
 	eol    byte
 	quoted bool // scan is inside quotes
@@ -45,12 +46,12 @@ type Reader struct {
 }
 
 type field struct {
-	lo, hi int // in Reader.field
-	null   bool
+	text []byte // of the line, or of Reader.field
+	null bool
 }
 
 // NewReader decodes rows of the columns, in the order the data has them, and hands chunks of at most ChunkRows rows to emit,
-// which may keep nothing of them. table is for messages. maxLine bounds a line, in bytes.
+// which may keep a chunk's columns where it puts others of their types in their place, and else nothing. table is for messages. maxLine bounds a line, in bytes.
 func NewReader(f session.CopyFormat, table string, columns []session.Column, s *codec.Settings, maxLine int,
 	emit func(*vector.Chunk) error) *Reader {
 	types := make([]vector.Type, len(columns))
@@ -108,6 +109,7 @@ func (r *Reader) Write(p []byte) error {
 // take takes the next piece of data in UTF-8.
 func (r *Reader) take(p []byte) error {
 	r.buf = append(r.buf, p...)
+	r.lookOver()
 	start := 0
 	for !r.ended {
 		n, size, err := r.findEnd(start, false)
@@ -127,6 +129,7 @@ func (r *Reader) take(p []byte) error {
 	// What is left begins a line.
 	r.buf = append(r.buf[:0], r.buf[start:]...)
 	r.scan -= start
+	r.clean -= start
 	if len(r.buf) > r.maxLine {
 		return r.fail("54000", fmt.Sprintf("a line of COPY data exceeds %d bytes", r.maxLine), nil)
 	}
@@ -163,6 +166,63 @@ func (r *Reader) flush() error {
 	return err
 }
 
+// lookOver sets clean anew: nearly all data is text of which no byte needs to be looked at by itself.
+func (r *Reader) lookOver() {
+	from := max(r.scan, r.clean)
+	b := r.buf[from:]
+	for back := 1; back <= min(len(b), utf8.UTFMax-1); back++ { // the last character may not be whole yet
+		if c := b[len(b)-back]; c >= utf8.RuneSelf && utf8.RuneStart(c) {
+			if codec.CharSize(c) > back {
+				b = b[:len(b)-back]
+			}
+			break
+		}
+	}
+	if bytes.IndexByte(b, 0) < 0 && bytes.IndexByte(b, '\r') < 0 && utf8.Valid(b) {
+		r.clean = from + len(b)
+	}
+}
+
+// cleanEnd is findEnd as far as buf is clean. It moves scan to the line's end, or to where findEnd has to go on.
+func (r *Reader) cleanEnd() (found bool) {
+	if r.scan >= r.clean || r.eol != 0 && r.eol != '\n' || r.csv && r.quoted {
+		return false
+	}
+	end := -1 // the next line feed
+	for r.scan < r.clean {
+		if r.escape {
+			r.escape = false
+			r.scan++
+			continue
+		}
+		if end < r.scan {
+			if end = bytes.IndexByte(r.buf[r.scan:r.clean], '\n'); end < 0 {
+				end = r.clean
+			} else {
+				end += r.scan
+			}
+		}
+		special := byte('\\')
+		if r.csv {
+			special = r.format.Quote
+		}
+		if at := bytes.IndexByte(r.buf[r.scan:end], special); at >= 0 {
+			r.scan += at
+			if r.csv {
+				return false
+			}
+			r.escape = true
+			r.scan++
+			continue
+		}
+		if r.scan = end; end < r.clean {
+			r.eol = '\n'
+			return true
+		}
+	}
+	return false
+}
+
 // findEnd looks for the end of the line that starts at start: its place and the size of the mark, or −1. last says that no
 // more data comes. What is no text is refused here, before the line's fields are looked at, as PostgreSQL does.
 func (r *Reader) findEnd(start int, last bool) (at, size int, err error) {
@@ -172,6 +232,9 @@ func (r *Reader) findEnd(start int, last bool) (at, size int, err error) {
 		escape = 0
 	}
 	r.scan = max(r.scan, start)
+	if r.cleanEnd() {
+		return r.scan, 1, nil
+	}
 	for checked := r.scan; r.scan < len(r.buf); r.scan++ {
 		c := r.buf[r.scan]
 		if c-' ' >= utf8.RuneSelf-' ' { // a control character, or no ASCII
@@ -349,7 +412,7 @@ func (r *Reader) row(line []byte) error {
 			refused = refused || i < len(r.notNull) && r.notNull[i]
 			continue
 		}
-		b := r.field[f.lo:f.hi]
+		b := f.text
 		if err := codec.AppendParsed(v, b, r.settings); err != nil {
 			var ce *codec.Error
 			if !errors.As(err, &ce) {
@@ -381,7 +444,7 @@ func (r *Reader) matchHeader(line []byte) error {
 		return r.fail("22P04", fmt.Sprintf("wrong number of fields in header line: got %d, expected %d", len(r.values), len(r.columns)), line)
 	}
 	for i, f := range r.values {
-		switch got := string(r.field[f.lo:f.hi]); {
+		switch got := string(f.text); {
 		case f.null:
 			return r.fail("22P04", fmt.Sprintf("column name mismatch in header line field %d: got null value (\"%s\"), expected %q", i+1, r.format.Null, r.columns[i].Name), line)
 		case got != r.columns[i].Name:
@@ -399,11 +462,31 @@ func (r *Reader) full(bytes int) error {
 	return nil
 }
 
+// defaultNull is the NULL string of the text format unless another is given. Its backslash escapes no delimiter.
+const defaultNull = `\N`
+
+// fieldEnd is where the next delimiter stands, or the end of the line.
+func fieldEnd(line []byte, from int, delimiter byte) int {
+	if n := bytes.IndexByte(line[from:], delimiter); n >= 0 {
+		return from + n
+	}
+	return len(line)
+}
+
 // textFields splits a line of the text format and undoes its escapes. Errors: 22021 where an escape makes what is no text.
 func (r *Reader) textFields(line []byte) error {
+	escapes := bytes.IndexByte(line, '\\') >= 0
 	for i := 0; ; i++ {
+		end := fieldEnd(line, i, r.format.Delimiter)
+		if text := line[i:end]; !escapes || bytes.IndexByte(text, '\\') < 0 || string(text) == defaultNull && r.format.Null == defaultNull {
+			r.values = append(r.values, field{text: text, null: string(text) == r.format.Null})
+			if i = end; i >= len(line) || len(r.values) > len(r.columns) {
+				return nil
+			}
+			continue
+		}
 		start, lo := i, len(r.field)
-		end := -1    // of the field's text, where it is not i
+		end = -1     // of the field's text, where it is not i
 		odd := false // an escape made a byte that no character is by itself
 		for i < len(line) && line[i] != r.format.Delimiter {
 			c := line[i]
@@ -469,7 +552,7 @@ func (r *Reader) textFields(line []byte) error {
 			end = i
 		}
 		null := string(line[start:end]) == r.format.Null
-		r.values = append(r.values, field{lo: lo, hi: len(r.field), null: null})
+		r.values = append(r.values, field{text: r.field[lo:], null: null})
 		if i >= len(line) || len(r.values) > len(r.columns) {
 			return nil
 		}
@@ -491,8 +574,12 @@ func hexDigit(c byte) (byte, bool) {
 // csvFields splits a line of the csv format and undoes its quotes.
 func (r *Reader) csvFields(line []byte) error {
 	quote, escape := r.format.Quote, r.format.Escape
+	quotes := bytes.IndexByte(line, quote) >= 0
 	for i := 0; ; i++ {
 		start, lo, saw := i, len(r.field), false
+		if !quotes {
+			i = fieldEnd(line, i, r.format.Delimiter)
+		}
 		for i < len(line) && line[i] != r.format.Delimiter {
 			if line[i] != quote {
 				r.field = append(r.field, line[i])
@@ -518,13 +605,17 @@ func (r *Reader) csvFields(line []byte) error {
 				r.field = append(r.field, c)
 			}
 		}
+		text := r.field[lo:]
+		if !quotes {
+			text = line[start:i]
+		}
 		null := !saw && string(line[start:i]) == r.format.Null
 		if k := len(r.values); null && k < len(r.format.ForceNotNull) && r.format.ForceNotNull[k] {
 			null = false
 		} else if !null && k < len(r.format.ForceNull) && r.format.ForceNull[k] {
-			null = string(r.field[lo:]) == r.format.Null
+			null = string(text) == r.format.Null
 		}
-		r.values = append(r.values, field{lo: lo, hi: len(r.field), null: null})
+		r.values = append(r.values, field{text: text, null: null})
 		if i >= len(line) || len(r.values) > len(r.columns) {
 			return nil
 		}

@@ -1,6 +1,7 @@
 package codec
 
 import (
+	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -128,6 +129,9 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 
 // CheckText refuses what no text value of a UTF-8 database can hold. Errors: 22021.
 func CheckText(b []byte) error {
+	if utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
+		return nil
+	}
 	for i := 0; i < len(b); {
 		if c := b[i]; c != 0 && c < utf8.RuneSelf {
 			i++
@@ -192,12 +196,12 @@ func appendInt(v *vector.Vector, in []byte, lo, hi int64) error {
 	}
 	// The negative side reaches one further, so the value is built there.
 	x, over := int64(0), false
-	for _, c := range b {
+	for i, c := range b {
 		if !isDigit(c) {
 			return badSyntax(v.Type, in)
 		}
 		d := int64(c - '0')
-		if x < (math.MinInt64+d)/10 {
+		if i >= 18 && x < (math.MinInt64+d)/10 {
 			over = true
 			continue
 		}
@@ -218,6 +222,10 @@ func appendInt(v *vector.Vector, in []byte, lo, hi int64) error {
 
 func appendParsedFloat(v *vector.Vector, in []byte, bits int) error {
 	b := trimSpace(in)
+	if x, ok := shortDecimal(b); ok && bits == 64 {
+		v.AppendFloat(x)
+		return nil
+	}
 	rest, negative := b, false
 	if len(b) > 0 && (b[0] == '-' || b[0] == '+') {
 		negative = b[0] == '-'
@@ -256,6 +264,43 @@ func appendParsedFloat(v *vector.Vector, in []byte, bits int) error {
 	}
 	v.AppendFloat(x)
 	return nil
+}
+
+// exactPowers are the powers of ten of shortDecimal.
+var exactPowers = [...]float64{1, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15}
+
+// shortDecimal reads a sign, digits and a point, of at most 15 digits. The number without its point and the power of ten are doubles
+// exactly, so that their quotient, which is rounded once, is the nearest double.
+func shortDecimal(b []byte) (x float64, ok bool) {
+	negative := len(b) > 0 && b[0] == '-'
+	if negative || len(b) > 0 && b[0] == '+' {
+		b = b[1:]
+	}
+	if len(b) > len(exactPowers) {
+		return 0, false
+	}
+	digits, point, n := 0, -1, int64(0)
+	for i, c := range b {
+		switch {
+		case isDigit(c):
+			n = n*10 + int64(c-'0')
+			digits++
+		case c == '.' && point < 0:
+			point = i
+		default:
+			return 0, false
+		}
+	}
+	if digits == 0 || digits >= len(exactPowers) {
+		return 0, false
+	}
+	if x = float64(n); point >= 0 {
+		x /= exactPowers[len(b)-1-point]
+	}
+	if negative {
+		x = -x
+	}
+	return x, true
 }
 
 func hexDigit(c byte) (byte, bool) {

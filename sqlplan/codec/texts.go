@@ -10,7 +10,10 @@ func RegisterText(oid uint32, in func(s string, set *Settings) (string, error)) 
 
 // appendShownText appends a value of a type that is kept as text to v.
 func appendShownText(v *vector.Vector, b []byte, set *Settings) error {
-	in := textInputs[v.Type.Shown]
+	var in func(s string, set *Settings) (string, error)
+	if v.Type.Shown != 0 {
+		in = textInputs[v.Type.Shown]
+	}
 	if in == nil {
 		v.AppendBytes(b)
 		return nil
