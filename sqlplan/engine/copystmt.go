@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
@@ -329,60 +328,46 @@ func (s *Session) bindCopyOrdinary(ctx context.Context, st *parse.SQL, n *pg_que
 	if err := format.forceColumns(n.Relation.Relname, all, columnNamesOf(columns)); err != nil {
 		return bound{}, err
 	}
-	return bound{run: func(ctx context.Context, _ []*vector.Vector) (session.Result, error) {
+	asRows := copiedAsRows(o, columns)
+	return bound{run: func(ctx context.Context, _ []*vector.Vector) (_ session.Result, err error) {
 		own := s.tx == nil
 		if own {
 			s.begin(true)
+			defer func() {
+				if err != nil {
+					s.rollback()
+				}
+			}()
 		}
-		begin := func() error {
-			if err := s.lockFor(ctx, w); err != nil {
-				return err
-			}
-			return s.beginOrdinary(ctx)
-		}
-		if err := begin(); err != nil {
-			if own {
-				s.rollback()
-			}
+		if err := s.lockFor(ctx, w); err != nil {
 			return nil, err
+		}
+		if err := s.beginOrdinary(ctx); err != nil {
+			return nil, err
+		}
+		if !s.asBound(o) {
+			return nil, errStalePlan
 		}
 		if depth, fresh := s.tx.fresh[o.ID]; format.freeze && (!fresh || depth < len(s.tx.savepoint)) {
-			if own {
-				s.rollback()
-			}
 			return nil, fail("55000", "cannot perform COPY FREEZE because the table was not created or truncated in the current subtransaction")
-		}
-		stage := s.temp("copy")
-		decl := make([]string, len(columns))
-		for i, c := range columns {
-			decl[i] = duck.QuoteIdent(c.Name) + " " + c.Type.DuckDB()
-		}
-		if _, err := s.conn.Exec(ctx, fmt.Sprintf("CREATE TEMP TABLE %s (%s)", stage, strings.Join(decl, ", "))); err != nil {
-			return nil, err
-		}
-		app, err := s.conn.Appender("temp", "main", stage)
-		if err != nil {
-			return nil, err
 		}
 		c := &copyIn{table: n.Relation.Relname, format: &format.CopyFormat, columns: columns}
 		for _, name := range names {
 			c.notNull = append(c.notNull, o.Column(name).NotNull)
 		}
-		c.add = func(ch *vector.Chunk) error {
-			if err := s.canonicalRows(ch, columns); err != nil {
-				return err
-			}
-			return app.Append(ch)
+		rows, err := s.copiedRows(ctx, w, columns, asRows)
+		if err != nil {
+			return nil, err
 		}
+		c.add = rows.add
 		c.finish = func(failed error) error {
-			err := app.Close()
-			if (failed == nil || failed == errRefused) && err == nil {
-				s.parts, w.where = map[string]string{copiedPart: "temp.main." + stage}, c.where
-				_, err = w.execute(ctx, nil)
-				s.parts = nil
-			}
-			if failed == errRefused && err == nil {
-				err = errRefused
+			var err error
+			if failed == nil || failed == errRefused {
+				if err = rows.write(ctx, c.where); err == nil && failed != nil {
+					err = failed
+				}
+			} else {
+				rows.discard()
 			}
 			s.dropTemps()
 			if !own {

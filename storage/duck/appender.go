@@ -158,6 +158,15 @@ func (a *Appender) appendPart(ch *vector.Chunk, from, n int) error {
 	return nil
 }
 
+// Discard frees the appender without what it has buffered. What it flushed before is the transaction's.
+func (a *Appender) Discard() {
+	if a.a.Ptr != nil && a.err == nil {
+		m.AppenderClear(a.a)
+		a.err = &Error{SQLState: "55000", Message: "the appender was discarded"}
+	}
+	_ = a.Close() // which frees only, after an error
+}
+
 // Close flushes what is buffered and frees the appender. After a failed Append it frees only, and returns nil. It may be
 // called more than once.
 func (a *Appender) Close() error {
