@@ -172,7 +172,7 @@ func (r *Reader) lookOver() {
 	b := r.buf[from:]
 	for back := 1; back <= min(len(b), utf8.UTFMax-1); back++ { // the last character may not be whole yet
 		if c := b[len(b)-back]; c >= utf8.RuneSelf && utf8.RuneStart(c) {
-			if codec.CharSize(c) > back {
+			if vector.CharSize(c) > back {
 				b = b[:len(b)-back]
 			}
 			break
@@ -312,7 +312,7 @@ func (r *Reader) character(at int, last bool) (size int, err error) {
 	if len(rest) == 0 {
 		return 0, nil
 	}
-	if size = codec.CharSize(rest[0]); len(rest) < size && !last {
+	if size = vector.CharSize(rest[0]); len(rest) < size && !last {
 		return 0, nil
 	}
 	if x, n := utf8.DecodeRune(rest); rest[0] == 0 || x == utf8.RuneError && n == 1 {

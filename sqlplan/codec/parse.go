@@ -1,13 +1,11 @@
 package codec
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"math"
 	"strconv"
-	"unicode/utf8"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
@@ -129,39 +127,15 @@ func AppendParsed(v *vector.Vector, b []byte, s *Settings) error {
 
 // CheckText refuses what no text value of a UTF-8 database can hold. Errors: 22021.
 func CheckText(b []byte) error {
-	if utf8.Valid(b) && bytes.IndexByte(b, 0) < 0 {
-		return nil
-	}
-	for i := 0; i < len(b); {
-		if c := b[i]; c != 0 && c < utf8.RuneSelf {
-			i++
-			continue
-		}
-		r, n := utf8.DecodeRune(b[i:])
-		if r == 0 || r == utf8.RuneError && n == 1 {
-			return InvalidText(b[i:])
-		}
-		i += n
+	if i := vector.BadText(b); i >= 0 {
+		return InvalidText(b[i:])
 	}
 	return nil
 }
 
-// InvalidText is the refusal of the bytes that b begins with. It shows as many as the first one announces and b has.
+// InvalidText is the refusal of the bytes that b begins with.
 func InvalidText(b []byte) *Error {
-	return &Error{Code: "22021", Message: fmt.Sprintf(`invalid byte sequence for encoding "UTF8": % #x`, b[:min(CharSize(b[0]), len(b))])}
-}
-
-// CharSize is the bytes of the character that begins with c; 1 where none does.
-func CharSize(c byte) int {
-	switch {
-	case c&0xe0 == 0xc0:
-		return 2
-	case c&0xf0 == 0xe0:
-		return 3
-	case c&0xf8 == 0xf0:
-		return 4
-	}
-	return 1
+	return &Error{Code: "22021", Message: vector.BadTextMessage(b)}
 }
 
 func badJSON(b []byte) *Error {

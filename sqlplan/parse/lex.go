@@ -2,8 +2,11 @@ package parse
 
 import (
 	"strings"
+	"unicode/utf8"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
 // MaxText is the longest text that Split and Parse take, in bytes.
@@ -58,10 +61,10 @@ func checkText(sql string) error {
 		return &Error{Code: codeTooLong, Message: "statement is longer than 64 MiB"}
 	}
 	if i := strings.IndexByte(sql, 0); i >= 0 {
-		return ErrorAt(sql, i, codeEncoding, `invalid byte sequence for encoding "UTF8": 0x00`, "")
+		return ErrorAt(sql, i, codeEncoding, vector.BadTextMessage([]byte{0}), "")
 	}
 	if i := invalidUTF8(sql); i >= 0 {
-		return ErrorAt(sql, i, codeEncoding, `invalid byte sequence for encoding "UTF8"`, "")
+		return ErrorAt(sql, i, codeEncoding, vector.BadTextMessage([]byte(sql[i:min(len(sql), i+utf8.UTFMax)])), "")
 	}
 	return nil
 }

@@ -268,16 +268,9 @@ func init() {
 	})
 	ours("convert_from(bytea,name)", "text", func(a args, out *vector.Vector) error {
 		switch enc := strings.ToUpper(strings.NewReplacer("-", "", "_", "").Replace(a.s(1))); enc {
-		case "UTF8", "UNICODE":
-			if !utf8.Valid(a.b(0)) {
-				b := a.b(0)
-				for i := 0; i < len(b); {
-					r, n := utf8.DecodeRune(b[i:])
-					if r == utf8.RuneError && n <= 1 {
-						return bad("22021", `invalid byte sequence for encoding "UTF8": 0x%02x`, b[i])
-					}
-					i += n
-				}
+		case "UTF8", "UNICODE", "SQLASCII":
+			if i := vector.BadText(a.b(0)); i >= 0 {
+				return bad("22021", "%s", vector.BadTextMessage(a.b(0)[i:]))
 			}
 			out.AppendBytes(a.b(0))
 		case "LATIN1", "ISO88591":
@@ -293,8 +286,6 @@ func init() {
 				b = utf8.AppendRune(b, rune(c))
 			}
 			out.AppendBytes(b)
-		case "SQLASCII":
-			out.AppendBytes(a.b(0))
 		default:
 			return bad("0A000", "encoding %s is not supported", a.s(1))
 		}

@@ -229,7 +229,7 @@ func intervalFields(s string, mod int32) string {
 // TextIn is what a text of a type of characters means.
 func TextIn(s string, oid uint32, mod int32) (string, error) {
 	if strings.IndexByte(s, 0) >= 0 {
-		return "", bad("22021", `invalid byte sequence for encoding "UTF8": 0x00`)
+		return "", bad("22021", "%s", vector.BadTextMessage([]byte{0}))
 	}
 	switch oid {
 	case 18:

@@ -55,15 +55,24 @@ func days(x int64) int32 {
 	return int32(x)
 }
 
-// checkText says whether values [from, from+n) of v are UTF-8 each.
+// checkText says whether values [from, from+n) of v are UTF-8 each. DuckDB's texts may have zero bytes.
 func checkText(v *vector.Vector, from, n int) error {
 	ok := utf8.Valid(v.Data[v.Off[from]:v.Off[from+n]])
 	for i := from; ok && i < from+n; i++ {
 		// All of it being UTF-8, a value is too unless it is cut inside a character.
 		ok = v.Off[i] == v.Off[i+1] || utf8.RuneStart(v.Data[v.Off[i]])
 	}
-	if !ok {
-		return &Error{SQLState: "22021", Message: "invalid byte sequence for encoding \"UTF8\""}
+	if ok {
+		return nil
+	}
+	for i := from; i < from+n; i++ {
+		for b := v.Bytes(i); len(b) > 0; {
+			r, size := utf8.DecodeRune(b)
+			if r == utf8.RuneError && size == 1 {
+				return &Error{SQLState: "22021", Message: vector.BadTextMessage(b)}
+			}
+			b = b[size:]
+		}
 	}
 	return nil
 }
