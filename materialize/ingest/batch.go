@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"context"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -19,12 +20,12 @@ import (
 	"github.com/tilehouse/tilehouse/storage/streams"
 )
 
-// The SQLSTATEs of messages that are read and yet no rows.
+// The SQLSTATEs of messages that are read and yet change no row.
 const (
-	codeNotNull   = "23502"
-	codeUnique    = "23505"
-	codeTime      = "22008"
-	codeTombstone = "22004"
+	codeNotNull = "23502"
+	codeUnique  = "23505"
+	codeTime    = "22008"
+	codeMoved   = "55000" // the newest message of a key cannot be told
 )
 
 // messageTime is the hidden column with a message's time, counted from the first one behind the declared columns.
@@ -40,45 +41,66 @@ type batch struct {
 
 // builder makes a batch.
 type builder struct {
-	c      *consumer
-	rel    *schema.Relation
-	rows   *vector.Chunk
-	time   int   // column of the event time
-	key    []int // columns of the primary key
-	filled []int // columns that must not be NULL
-	now    int64
-	out    *batch
-	taken  map[string]bool // primary keys of the batch
-	record []int           // which message each row is of
+	c        *consumer
+	rel      *schema.Relation
+	rows     *vector.Chunk
+	gone     *vector.Chunk // primary keys of rows that are taken away
+	declared int           // the first columns of rows
+	time     int           // column of the event time
+	key      []int         // columns of the primary key
+	filled   []int         // columns that must not be NULL
+	now      int64
+	out      *batch
+	steps    []step
+	refused  []*Rejected // by message
+}
+
+// step is what one message does.
+type step struct {
+	message    int
+	effect     Effect
+	row, taken int // in rows and gone
 }
 
 // build makes a batch of messages; nil where there is nothing to commit. rejected, if it is not nil, is why the only message is no row.
-func (c *consumer) build(cat *schema.Catalog, r *schema.Relation, records []*kgo.Record, rejected *Rejected) (*batch, error) {
-	b := &builder{c: c, rel: r, now: c.cfg.Clock().UnixMicro(), time: r.ColumnIndex(r.EventTime), taken: map[string]bool{}}
-	stored := r.Stored()
-	types := make([]vector.Type, len(stored))
-	for i, col := range stored {
-		types[i] = col.Type
-	}
-	b.rows = vector.NewChunk(types, len(records))
+func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Relation, records []*kgo.Record, rejected *Rejected) (*batch, error) {
+	b := &builder{c: c, rel: r, now: c.cfg.Clock().UnixMicro(), time: r.ColumnIndex(r.EventTime), declared: len(r.Columns), refused: make([]*Rejected, len(records))}
+	b.rows = vector.NewChunk(typesOf(r.Stored()), len(records))
 	for _, k := range r.PrimaryKey {
 		b.key = append(b.key, r.ColumnIndex(k))
 	}
+	var keys []vector.Type
+	for _, k := range b.key {
+		keys = append(keys, r.Columns[k].Type)
+	}
+	b.gone = vector.NewChunk(keys, 0)
 	b.filled = filledColumns(cat, r, b.key)
 	b.out = &batch{Batch: streams.Batch{Source: reclog.SourceID(r.ID), State: c.state.Clone()}, declared: len(r.Columns), mark: streams.NoEvent}
 	for i, rec := range records {
-		why := rejected
-		if why == nil {
-			why = b.add(rec, i)
+		if rejected != nil {
+			b.refused[i] = rejected
+		} else {
+			b.add(rec, i)
 		}
-		if why != nil {
+	}
+	change, err := b.resolve(ctx, records)
+	if err != nil {
+		return nil, err
+	}
+	for i, rec := range records {
+		if why := b.refused[i]; why != nil {
 			b.letter(rec, why)
 		}
 	}
-	if err := b.dropTaken(records); err != nil {
-		return nil, err
+	return b.finish(records, change)
+}
+
+func typesOf(columns []schema.Column) []vector.Type {
+	out := make([]vector.Type, len(columns))
+	for i, c := range columns {
+		out[i] = c.Type
 	}
-	return b.finish(records)
+	return out
 }
 
 // filledColumns are the columns of rows that can be events of every feature that reads a source: no NULL in what was declared so, in
@@ -103,35 +125,43 @@ func filledColumns(cat *schema.Catalog, r *schema.Relation, key []int) []int {
 	return slices.Compact(out)
 }
 
-// add appends the row of a message, or says why it has none.
-func (b *builder) add(rec *kgo.Record, index int) *Rejected {
-	if rec.Value == nil {
-		return &Rejected{codeTombstone, "the message has no value: a tombstone of a compacted topic, which FORMAT PLAIN has no meaning for"}
-	}
-	n := b.rows.N
-	if err := b.c.decoder.Append(b.rows, rec.Value); err != nil {
-		var why *Rejected
-		if errors.As(err, &why) {
-			return why
+// add appends what a message does, or notes why it does nothing.
+func (b *builder) add(rec *kgo.Record, index int) {
+	n, taken := b.rows.N, b.gone.N
+	effect, err := b.c.decoder.Append(b.rows, b.gone, Message{Key: rec.Key, Value: rec.Value})
+	if err == nil && effect&Puts != 0 {
+		if why := b.check(n); why != nil {
+			err = why
 		}
-		return &Rejected{"XX000", err.Error()}
 	}
-	if why := b.check(n); why != nil {
-		for i := range b.rel.Columns {
+	if err != nil {
+		for i := range b.declared {
 			b.rows.Cols[i].Truncate(n)
 		}
-		return why
+		for _, v := range b.gone.Cols {
+			v.Truncate(taken)
+		}
+		var why *Rejected
+		if !errors.As(err, &why) {
+			why = &Rejected{"XX000", err.Error()}
+		}
+		b.refused[index] = why
+		return
 	}
-	cols := b.rows.Cols[len(b.rel.Columns):]
-	cols[0].AppendInt(int64(rec.Partition))
-	cols[1].AppendInt(rec.Offset)
-	cols[messageTime].AppendInt(rec.Timestamp.UnixMicro())
-	cols[3].AppendInt(b.now)
-	appendBytes(cols[4], rec.Key)
-	appendBytes(cols[5], headers(rec))
-	b.rows.N++
-	b.record = append(b.record, index)
-	return nil
+	if effect&Takes != 0 {
+		b.gone.N++
+	}
+	if effect&Puts != 0 {
+		cols := b.rows.Cols[b.declared:]
+		cols[0].AppendInt(int64(rec.Partition))
+		cols[1].AppendInt(rec.Offset)
+		cols[messageTime].AppendInt(rec.Timestamp.UnixMicro())
+		cols[3].AppendInt(b.now)
+		appendBytes(cols[4], rec.Key)
+		appendBytes(cols[5], headers(rec))
+		b.rows.N++
+	}
+	b.steps = append(b.steps, step{message: index, effect: effect, row: n, taken: taken})
 }
 
 func appendBytes(v *vector.Vector, b []byte) {
@@ -168,47 +198,6 @@ func (b *builder) letter(rec *kgo.Record, why *Rejected) {
 		Key: rec.Key, Headers: headers(rec), Value: rec.Value})
 }
 
-// dropTaken makes dead letters of the rows whose primary key another row has: the first one stays.
-func (b *builder) dropTaken(records []*kgo.Record) error {
-	if len(b.key) == 0 || b.rows.N == 0 {
-		return nil
-	}
-	owners, err := b.c.cfg.Log.Owners(b.out.Source, b.rows, b.key)
-	if err != nil {
-		return err
-	}
-	var keep *vector.Chunk // nil: all so far
-	var buf []byte
-	for i := range b.rows.N {
-		buf = buf[:0]
-		for _, k := range b.key {
-			buf = vector.AppendKey(buf, b.rows.Cols[k], i)
-		}
-		if owners[i] == 0 && !b.taken[string(buf)] {
-			b.taken[string(buf)] = true
-			if keep != nil {
-				keep.AppendRow(b.rows, i)
-			}
-			continue
-		}
-		if keep == nil {
-			types := make([]vector.Type, len(b.rows.Cols))
-			for j, col := range b.rows.Cols {
-				types[j] = col.Type
-			}
-			keep = vector.NewChunk(types, b.rows.N)
-			for j := range i {
-				keep.AppendRow(b.rows, j)
-			}
-		}
-		b.letter(records[b.record[i]], &Rejected{codeUnique, fmt.Sprintf("a row of this primary key (%s) is there already", keyNames(b.rel))})
-	}
-	if keep != nil {
-		b.rows = keep
-	}
-	return nil
-}
-
 func keyNames(r *schema.Relation) string {
 	out := ""
 	for i, k := range r.PrimaryKey {
@@ -221,20 +210,22 @@ func keyNames(r *schema.Relation) string {
 }
 
 // finish notes how far the partitions are read, and what the watermark rises to.
-func (b *builder) finish(records []*kgo.Record) (*batch, error) {
+func (b *builder) finish(records []*kgo.Record, change reclog.Change) (*batch, error) {
 	s := b.out.State
-	for _, rec := range records {
+	for i, rec := range records {
 		s.Partitions[rec.Partition].Next = rec.Offset + 1
+		if b.refused[i] == nil {
+			s.Good++
+		}
 	}
-	s.Rows += int64(b.rows.N)
-	partitions := b.rows.Cols[len(b.rel.Columns)].I64
-	for i, t := range b.rows.Cols[b.time].I64 {
-		p := &s.Partitions[partitions[i]]
-		p.Newest = max(p.Newest, t)
-	}
-	change := reclog.Change{Source: b.out.Source, Key: b.key}
-	if b.rows.N > 0 {
-		change.Inserts = b.rows
+	s.Live -= int64(len(change.Deletes))
+	if rows := change.Inserts; rows != nil {
+		s.Live += int64(rows.N)
+		partitions := rows.Cols[b.declared].I64
+		for i, t := range rows.Cols[b.time].I64 {
+			p := &s.Partitions[partitions[i]]
+			p.Newest = max(p.Newest, t)
+		}
 	}
 	if w := b.c.watermark(s, b.c.cfg.Clock()); w > b.c.marked {
 		b.out.mark = w
@@ -243,7 +234,7 @@ func (b *builder) finish(records []*kgo.Record) (*batch, error) {
 	if len(records) == 0 && change.Mark == nil {
 		return nil, nil
 	}
-	if change.Inserts != nil || change.Mark != nil {
+	if change.Inserts != nil || change.Mark != nil || len(change.Deletes) > 0 {
 		b.out.changes = []reclog.Change{change}
 	}
 	return b.out, b.out.Seal(b.c.cfg.Log, b.c.cfg.LetterBytes)

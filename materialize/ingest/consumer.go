@@ -190,7 +190,11 @@ func (c *consumer) poll(ctx context.Context, client *kgo.Client) error {
 		return failure
 	}
 	var records []*kgo.Record
-	fetches.EachRecord(func(r *kgo.Record) { records = append(records, r) })
+	fetches.EachRecord(func(r *kgo.Record) {
+		if r.Offset >= c.state.Partitions[r.Partition].Next { // a broker may give what was given before
+			records = append(records, r)
+		}
+	})
 	return c.take(ctx, records)
 }
 
@@ -227,7 +231,7 @@ func (c *consumer) commitBut(ctx context.Context, records []*kgo.Record, rejecte
 	if r == nil || r.Suspended {
 		return errGone
 	}
-	b, err := c.build(cat, r, records, rejected)
+	b, err := c.build(ctx, cat, r, records, rejected)
 	if err != nil || b == nil {
 		return err
 	}

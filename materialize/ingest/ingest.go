@@ -12,11 +12,24 @@ import (
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
-// Decoder makes rows of messages. It is used by one goroutine.
+// Message is what a decoder reads of one; nil is NULL.
+type Message struct{ Key, Value []byte }
+
+// Effect is what a message does to the rows of its source: some of the constants. None of them: nothing.
+type Effect uint8
+
+// The effects. A message with both takes a row away first.
+const (
+	Takes Effect = 1 << iota // the row of a primary key is gone
+	Puts                     // there is a row
+)
+
+// Decoder makes changes of rows of messages. It is used by one goroutine.
 type Decoder interface {
-	// Append appends one value to each of the columns of ch that the source declares, the first ones; ch may have more. After an
-	// error they are as they were. ch.N is the caller's. Errors: *Rejected.
-	Append(ch *vector.Chunk, value []byte) error
+	// Append appends, where the message puts a row, one value to each of the columns of rows that the source declares, the first
+	// ones; rows may have more; and where it takes one, its primary key to gone, whose columns are those of the key. After an
+	// error they are as they were. rows.N and gone.N are the caller's. Errors: *Rejected.
+	Append(rows, gone *vector.Chunk, m Message) (Effect, error)
 }
 
 // Rejected says why a message is no row.

@@ -76,7 +76,7 @@ again.`,
 CREATE SOURCE [IF NOT EXISTS] name (column type [NOT NULL], … [, PRIMARY KEY (column, …)]
     [, WATERMARK FOR column AS column - INTERVAL 'duration'])
   WITH (connector = 'kafka', connection = 'name', topic = 'name' [, option = value …])
-  FORMAT PLAIN ENCODE JSON [(option = value, …)]
+  FORMAT {PLAIN | UPSERT [(key_encode = {'json' | 'text'})] | DEBEZIUM} ENCODE JSON [(option = value, …)]
 ALTER SOURCE name {SUSPEND | RESUME}`,
 		Text: `
 Each message is a row, or a dead letter. A consumer in the server writes them to the log of record, rows and offsets in one commit,
@@ -88,8 +88,21 @@ A field is the column of its name. A column without one, or with null, is NULL; 
 false, an array an array, json anything. Dates, intervals, uuid and bytea are strings as PostgreSQL reads them. A timestamptz is such a string, in UTC where it
 names no zone, or a number in ` + "`timestamp_unit`" + ` since 1970. Numbers of another unit are refused, not taken for 1970.
 
+With FORMAT PLAIN a message is a row, and a second one of a primary key a dead letter (23505). With the others it is a change of the row of a primary
+key, which the source declares: what was the row stops to count for every feature at the commit that the new version counts from, as after an UPDATE or DELETE of a table.
+
+- UPSERT: the message's key is the primary key, an object of its columns, or the value itself where it is one column; the value is the newest version of the
+  row, and NULL its end. The value may leave the key's columns out; another key in it is refused (22000), and so is a message without a key (23502).
+- DEBEZIUM: the value has ` + "`op`, `before` and `after`" + `, with their schema beside them or without. c, r and u put the row after, u with another primary key
+  in before takes that row away, d takes the one of before, or of the message's key, and so does a tombstone. TRUNCATE (t) and every other kind is refused (0A000): the rows
+  stay. Dates may be days since 1970, decimals are strings (` + "`decimal.handling.mode`" + `), times in ` + "`timestamp_unit`" + `.
+
+Which of two versions is the newer one, the order of their partition says, and nothing else; so a change of a row that came by another partition is refused
+(55000): keys must stay in their partition, and a topic whose partitions were added to has moved some. Of several versions in one commit the last one is a row. Where a version is a dead
+letter, the row of before stays.
+
 A message is a dead letter that is no JSON object, has a value of another type, no event time, a NULL in the primary key, a key of a feature or a NOT NULL
-column, an event time beyond the future bound, a primary key that a row has (23505: the first one stays), or of which a feature cannot be computed.
+column, an event time beyond the future bound, or of which a feature cannot be computed.
 ` + "`tilehouse.dead_letters`" + ` has its bytes, key, partition, offset and reason; the newest 1 GiB of a source are kept. Dead letters hold nothing up.
 Whatever else fails is tried again, at longer and longer intervals up to 30 seconds: ` + "`tilehouse.sources`" + ` has state, reason, lag and counts, ` + "`tilehouse.source_partitions`" + `
 where each partition is. A full disk pauses the reading, and reads go on.
@@ -108,6 +121,7 @@ and made anew is another one, and messages that the topic's retention deletes be
 			{"future_bound", "a duration", "`1 day`", "messages further ahead of the server's clock than this are dead letters (22008)"},
 			{"idle_timeout", "a duration, at least a second", "`30 seconds`", "when a partition without messages does not hold the watermark back any more"},
 			{"lateness", "a duration", "`0`", "how long after its end a day is first settled; later rows count all the same"},
+			{"key_encode", "`json` or `text`, of FORMAT UPSERT", "`json`", "how a message's key is read; text: the value of a primary key of one column"},
 			{"timestamp_unit", "`s`, `ms`, `us` or `ns`, of ENCODE JSON", "`ms`", "what numbers for timestamptz and timestamp are"},
 			{"unknown_fields", "`ignore` or `refuse`, of ENCODE JSON", "`ignore`", "what becomes of a message with a field that is no column"},
 		},
@@ -121,6 +135,10 @@ and made anew is another one, and messages that the topic's retention deletes be
 			`SELECT state, lag, rows, dead_letters, last_error FROM tilehouse.sources WHERE name = 'live'`,
 			`SELECT partition, message_offset, code, reason, encode(message, 'escape') FROM tilehouse.dead_letters WHERE source = 'live'`,
 			`SELECT __partition, max(__offset), max(__arrived - __timestamp) FROM live GROUP BY 1`,
+		}}, {"A table of another database, as Debezium writes its changes:", []string{
+			`CREATE SOURCE orders (order_id bigint, customer_id bigint, total numeric(12,2), placed timestamptz,
+    PRIMARY KEY (order_id), WATERMARK FOR placed AS placed - INTERVAL '10 minutes')
+  WITH (connector = 'kafka', connection = 'bus', topic = 'shop.orders') FORMAT DEBEZIUM ENCODE JSON (timestamp_unit = 'us')`,
 		}}},
 		Outside: "brokers",
 		See:     []string{"CREATE CONNECTION", "CREATE SOURCE", "CREATE FEATURE"},

@@ -66,10 +66,22 @@ func (s *Session) createKafkaSource(ctx context.Context, st *parse.CreateSource,
 		return at(hint(fail(codeDefinition, "source %q has no event time", r.Name), "Among its columns: WATERMARK FOR ts AS ts - INTERVAL '10 minutes'; or WITH (…, event_time = 'ts')"), st.Text, place)
 	case k.Format == "":
 		return at(hint(fail(codeDefinition, "source %q does not say how its messages are read", r.Name), "WITH (…) FORMAT PLAIN ENCODE JSON"), st.Text, place)
-	case k.Format != "PLAIN" || len(st.FormatOptions) > 0:
-		return at(hint(fail(codeUnsupported, "FORMAT %s is not supported", k.Format), "FORMAT PLAIN: each message is a row."), st.Text, max(strings.LastIndex(strings.ToUpper(st.Text), "FORMAT"), 0))
+	case !slices.Contains(message.Formats, k.Format):
+		return at(hint(fail(codeUnsupported, "FORMAT %s is not supported", k.Format), "FORMAT %s", strings.Join(message.Formats, ", FORMAT ")), st.Text, max(strings.LastIndex(strings.ToUpper(st.Text), "FORMAT"), 0))
 	case k.Encode != "JSON":
 		return at(hint(fail(codeUnsupported, "ENCODE %s is not supported", k.Encode), "ENCODE JSON"), st.Text, max(strings.LastIndex(strings.ToUpper(st.Text), "ENCODE"), 0))
+	case k.Replaces() && len(r.PrimaryKey) == 0:
+		return at(hint(fail(codeDefinition, "source %q has no primary key, by which FORMAT %s knows its rows", r.Name, k.Format), "Among its columns: PRIMARY KEY (id)"), st.Text, place)
+	}
+	format := readOptions(st.Text, "FORMAT "+k.Format, st.FormatOptions)
+	if k.Format == message.Upsert {
+		k.KeyEncode = format.oneOf("key_encode", message.KeyJSON, message.KeyEncodings...)
+		if k.KeyEncode == message.KeyText && len(r.PrimaryKey) > 1 {
+			return at(fail(codeDefinition, "key_encode = 'text' is for a primary key of one column: that of source %q has %d", r.Name, len(r.PrimaryKey)), st.Text, st.FormatOptions["key_encode"].ValuePosition)
+		}
+	}
+	if err := format.done(); err != nil {
+		return err
 	}
 	enc := readOptions(st.Text, "ENCODE JSON", st.EncodeOptions)
 	k.TimeUnit = enc.oneOf("timestamp_unit", "ms", message.Units...)
@@ -185,14 +197,6 @@ func (s *Session) suspendSource(r *schema.Relation, suspended bool) error {
 	})
 }
 
-// decoderOf is what reads the messages of a source.
-func decoderOf(r *schema.Relation) (ingest.Decoder, error) {
-	if r.Kafka.Format != "PLAIN" || r.Kafka.Encode != "JSON" {
-		return nil, fmt.Errorf("FORMAT %s ENCODE %s is not supported", r.Kafka.Format, r.Kafka.Encode)
-	}
-	return message.NewJSON(r.Columns, message.JSONOptions{Unit: r.Kafka.TimeUnit, RefuseUnknown: r.Kafka.RefuseUnknown}), nil
-}
-
 // ofRow says of an error of committing a source's rows whether the rows are to blame: an INSERT of them would be refused.
 func (e *Engine) ofRow(cat *schema.Catalog, changes []reclog.Change, err error) *ingest.Rejected {
 	switch {
@@ -258,7 +262,7 @@ func (h *hiddenColumns) of(r *schema.Relation) ([]schema.Column, error) {
 }
 
 // streamColumns are the columns of tilehouse.sources that only Kafka sources have.
-var streamColumns = slices.Concat(text("connection", "topic", "state"), times("since"), numbers("lag", "dead_letters", "failures"), times("last_commit"))
+var streamColumns = slices.Concat(text("connection", "topic", "state"), times("since"), numbers("lag", "messages", "dead_letters", "failures"), times("last_commit"))
 
 // noStream are those columns of other relations.
 var noStream = slices.Repeat([]string{"NULL"}, len(streamColumns))
@@ -280,9 +284,9 @@ func (s *Session) sourceRow(cat *schema.Catalog, r *schema.Relation) ([]string, 
 	if !st.LastCommit.IsZero() {
 		last = timeLiteral(st.LastCommit.UnixMicro())
 	}
-	row := append(literals(r.Name, string(r.Kind), r.EventTime), "NULL", "NULL", fmt.Sprint(state.Rows), "NULL", "NULL", "NULL", orNull(st.Reason))
+	row := append(literals(r.Name, string(r.Kind), r.EventTime), "NULL", "NULL", fmt.Sprint(state.Live), "NULL", "NULL", "NULL", orNull(st.Reason))
 	return append(row, duck.QuoteLiteral(cat.Connections[r.Kafka.Connection].Name), duck.QuoteLiteral(r.Kafka.Topic), duck.QuoteLiteral(string(st.State)), since, lag,
-		fmt.Sprint(state.Dead), fmt.Sprint(st.Failures), last, duck.QuoteLiteral(r.SQL)), nil
+		fmt.Sprint(state.Good+state.Dead), fmt.Sprint(state.Dead), fmt.Sprint(st.Failures), last, duck.QuoteLiteral(r.SQL)), nil
 }
 
 // lagOf is how many messages of all partitions are not read yet; false: not known.

@@ -3,6 +3,17 @@
 // A message is a row as a whole or none: what cannot be read is an *ingest.Rejected, which says why, and leaves nothing in the
 // columns. There is one answer to a message, whoever reads it and when: nothing depends on a session or the clock.
 //
+// # Envelopes
+//
+// FORMAT says what a message does to the rows of its source:
+//
+//	PLAIN     it is a row
+//	UPSERT    its key is a primary key, its value the row's newest version, or NULL where the row is gone. The value may leave the key's
+//	          columns out, and is refused where it has another key.
+//	DEBEZIUM  its value has before, after and op: c, r and u put after, u takes the row of before where that has another primary key, d
+//	          takes before, or the message's key. A value NULL takes the message's key. Whatever else op is is refused, t (TRUNCATE), too.
+//	          Key and value may stand beside their schema, in payload. A date may be a number of days since 1970.
+//
 // # JSON
 //
 // An object; its fields are the columns of their names, in any order. A column without a field is NULL, and so is one whose field is

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
@@ -31,6 +32,7 @@ var Units = []string{"s", "ms", "us", "ns"}
 type JSONOptions struct {
 	Unit          string // of Units; "": ms
 	RefuseUnknown bool
+	DateNumbers   bool // a date may be a number: days since 1970
 }
 
 // JSON reads JSON objects. It is used by one goroutine.
@@ -39,6 +41,7 @@ type JSON struct {
 	byName  map[string]int
 	unit    string
 	strict  bool
+	days    bool
 
 	dec  *jsontext.Decoder
 	src  *bytes.Buffer
@@ -48,7 +51,7 @@ type JSON struct {
 
 // NewJSON is a reader of the columns.
 func NewJSON(columns []schema.Column, o JSONOptions) *JSON {
-	j := &JSON{columns: columns, byName: map[string]int{}, unit: o.Unit, strict: o.RefuseUnknown, src: new(bytes.Buffer), seen: make([]bool, len(columns))}
+	j := &JSON{columns: columns, byName: map[string]int{}, unit: o.Unit, strict: o.RefuseUnknown, days: o.DateNumbers, src: new(bytes.Buffer), seen: make([]bool, len(columns))}
 	if j.unit == "" {
 		j.unit = "ms"
 	}
@@ -59,8 +62,8 @@ func NewJSON(columns []schema.Column, o JSONOptions) *JSON {
 	return j
 }
 
-// Append implements ingest.Decoder: it appends one value to each of the columns of ch, which may have more columns, or leaves them as
-// they were. Errors: *ingest.Rejected.
+// Append appends one value to each of the columns of ch, which may have more columns, or leaves them as they were. Errors:
+// *ingest.Rejected.
 func (j *JSON) Append(ch *vector.Chunk, message []byte) error {
 	err := j.object(ch, message)
 	if err != nil {
@@ -69,6 +72,65 @@ func (j *JSON) Append(ch *vector.Chunk, message []byte) error {
 		}
 	}
 	return err
+}
+
+// single appends a message that is one value, and no object, to a column.
+func (j *JSON) single(v *vector.Vector, message []byte) error {
+	n := v.N
+	j.src.Reset()
+	j.src.Write(message)
+	j.dec.Reset(j.src)
+	err := j.value(v)
+	if err == nil {
+		if _, end := j.dec.ReadToken(); end != io.EOF {
+			err = rejected(codeSyntax, "something stands after the JSON value, at byte %d", j.dec.InputOffset())
+		}
+	}
+	if err != nil {
+		v.Truncate(n)
+	}
+	return err
+}
+
+// fields are the values of some fields of an object as they stand in it; nil: it lacks one.
+func fields(object []byte, names ...string) ([][]byte, error) {
+	if len(object) == 0 {
+		return nil, rejected(codeSyntax, "the message is empty")
+	}
+	dec := jsontext.NewDecoder(bytes.NewBuffer(object))
+	if k := dec.PeekKind(); k != '{' && k > 0 {
+		return nil, rejected(codeType, "the message is JSON, but no object: %s", kindName(k))
+	}
+	if _, err := dec.ReadToken(); err != nil {
+		return nil, notJSON(err)
+	}
+	out := make([][]byte, len(names))
+	for dec.PeekKind() == '"' {
+		name, err := dec.ReadToken()
+		if err != nil {
+			return nil, notJSON(err)
+		}
+		i := slices.Index(names, name.String())
+		if i < 0 {
+			if err := dec.SkipValue(); err != nil {
+				return nil, notJSON(err)
+			}
+			continue
+		}
+		raw, err := dec.ReadValue()
+		if err != nil {
+			return nil, notJSON(err)
+		}
+		end := dec.InputOffset()
+		out[i] = object[end-int64(len(raw)) : end]
+	}
+	if _, err := dec.ReadToken(); err != nil { // the closing brace
+		return nil, notJSON(err)
+	}
+	if _, err := dec.ReadToken(); err != io.EOF {
+		return nil, rejected(codeSyntax, "something stands after the JSON object, at byte %d", dec.InputOffset())
+	}
+	return out, nil
 }
 
 func rejected(code, format string, args ...any) *ingest.Rejected {
@@ -186,6 +248,15 @@ func (j *JSON) scalar(v *vector.Vector, kind jsontext.Kind, raw []byte) error {
 		if kind == '0' {
 			return parsed(codec.AppendParsed(v, raw, codec.Defaults))
 		}
+	case vector.Date:
+		if kind == '0' && j.days {
+			n, err := strconv.ParseInt(string(raw), 10, 32)
+			if err != nil || n < leastDay || n > mostDay {
+				return rejected(codeTime, "%s is no number of days since 1970", clip(raw))
+			}
+			v.AppendInt(n)
+			return nil
+		}
 	case vector.TimestampTZ, vector.Timestamp:
 		if kind == '0' {
 			t, err := j.moment(raw)
@@ -211,6 +282,12 @@ func (j *JSON) scalar(v *vector.Vector, kind jsontext.Kind, raw []byte) error {
 	}
 	return parsed(codec.AppendParsed(v, j.text, codec.Defaults))
 }
+
+// leastDay and mostDay bound dates that are numbers: the years 1 and 9999.
+const (
+	leastDay = -719162
+	mostDay  = 2932896
+)
 
 // relative reports whether a time is a word such as now, which means another time whenever it is read.
 func relative(b []byte) bool {

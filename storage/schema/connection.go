@@ -42,13 +42,17 @@ type Kafka struct {
 	TopicID    string  `json:"topic_id,omitempty"` // hexadecimal; "": the brokers give topics no ids
 	Start      []int64 `json:"start"`              // the first offset read, by partition; partitions that come later are read from their start
 
-	Format        string `json:"format"`                   // "PLAIN"
+	Format        string `json:"format"`                   // "PLAIN", "UPSERT" or "DEBEZIUM"
 	Encode        string `json:"encode"`                   // "JSON"
+	KeyEncode     string `json:"key_encode,omitempty"`     // of UPSERT: how a message's key is read, "json" or "text"
 	TimeUnit      string `json:"time_unit,omitempty"`      // of times that are numbers: "s", "ms", "us" or "ns"
 	RefuseUnknown bool   `json:"refuse_unknown,omitempty"` // messages with fields that are no columns are refused
 
 	IdleTimeout int64 `json:"idle_timeout"` // microseconds without a message after which a partition does not hold the watermark back
 }
+
+// Replaces reports whether a message is a version of a row, which takes the place of the one before, or the end of a row.
+func (k *Kafka) Replaces() bool { return k.Format != "PLAIN" }
 
 // The hidden columns of a Kafka source, which its rows have in the log of record after the declared ones.
 const (

@@ -7,8 +7,8 @@
 //
 // # Invariants
 //
-//   - A message of a partition is a row, or a dead letter, exactly when its offset lies below the partition's Next (and not below
-//     where the source began): State.Rows + State.Dead is how many were taken.
+//   - A message of a partition has done to the rows what it says, or is a dead letter, exactly when its offset lies below the
+//     partition's Next (and not below where the source began): State.Good + State.Dead is how many were taken.
 //   - A transaction takes the state that it was made from: Batch.Extra fails with ErrFenced where another has come in between, or
 //     the same one before, so that a transaction in doubt can be tried again.
 //   - Letters have numbers 1, 2, …; the newest of them, of MaxLetterBytes at most, are kept.
@@ -19,8 +19,8 @@
 // sv a signed one, bytes are uv and so many bytes.
 //
 //	key                  value
-//	'o' source           1 byte version: 1; uv batches, position; uv rows, dead, oldest kept letter, bytes of kept letters;
-//	                     uv partitions; of each uv next offset, 1 byte: 1 where an event was taken, and then sv its newest time
+//	'o' source           1 byte version: 2; uv batches, position; uv good, dead, live rows; uv newest letter, oldest kept letter, kept
+//	                     letters, their bytes; uv partitions; of each uv next offset, 1 byte: 1 where an event was taken, and then sv its newest time
 //	'd' source number    1 byte version: 1; 8 bytes position; uv partition, offset; sv time of the message, of arrival, in microseconds UTC;
 //	                     bytes code, reason; then three times 1 byte, and bytes where it is 1: key, headers, value
 //

@@ -36,10 +36,13 @@ type Partition struct {
 type State struct {
 	Batches    uint64 // transactions so far
 	Position   uint64 // of the last one
-	Rows, Dead int64  // messages that became rows, and dead letters
+	Good, Dead int64  // messages that did to the rows what they say, and dead letters, those that are not kept any more included
+	Live       int64  // rows that are there
 	Partitions []Partition
-	oldest     uint64 // number of the oldest letter that is kept
-	kept       int64  // bytes
+	newest     uint64 // number of the newest letter
+	oldest     uint64 // no letter of a smaller number is kept
+	count      int64  // letters that are kept
+	kept       int64  // their bytes
 }
 
 // Clone is a copy that shares nothing.
@@ -50,7 +53,7 @@ func (s *State) Clone() *State {
 }
 
 // Kept is how many dead letters are kept.
-func (s *State) Kept() int64 { return s.Dead - int64(s.oldest) + 1 }
+func (s *State) Kept() int64 { return s.count }
 
 // Letter is a message that is no row.
 type Letter struct {
@@ -78,7 +81,9 @@ type Batch struct {
 // Add adds a letter. The state counts it.
 func (b *Batch) Add(l Letter) {
 	b.State.Dead++
-	l.Number = uint64(b.State.Dead)
+	b.State.newest++
+	b.State.count++
+	l.Number = b.State.newest
 	b.Letters = append(b.Letters, l)
 }
 
@@ -91,20 +96,31 @@ func (b *Batch) Seal(log *reclog.Log, limit int64) error {
 		s.kept += int64(len(b.Letters[i].append(nil)))
 	}
 	b.drop = [2]uint64{s.oldest, s.oldest}
-	for s.kept > limit && s.oldest < uint64(s.Dead) {
-		n := 0
-		if i := int(s.oldest) - int(s.Dead) + len(b.Letters) - 1; i >= 0 { // of this batch
-			n = len(b.Letters[i].append(nil))
-		} else {
-			v, c, err := log.DB().Get(letterKey(b.Source, s.oldest))
-			if err != nil {
-				return fmt.Errorf("dead letter %d: %w", s.oldest, err)
-			}
-			n = len(v)
-			c.Close()
+	if s.kept <= limit {
+		return nil
+	}
+	it, err := log.DB().NewIter(&pebble.IterOptions{LowerBound: letterKey(b.Source, s.oldest), UpperBound: letterKey(b.Source, math.MaxUint64)})
+	if err != nil {
+		return err
+	}
+	defer it.Close()
+	gone := func(number uint64, bytes int) {
+		s.kept -= int64(bytes)
+		s.count--
+		s.oldest = number + 1
+	}
+	for ok := it.First(); ok && s.kept > limit && s.count > 1; ok = it.Next() {
+		v, err := it.ValueAndErr()
+		if err != nil {
+			return err
 		}
-		s.kept -= int64(n)
-		s.oldest++
+		gone(binary.BigEndian.Uint64(it.Key()[5:]), len(v))
+	}
+	if err := it.Error(); err != nil {
+		return err
+	}
+	for i := 0; i < len(b.Letters) && s.kept > limit && s.count > 1; i++ { // letters of this batch
+		gone(b.Letters[i].Number, len(b.Letters[i].append(nil)))
 	}
 	b.drop[1] = s.oldest
 	return nil
@@ -199,11 +215,15 @@ func letterKey(s reclog.SourceID, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{reclog.KeyLetters}, uint32(s)), number)
 }
 
-const version = 1
+// The versions of the bytes of a letter, and of a state: states of before had no letters but the newest ones, and rows only.
+const (
+	version      = 1
+	stateVersion = 2
+)
 
 func (s *State) append(b []byte) []byte {
-	b = append(b, version)
-	for _, x := range []uint64{s.Batches, s.Position, uint64(s.Rows), uint64(s.Dead), s.oldest, uint64(s.kept), uint64(len(s.Partitions))} {
+	b = append(b, stateVersion)
+	for _, x := range []uint64{s.Batches, s.Position, uint64(s.Good), uint64(s.Dead), uint64(s.Live), s.newest, s.oldest, uint64(s.count), uint64(s.kept), uint64(len(s.Partitions))} {
 		b = binary.AppendUvarint(b, x)
 	}
 	for _, p := range s.Partitions {
@@ -219,8 +239,17 @@ func (s *State) append(b []byte) []byte {
 
 func decodeState(b []byte) (*State, error) {
 	d := decoder{b: b}
-	d.version()
-	s := &State{Batches: d.uint(), Position: d.uint(), Rows: int64(d.uint()), Dead: int64(d.uint()), oldest: d.uint(), kept: int64(d.uint())}
+	of := d.byte()
+	s := &State{Batches: d.uint(), Position: d.uint(), Good: int64(d.uint()), Dead: int64(d.uint())}
+	switch of {
+	case 1:
+		s.Live, s.newest, s.oldest, s.kept = s.Good, uint64(s.Dead), d.uint(), int64(d.uint())
+		s.count = int64(s.newest - s.oldest + 1)
+	case stateVersion:
+		s.Live, s.newest, s.oldest, s.count, s.kept = int64(d.uint()), d.uint(), d.uint(), int64(d.uint()), int64(d.uint())
+	default:
+		d.bad = true
+	}
 	n := d.uint()
 	if n > MaxPartitions {
 		d.bad = true

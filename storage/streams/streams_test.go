@@ -63,7 +63,7 @@ func TestStateAndLetters(t *testing.T) {
 	}
 	next := s.Clone()
 	next.Partitions = []Partition{{Next: 12, Newest: -5}, {Next: 0, Newest: NoEvent}}
-	next.Rows = 10
+	next.Good, next.Live = 10, 9
 	b := &Batch{Source: source, State: next}
 	want := []Letter{
 		{Partition: 1, Offset: 3, Time: -1, Arrived: 2, Code: "22P02", Reason: "bad", Key: nil, Value: []byte("{")},
@@ -137,7 +137,7 @@ func TestOldLettersGo(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	s := State{Batches: 3, Rows: 4, Dead: 2, oldest: 1, kept: 9, Partitions: []Partition{{1, 2}, {3, NoEvent}}}
+	s := State{Batches: 3, Good: 4, Live: 3, Dead: 2, newest: 2, oldest: 1, count: 2, kept: 9, Partitions: []Partition{{1, 2}, {3, NoEvent}}}
 	l := Letter{Partition: 1, Offset: 3, Code: "22P02", Reason: "bad", Value: []byte("{")}
 	f.Add(s.append(nil))
 	f.Add(l.append(nil))

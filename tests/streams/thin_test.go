@@ -24,7 +24,7 @@ func TestThin(t *testing.T) {
 		fmt.Sprintf(`{"purchase_id": 1, "customer_id": 7, "amount": 5, "ts": "%s"}`, now()), fmt.Sprintf(`{"purchase_id": 3, "amount": 5, "ts": "%s"}`, now()))
 	eventually(t, conn, "SELECT spend_total::text AS v FROM customer WHERE customer_id = 7", "10.75")
 	eventually(t, conn, "SELECT count(*)::text FROM live", "2")
-	eventually(t, conn, "SELECT string_agg(code || ' ' || partition || '/' || message_offset, ', ' ORDER BY number) FROM tilehouse.dead_letters", "22P02 1/1, 23502 1/3, 23505 1/2")
+	eventually(t, conn, "SELECT string_agg(code || ' ' || partition || '/' || message_offset, ', ' ORDER BY number) FROM tilehouse.dead_letters", "22P02 1/1, 23505 1/2, 23502 1/3")
 	eventually(t, conn, "SELECT string_agg(__partition || ':' || __offset || ' ' || encode(__key, 'escape') || ' ' || __headers::text, ', ' ORDER BY purchase_id) FROM live",
 		`0:0 k [{"key":"h","value":"x"}], 1:0 k [{"key":"h","value":"x"}]`)
 	eventually(t, conn, "SELECT state || ' ' || rows || ' ' || dead_letters || ' ' || lag FROM tilehouse.sources WHERE name = 'live'", "running 2 3 0")
