@@ -39,6 +39,14 @@ type batch struct {
 	mark     int64 // streams.NoEvent: it does not rise
 }
 
+// message is a message of the broker, or one that was a dead letter and is tried again.
+type message struct {
+	*kgo.Record
+	headers []byte // JSON; nil: NULL
+	arrived int64
+	letter  *streams.Letter // nil: of the broker
+}
+
 // builder makes a batch.
 type builder struct {
 	c        *consumer
@@ -63,7 +71,7 @@ type step struct {
 }
 
 // build makes a batch of messages; nil where there is nothing to commit. rejected, if it is not nil, is why the only message is no row.
-func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Relation, records []*kgo.Record, rejected *Rejected) (*batch, error) {
+func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Relation, records []message, rejected *Rejected) (*batch, error) {
 	b := &builder{c: c, rel: r, now: c.cfg.Clock().UnixMicro(), time: r.ColumnIndex(r.EventTime), declared: len(r.Columns), refused: make([]*Rejected, len(records))}
 	b.rows = vector.NewChunk(typesOf(r.Stored()), len(records))
 	for _, k := range r.PrimaryKey {
@@ -76,20 +84,26 @@ func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Rel
 	b.gone = vector.NewChunk(keys, 0)
 	b.filled = filledColumns(cat, r, b.key)
 	b.out = &batch{Batch: streams.Batch{Source: reclog.SourceID(r.ID), State: c.state.Clone()}, declared: len(r.Columns), mark: streams.NoEvent}
-	for i, rec := range records {
+	for i := range records {
 		if rejected != nil {
 			b.refused[i] = rejected
 		} else {
-			b.add(rec, i)
+			b.add(&records[i], i)
 		}
 	}
 	change, err := b.resolve(ctx, records)
 	if err != nil {
 		return nil, err
 	}
-	for i, rec := range records {
-		if why := b.refused[i]; why != nil {
-			b.letter(rec, why)
+	for i := range records {
+		m, why := &records[i], b.refused[i]
+		switch {
+		case m.letter == nil && why != nil:
+			b.letter(m, why)
+		case m.letter != nil && why == nil:
+			b.out.Resolve(m.letter)
+		case m.letter != nil && (why.Code != m.letter.Code || why.Reason != m.letter.Reason):
+			b.out.Rewrite(m.letter, why.Code, why.Reason)
 		}
 	}
 	return b.finish(records, change)
@@ -126,7 +140,7 @@ func filledColumns(cat *schema.Catalog, r *schema.Relation, key []int) []int {
 }
 
 // add appends what a message does, or notes why it does nothing.
-func (b *builder) add(rec *kgo.Record, index int) {
+func (b *builder) add(rec *message, index int) {
 	n, taken := b.rows.N, b.gone.N
 	effect, err := b.c.decoder.Append(b.rows, b.gone, Message{Key: rec.Key, Value: rec.Value})
 	if err == nil && effect&Puts != 0 {
@@ -156,9 +170,9 @@ func (b *builder) add(rec *kgo.Record, index int) {
 		cols[0].AppendInt(int64(rec.Partition))
 		cols[1].AppendInt(rec.Offset)
 		cols[messageTime].AppendInt(rec.Timestamp.UnixMicro())
-		cols[3].AppendInt(b.now)
+		cols[3].AppendInt(rec.arrived)
 		appendBytes(cols[4], rec.Key)
-		appendBytes(cols[5], headers(rec))
+		appendBytes(cols[5], rec.headers)
 		b.rows.N++
 	}
 	b.steps = append(b.steps, step{message: index, effect: effect, row: n, taken: taken})
@@ -193,9 +207,9 @@ func (b *builder) check(n int) *Rejected {
 }
 
 // letter makes a dead letter of a message.
-func (b *builder) letter(rec *kgo.Record, why *Rejected) {
-	b.out.Add(streams.Letter{Partition: rec.Partition, Offset: rec.Offset, Time: rec.Timestamp.UnixMicro(), Arrived: b.now, Code: why.Code, Reason: why.Reason,
-		Key: rec.Key, Headers: headers(rec), Value: rec.Value})
+func (b *builder) letter(rec *message, why *Rejected) {
+	b.out.Add(streams.Letter{Partition: rec.Partition, Offset: rec.Offset, Time: rec.Timestamp.UnixMicro(), Arrived: rec.arrived, Code: why.Code, Reason: why.Reason,
+		Key: rec.Key, Headers: rec.headers, Value: rec.Value})
 }
 
 func keyNames(r *schema.Relation) string {
@@ -210,10 +224,14 @@ func keyNames(r *schema.Relation) string {
 }
 
 // finish notes how far the partitions are read, and what the watermark rises to.
-func (b *builder) finish(records []*kgo.Record, change reclog.Change) (*batch, error) {
+func (b *builder) finish(records []message, change reclog.Change) (*batch, error) {
 	s := b.out.State
-	for i, rec := range records {
-		s.Partitions[rec.Partition].Next = rec.Offset + 1
+	for i := range records {
+		m := &records[i]
+		if m.letter != nil {
+			continue
+		}
+		s.Partitions[m.Partition].Next = m.Offset + 1
 		if b.refused[i] == nil {
 			s.Good++
 		}

@@ -45,6 +45,7 @@ type consumer struct {
 	cancel     context.CancelFunc
 	ended      chan struct{}
 	status     statusBox
+	turn       turn // of the source: who has it writes
 
 	// What follows belongs to run.
 	decoder  Decoder
@@ -54,8 +55,8 @@ type consumer struct {
 	progress bool        // something was committed since the last error
 }
 
-func newConsumer(cfg Config, cat *schema.Catalog, r *schema.Relation) *consumer {
-	c := &consumer{cfg: cfg, id: r.ID, name: r.Name, kafka: r.Kafka, connection: cat.Connections[r.Kafka.Connection], ended: make(chan struct{})}
+func newConsumer(cfg Config, cat *schema.Catalog, r *schema.Relation, turn turn) *consumer {
+	c := &consumer{cfg: cfg, turn: turn, id: r.ID, name: r.Name, kafka: r.Kafka, connection: cat.Connections[r.Kafka.Connection], ended: make(chan struct{})}
 	c.secrets = secretsOf(cat, c.connection)
 	c.status.state(StateStarting, "", cfg.Clock())
 	return c
@@ -189,23 +190,24 @@ func (c *consumer) poll(ctx context.Context, client *kgo.Client) error {
 	if failure != nil {
 		return failure
 	}
-	var records []*kgo.Record
+	var records []message
+	arrived := c.cfg.Clock().UnixMicro()
 	fetches.EachRecord(func(r *kgo.Record) {
 		if r.Offset >= c.state.Partitions[r.Partition].Next { // a broker may give what was given before
-			records = append(records, r)
+			records = append(records, message{Record: r, headers: headers(r), arrived: arrived})
 		}
 	})
 	return c.take(ctx, records)
 }
 
 // take commits messages, which are in the order of their offsets by partition, and tries again while the disk is full.
-func (c *consumer) take(ctx context.Context, records []*kgo.Record) error {
+func (c *consumer) take(ctx context.Context, records []message) error {
 	now := c.cfg.Clock()
 	for _, r := range records {
 		c.last[r.Partition] = now
 	}
 	for {
-		err := c.commit(ctx, records)
+		err := c.inTurn(ctx, func() error { return c.commit(ctx, records) })
 		if !errors.Is(err, reclog.ErrDiskFull) {
 			return err
 		}
@@ -220,12 +222,12 @@ func (c *consumer) take(ctx context.Context, records []*kgo.Record) error {
 
 // commit commits messages in one transaction; where a row of them is refused, in several, of which the last one has it alone, as a
 // dead letter.
-func (c *consumer) commit(ctx context.Context, records []*kgo.Record) error {
+func (c *consumer) commit(ctx context.Context, records []message) error {
 	return c.commitBut(ctx, records, nil)
 }
 
 // commitBut is commit; rejected, if it is not nil, is why the only message is no row.
-func (c *consumer) commitBut(ctx context.Context, records []*kgo.Record, rejected *Rejected) error {
+func (c *consumer) commitBut(ctx context.Context, records []message, rejected *Rejected) error {
 	cat := c.cfg.Catalog.Current()
 	r := cat.Relations[c.id]
 	if r == nil || r.Suspended {
@@ -235,15 +237,7 @@ func (c *consumer) commitBut(ctx context.Context, records []*kgo.Record, rejecte
 	if err != nil || b == nil {
 		return err
 	}
-	_, err = c.cfg.Log.Commit(ctx, &reclog.Txn{Changes: b.changes, Extra: func(w *pebble.Batch, pos uint64) error {
-		// In the committer: the source is dropped from the log after it has left the catalog.
-		if now := c.cfg.Catalog.Current().Relations[c.id]; now == nil || now.Suspended {
-			return errGone
-		}
-		return b.Extra(c.cfg.Log, w, pos)
-	}})
-	if err == nil {
-		c.committed(b)
+	if err = c.write(ctx, b); err == nil {
 		return nil
 	}
 	why := c.cfg.OfRow(cat, b.changes, err)
@@ -260,9 +254,27 @@ func (c *consumer) commitBut(ctx context.Context, records []*kgo.Record, rejecte
 	return c.commit(ctx, records[half:])
 }
 
+// write commits a batch.
+func (c *consumer) write(ctx context.Context, b *batch) error {
+	_, err := c.cfg.Log.Commit(ctx, &reclog.Txn{Changes: b.changes, Extra: func(w *pebble.Batch, pos uint64) error {
+		// In the committer: the source is dropped from the log after it has left the catalog.
+		if now := c.cfg.Catalog.Current().Relations[c.id]; now == nil || now.Suspended {
+			return errGone
+		}
+		return b.Extra(c.cfg.Log, w, pos)
+	}})
+	if err == nil {
+		c.committed(b)
+	}
+	return err
+}
+
 // committed notes a batch.
 func (c *consumer) committed(b *batch) {
 	c.state = b.State
+	if c.last == nil { // dead letters tried again: nobody reads
+		return
+	}
 	if b.mark != streams.NoEvent {
 		c.marked = b.mark
 	}

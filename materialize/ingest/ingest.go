@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"sync"
 	"time"
 
@@ -65,11 +66,12 @@ type Ingest struct {
 
 	mu        sync.Mutex
 	consumers map[uint32]*consumer
+	turns     map[uint32]turn // by source
 }
 
 // New starts a consumer for each Kafka source of the catalog that is not suspended, and goes on to follow the catalog.
 func New(ctx context.Context, cfg Config) *Ingest {
-	in := &Ingest{cfg: cfg, consumers: map[uint32]*consumer{}}
+	in := &Ingest{cfg: cfg, consumers: map[uint32]*consumer{}, turns: map[uint32]turn{}}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	in.stop = stop
 	in.done.Go(func() {
@@ -117,6 +119,7 @@ func (in *Ingest) follow(ctx context.Context, cat *schema.Catalog) {
 			in.cfg.Freshness.DeleteLabelValues(c.name)
 		}
 	}
+	maps.DeleteFunc(in.turns, func(id uint32, _ turn) bool { return cat.Relations[id] == nil })
 	if ctx.Err() != nil {
 		return
 	}
@@ -124,7 +127,7 @@ func (in *Ingest) follow(ctx context.Context, cat *schema.Catalog) {
 		if r.Kafka == nil || r.Suspended || in.consumers[id] != nil {
 			continue
 		}
-		c := newConsumer(in.cfg, cat, r)
+		c := newConsumer(in.cfg, cat, r, in.turnOf(id))
 		in.consumers[id] = c
 		run, cancel := context.WithCancel(ctx)
 		c.cancel = cancel

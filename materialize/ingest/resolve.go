@@ -5,17 +5,17 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/streams"
 )
 
 // holder is the row of a primary key as a batch goes on.
 type holder struct {
 	stored    uint64 // its row id where it is in the log; 0: it is not, or the batch has taken it away
 	row       int    // in the batch's rows, -1: not of the batch
-	partition int32  // whose message it is of
+	partition int32  // of the message that it is of
+	offset    int64
 }
 
 func (h *holder) there() bool { return h.stored != 0 || h.row >= 0 }
@@ -25,7 +25,10 @@ func (h *holder) there() bool { return h.stored != 0 || h.row >= 0 }
 // A source whose messages are rows refuses a second one of a primary key: the first one stays. Where messages are versions of rows the
 // newest one counts, which only the order of a partition tells: a key's messages in another one than its row's are refused. Of the
 // versions of a batch the last one is a row, which alone anybody can see.
-func (b *builder) resolve(ctx context.Context, records []*kgo.Record) (reclog.Change, error) {
+//
+// Of messages that were dead letters the order is not that of their partition: one that is older than its key's row, or than the end of
+// it, does nothing.
+func (b *builder) resolve(ctx context.Context, records []message) (reclog.Change, error) {
 	change := reclog.Change{Source: b.out.Source, Key: b.key}
 	if len(b.key) == 0 {
 		if b.rows.N > 0 {
@@ -33,56 +36,58 @@ func (b *builder) resolve(ctx context.Context, records []*kgo.Record) (reclog.Ch
 		}
 		return change, nil
 	}
-	holders, err := b.holders(ctx)
+	holders, err := b.holders(ctx, records)
 	if err != nil {
 		return change, err
 	}
 	dropped, left := make([]bool, b.rows.N), b.rows.N
 	drop := func(row int) { dropped[row], left = true, left-1 }
-	replaces := b.rel.Kafka.Replaces()
-	var buf []byte
+	remove := func(h *holder) {
+		if h.stored != 0 {
+			change.Deletes = append(change.Deletes, h.stored)
+		}
+		if h.row >= 0 {
+			drop(h.row)
+		}
+		h.stored, h.row = 0, -1
+	}
+	var putKey, takeKey []byte
 	for _, s := range b.steps {
+		m := &records[s.message]
 		var put, take *holder
 		if s.effect&Puts != 0 {
-			buf = appendKeyOf(buf[:0], b.rows, b.key, s.row)
-			put = holders[string(buf)]
+			putKey = appendKeyOf(putKey[:0], b.rows, b.key, s.row)
+			put = holders[string(putKey)]
 		}
 		if s.effect&Takes != 0 {
-			buf = appendKeyOf(buf[:0], b.gone, nil, s.taken)
-			take = holders[string(buf)]
+			takeKey = appendKeyOf(takeKey[:0], b.gone, nil, s.taken)
+			take = holders[string(takeKey)]
 		}
-		partition := records[s.message].Partition
-		var why *Rejected
-		for _, h := range []*holder{take, put} {
-			switch {
-			case why != nil || h == nil || !h.there():
-			case !replaces:
-				why = &Rejected{codeUnique, fmt.Sprintf("a row of this primary key (%s) is there already", keyNames(b.rel))}
-			case h.partition != partition:
-				why = &Rejected{codeMoved, fmt.Sprintf("the row of this primary key (%s) is of partition %d: which of two partitions' messages is newer cannot be told", keyNames(b.rel), h.partition)}
-			}
+		old, why, err := b.judge(m, put, putKey)
+		if err != nil {
+			return change, err
+		}
+		oldTake, whyTake, err := b.judge(m, take, takeKey)
+		if err != nil {
+			return change, err
+		}
+		if why == nil {
+			why = whyTake
+		}
+		if b.refused[s.message] = why; put != nil && (why != nil || old) {
+			drop(s.row)
+			put = nil
 		}
 		if why != nil {
-			b.refused[s.message] = why
-			if put != nil {
-				drop(s.row)
-			}
 			continue
 		}
-		for _, h := range []*holder{take, put} {
-			if h == nil {
-				continue
-			}
-			if h.stored != 0 {
-				change.Deletes = append(change.Deletes, h.stored)
-			}
-			if h.row >= 0 {
-				drop(h.row)
-			}
-			h.stored, h.row = 0, -1
+		if take != nil && !oldTake {
+			remove(take)
+			b.out.NoteEnd(takeKey, streams.End{Partition: m.Partition, Offset: m.Offset})
 		}
 		if put != nil {
-			put.row, put.partition = s.row, partition
+			remove(put)
+			put.row, put.partition, put.offset = s.row, m.Partition, m.Offset
 		}
 	}
 	slices.Sort(change.Deletes)
@@ -95,8 +100,41 @@ func (b *builder) resolve(ctx context.Context, records []*kgo.Record) (reclog.Ch
 	return change, nil
 }
 
+// judge says of a message and the row of one of its primary keys, nil for none, whether the message is older than what is known of the
+// row, and why it cannot be taken otherwise.
+func (b *builder) judge(m *message, h *holder, key []byte) (old bool, why *Rejected, err error) {
+	if h == nil {
+		return false, nil, nil
+	}
+	if !b.rel.Kafka.Replaces() {
+		if h.there() {
+			why = &Rejected{codeUnique, fmt.Sprintf("a row of this primary key (%s) is there already", keyNames(b.rel))}
+		}
+		return false, why, nil
+	}
+	partition, offset, known := h.partition, h.offset, h.there()
+	if !known && m.letter != nil {
+		if b.out.State.Blind(m.letter) {
+			return false, &Rejected{codeMoved, fmt.Sprintf("whether the row of this primary key (%s) was ended after this message is not known any more", keyNames(b.rel))}, nil
+		}
+		var e streams.End
+		if e, known, err = streams.Ended(b.c.cfg.Log, b.out.Source, key); err != nil {
+			return false, nil, err
+		}
+		partition, offset = e.Partition, e.Offset
+	}
+	switch {
+	case !known:
+	case partition != m.Partition:
+		why = &Rejected{codeMoved, fmt.Sprintf("the row of this primary key (%s) is of partition %d: which of two partitions' messages is newer cannot be told", keyNames(b.rel), partition)}
+	case m.letter != nil:
+		old = offset > m.Offset
+	}
+	return old, why, nil
+}
+
 // holders are the rows of the primary keys that the steps name.
-func (b *builder) holders(ctx context.Context) (map[string]*holder, error) {
+func (b *builder) holders(ctx context.Context, records []message) (map[string]*holder, error) {
 	out := map[string]*holder{}
 	var stored []*holder
 	var ids []uint64
@@ -129,7 +167,8 @@ func (b *builder) holders(ctx context.Context) (map[string]*holder, error) {
 	if err := find(b.gone, whole); err != nil {
 		return nil, err
 	}
-	if len(ids) == 0 || !b.rel.Kafka.Replaces() || len(b.out.State.Partitions) == 1 {
+	again := len(records) > 0 && records[0].letter != nil
+	if len(ids) == 0 || !b.rel.Kafka.Replaces() || len(b.out.State.Partitions) == 1 && !again {
 		return out, nil
 	}
 	rows, err := b.c.cfg.Log.Rows(ctx, b.out.Source, ids, reclog.Schema{Types: typesOf(b.rel.Stored())})
@@ -137,7 +176,7 @@ func (b *builder) holders(ctx context.Context) (map[string]*holder, error) {
 		return nil, err
 	}
 	for i, h := range stored {
-		h.partition = int32(rows.Cols[b.declared].I64[i])
+		h.partition, h.offset = int32(rows.Cols[b.declared].I64[i]), rows.Cols[b.declared+1].I64[i]
 	}
 	return out, nil
 }

@@ -77,7 +77,7 @@ CREATE SOURCE [IF NOT EXISTS] name (column type [NOT NULL], … [, PRIMARY KEY (
     [, WATERMARK FOR column AS column - INTERVAL 'duration'])
   WITH (connector = 'kafka', connection = 'name', topic = 'name' [, option = value …])
   FORMAT {PLAIN | UPSERT [(key_encode = {'json' | 'text'})] | DEBEZIUM} ENCODE JSON [(option = value, …)]
-ALTER SOURCE name {SUSPEND | RESUME}`,
+ALTER SOURCE name {SUSPEND | RESUME | FORMAT … ENCODE …}`,
 		Text: `
 Each message is a row, or a dead letter. A consumer in the server writes them to the log of record, rows and offsets in one commit,
 so that each counts exactly once, whatever crashes; nothing is committed to the broker. From that commit on the row is there for
@@ -103,7 +103,8 @@ letter, the row of before stays.
 
 A message is a dead letter that is no JSON object, has a value of another type, no event time, a NULL in the primary key, a key of a feature or a NOT NULL
 column, an event time beyond the future bound, or of which a feature cannot be computed.
-` + "`tilehouse.dead_letters`" + ` has its bytes, key, partition, offset and reason; the newest 1 GiB of a source are kept. Dead letters hold nothing up.
+` + "`tilehouse.dead_letters`" + ` has its bytes, key, partition, offset and reason; the newest 1 GiB of a source are kept. Dead letters hold nothing up,
+and REPLAY DEAD LETTERS takes them once what was wrong is put right.
 Whatever else fails is tried again, at longer and longer intervals up to 30 seconds: ` + "`tilehouse.sources`" + ` has state, reason, lag and counts, ` + "`tilehouse.source_partitions`" + `
 where each partition is. A full disk pauses the reading, and reads go on.
 
@@ -141,7 +142,7 @@ and made anew is another one, and messages that the topic's retention deletes be
   WITH (connector = 'kafka', connection = 'bus', topic = 'shop.orders') FORMAT DEBEZIUM ENCODE JSON (timestamp_unit = 'us')`,
 		}}},
 		Outside: "brokers",
-		See:     []string{"CREATE CONNECTION", "CREATE SOURCE", "CREATE FEATURE"},
+		See:     []string{"CREATE CONNECTION", "REPLAY DEAD LETTERS", "CREATE FEATURE"},
 	},
 	{
 		Name:    "CREATE CONNECTION",

@@ -23,6 +23,29 @@ session's. FULL says what REFRESH without a range does in any case.`,
 		See: []string{"CREATE SOURCE", "CREATE FEATURE"},
 	},
 	{
+		Name:    "REPLAY DEAD LETTERS",
+		Purpose: "Read messages again that could not be taken, once what was wrong is put right",
+		Synopsis: `
+REPLAY DEAD LETTERS FROM source [WHERE condition]
+DROP DEAD LETTERS FROM source [WHERE condition]`,
+		Text: `
+The bytes of each dead letter are read again, as the source reads messages now: after ALTER SOURCE … FORMAT … ENCODE (options), another future bound,
+or without the feature that could not be computed of them. What can be taken counts from this statement's commits on, as if it came late, with the partition, offset
+and arrival that it had, and its letter is gone in the same commit: exactly once, whatever crashes. What cannot stays, with the reason that it has now.
+Of FORMAT UPSERT and DEBEZIUM a message that is older than its key's row, or than the end of the row, does nothing, and its letter goes.
+
+The condition is over ` + "`tilehouse.dead_letters`" + `, at most 1,048,576 of them, and takes membership in pg_read_all_data; without one all are meant. Some thousand letters are one commit: what is
+done when the statement is cancelled stays done. Notices say how far it is, and at the end how many messages were taken. The source goes on reading meanwhile; it must not be suspended.
+DROP throws letters away; they stay counted as dead. Both are the source's owner's, and run outside of transactions.`,
+		Examples: []Example{{"Times turned out to be seconds:", []string{
+			`ALTER SOURCE live FORMAT PLAIN ENCODE JSON (timestamp_unit = 's')`,
+			`REPLAY DEAD LETTERS FROM live WHERE code = '22008'`,
+			`DROP DEAD LETTERS FROM live WHERE arrived < now() - INTERVAL '30 days'`,
+		}}},
+		Outside: "brokers",
+		See:     []string{"CREATE SOURCE kafka", "ALTER"},
+	},
+	{
 		Name:    "COPY",
 		Purpose: "Read rows from a file or the client, and write a query's rows to one",
 		Synopsis: `
@@ -68,10 +91,11 @@ ALTER TABLE name ADD COLUMN [IF NOT EXISTS] column type [DEFAULT value] [NOT NUL
 ALTER TABLE name ALTER COLUMN column {SET DEFAULT value | DROP DEFAULT | SET NOT NULL | DROP NOT NULL}, …
 ALTER FEATURE VIEW [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
 ALTER {ENTITY | CONNECTION | SECRET} [IF EXISTS] name RENAME TO name
-ALTER SOURCE name {SUSPEND | RESUME}`,
+ALTER SOURCE name {SUSPEND | RESUME | FORMAT format [(option = value, …)] ENCODE encode [(option = value, …)]}`,
 		Text: `
 A suspended feature keeps nothing and costs nothing. Reading it is refused (55000) until RESUME builds it again: a value that nobody keeps
-is never answered. A Kafka source that is suspended keeps its rows, which are read as before, and reads on from there with RESUME. SET and RESET take the options of CREATE FEATURE, and build what the new definition lacks, or those of CREATE FEATURE VIEW; of a table, a source or a view
+is never answered. A Kafka source that is suspended keeps its rows, which are read as before, and reads on from there with RESUME. FORMAT … ENCODE gives
+it other options for the messages that it reads from then on; the format itself stays. SET and RESET take the options of CREATE FEATURE, and build what the new definition lacks, or those of CREATE FEATURE VIEW; of a table, a source or a view
 they take those that do not say which rows it has: lateness, future_bound, complete_through; and a table's retention, for as long as the
 features over it do not read further back. A shorter one drops days at once; what was dropped stays dropped under a longer one, and reads that need
 it are refused.

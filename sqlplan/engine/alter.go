@@ -61,6 +61,12 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		if f.Suspended {
 			err = s.rebuild(ctx, f, f.SQL, false)
 		}
+	case parse.AlterCoding:
+		r, ok := o.(*schema.Relation)
+		if !ok || r.Kafka == nil {
+			return "", at(fail(codeWrongObject, "source %q reads no topic", st.Name.Name), sql, st.Position)
+		}
+		return tag, s.alterCoding(sql, st, r)
 	case parse.AlterSet, parse.AlterReset:
 		switch o := o.(type) {
 		case *schema.Feature:

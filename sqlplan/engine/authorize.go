@@ -67,6 +67,8 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 		return a.ownAll(string(st.Object), st.Name)
 	case *parse.Refresh:
 		return a.ownAll(string(st.Object), st.Name)
+	case *parse.DeadLetters:
+		return a.ownAll(string(parse.Source), st.Source)
 	case *parse.Comment:
 		return a.ownAll(string(st.Object), st.Name)
 	case *parse.Grant: // the step itself asks who may grant

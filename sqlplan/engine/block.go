@@ -191,6 +191,8 @@ func writes(st parse.Statement) (command string, target *pg_query.RangeVar) {
 		return "DROP " + strings.ToUpper(string(st.Object)), nil
 	case *parse.Refresh:
 		return "REFRESH", nil
+	case *parse.DeadLetters:
+		return lettersTag(st), nil
 	case *parse.Alter:
 		return "ALTER " + strings.ToUpper(string(st.Object)), nil
 	case *parse.Comment:

@@ -46,7 +46,7 @@ var (
 	// tilehouse.sources and tilehouse.source_partitions
 	sourceStateMetric    = metric("source_state", "1 for the state that a Kafka source is in, 0 for the others.", "source", "state")
 	sourceRowsMetric     = metric("source_rows_total", "Messages of a Kafka source that were taken: rows, versions of rows, ends of rows.", "source")
-	sourceDeadMetric     = metric("source_dead_letters_total", "Messages of a Kafka source that could not be taken.", "source")
+	sourceDeadMetric     = metric("source_dead_letters_total", "Messages of a Kafka source that could not be taken; what REPLAY DEAD LETTERS took since is counted with both.", "source")
 	sourceFailuresMetric = metric("source_failures_total", "Times that reading a Kafka source failed since the server started, and was tried again.", "source")
 	sourceLagMetric      = metric("source_lag_messages", "Messages of a partition that are not read yet; not given while the brokers have not told.", "source", "partition")
 	sourceCommitMetric   = metric("source_last_commit_timestamp_seconds", "When rows of a Kafka source were last committed since the server started.", "source")
@@ -178,7 +178,7 @@ func (c *collection) stream(r *schema.Relation) error {
 		c.gauge(sourceStateMetric, is, r.Name, string(s))
 	}
 	c.counter(sourceRowsMetric, float64(state.Good), r.Name)
-	c.counter(sourceDeadMetric, float64(state.Dead), r.Name)
+	c.counter(sourceDeadMetric, float64(state.NewestLetter()), r.Name)
 	c.counter(sourceFailuresMetric, float64(st.Failures), r.Name)
 	c.moment(sourceCommitMetric, st.LastCommit, r.Name)
 	for i := range st.Partitions {

@@ -435,6 +435,8 @@ func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, 
 			return alone(func(ctx context.Context) (string, error) { return s.refreshDays(ctx, sql, st) }), nil
 		}
 		return s.definition(func(ctx context.Context) (string, error) { return s.refreshFeature(ctx, sql, st) }), nil
+	case *parse.DeadLetters:
+		return alone(func(ctx context.Context) (string, error) { return s.deadLettersAgain(ctx, sql, st) }), nil
 	case *parse.Alter:
 		if st.Action == parse.AlterOwner {
 			if o := ofKind(cat, string(st.Object), st.Name.Name); objectKind(o) != string(st.Object) && (o != nil || !st.IfExists) {

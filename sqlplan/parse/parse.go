@@ -109,7 +109,7 @@ func defElem(opts []*pg_query.Node, name string) *pg_query.DefElem {
 var ourWords = map[string]bool{
 	"asof": true, "window": true, "system_time": true, "tablesample": true, "event_time": true,
 	"feature": true, "features": true, "source": true, "sources": true, "entity": true, "entities": true,
-	"jobs": true, "watermarks": true, "lineage": true, "dead_letters": true, "feature_log": true, "feature_columns": true, "feature_views": true,
+	"jobs": true, "watermarks": true, "lineage": true, "dead_letters": true, "letters": true, "feature_log": true, "feature_columns": true, "feature_views": true,
 	"materializations": true, "partials": true, "connection": true, "secret": true, "explain": true, "watermark": true,
 }
 

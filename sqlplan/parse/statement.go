@@ -242,11 +242,18 @@ type CreateSource struct {
 	Watermark     *Watermark
 	Options       Options
 	Batch, Stream *Name // both or none
-	Format        string
-	FormatOptions Options // of FORMAT … (…), rarely given
-	Encode        string
-	EncodeOptions Options
-	Text          string
+	Coding
+	Text string
+}
+
+// Coding is FORMAT … ENCODE …, which says how messages are read.
+type Coding struct {
+	Format         string // upper case; "": not given
+	FormatOptions  Options
+	Encode         string // upper case
+	EncodeOptions  Options
+	CodingPosition int // bytes: of FORMAT
+	EncodePosition int // bytes: of ENCODE
 }
 
 // CreateConnection is CREATE CONNECTION.
@@ -298,10 +305,11 @@ const (
 	AlterReset
 	AlterRename
 	AlterOwner
+	AlterCoding
 )
 
 func (a AlterAction) String() string {
-	return [...]string{"suspend", "resume", "set", "reset", "rename", "owner"}[a]
+	return [...]string{"suspend", "resume", "set", "reset", "rename", "owner", "format"}[a]
 }
 
 // Alter is ALTER {FEATURE | FEATURE VIEW | ENTITY | SOURCE | CONNECTION}; only a feature and a source can be suspended.
@@ -314,6 +322,7 @@ type Alter struct {
 	NewName  string             // of RENAME TO
 	Owner    *pg_query.RoleSpec // of OWNER TO
 	Position int                // bytes: of the action
+	Coding                      // of a source
 }
 
 // Refresh is REFRESH FEATURE or REFRESH SOURCE.
@@ -323,6 +332,15 @@ type Refresh struct {
 	From, To         *pg_query.Node // expressions, or nil
 	FromText, ToText string
 	Full             bool
+}
+
+// DeadLetters is REPLAY DEAD LETTERS, or DROP DEAD LETTERS.
+type DeadLetters struct {
+	Drop          bool
+	Source        Name
+	Where         *pg_query.Node // over tilehouse.dead_letters; nil: all of the source's
+	WhereText     string
+	WherePosition int // bytes
 }
 
 // Show is SHOW {FEATURES | SOURCES | ENTITIES | …}: the views of schema tilehouse.
@@ -378,6 +396,7 @@ func (*CreateSecret) statement()      {}
 func (*Drop) statement()              {}
 func (*Alter) statement()             {}
 func (*Refresh) statement()           {}
+func (*DeadLetters) statement()       {}
 func (*Show) statement()              {}
 func (*Explain) statement()           {}
 func (*ExplainFeature) statement()    {}

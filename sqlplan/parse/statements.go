@@ -34,6 +34,10 @@ func ours(r *reader) readFunc {
 		case r.accept("entity"):
 			return func(r *reader, _ int) (Statement, error) { return createEntity(r, replace) }
 		}
+	case r.accept("replay", "dead", "letters", "from"):
+		return func(r *reader, _ int) (Statement, error) { return deadLetters(r, false), r.err }
+	case r.accept("drop", "dead", "letters", "from"):
+		return func(r *reader, _ int) (Statement, error) { return deadLetters(r, true), r.err }
 	case r.accept("drop"):
 		if o := r.object(); o != "" {
 			return func(r *reader, _ int) (Statement, error) { return drop(r, o), nil }
@@ -164,6 +168,25 @@ func columnList(src string, toks []token, open, end int, blanked [][2]int) ([]*p
 	return n.GetCreateStmt().GetTableElts(), nil
 }
 
+func coding(r *reader) (c Coding) {
+	at := r.at()
+	if !r.accept("format") {
+		return c
+	}
+	c.CodingPosition = at
+	c.Format = upper(r.identAny())
+	if r.peek(0).is("(") {
+		c.FormatOptions = r.options()
+	}
+	c.EncodePosition = r.at()
+	r.expect("encode")
+	c.Encode = upper(r.identAny())
+	if r.peek(0).is("(") {
+		c.EncodeOptions = r.options()
+	}
+	return c
+}
+
 func createSource(r *reader, replace bool) (Statement, error) {
 	c := &CreateSource{OrReplace: replace, IfNotExists: r.ifNotExists(), Name: r.name(), Text: r.src}
 	if r.err != nil {
@@ -185,16 +208,8 @@ func createSource(r *reader, replace bool) (Statement, error) {
 	} else if c.Batch == nil {
 		r.unexpected("write CREATE SOURCE name WITH (connector = 'file', …)")
 	}
-	if c.Batch == nil && r.accept("format") {
-		c.Format = upper(r.identAny())
-		if r.peek(0).is("(") {
-			c.FormatOptions = r.options()
-		}
-		r.expect("encode")
-		c.Encode = upper(r.identAny())
-		if r.peek(0).is("(") {
-			c.EncodeOptions = r.options()
-		}
+	if c.Batch == nil {
+		c.Coding = coding(r)
 	}
 	r.end()
 	return c, r.err
@@ -262,6 +277,8 @@ func alter(r *reader, o Object) (Statement, error) {
 		a.Action, a.NewName = AlterRename, r.ident()
 	case r.accept("owner", "to"):
 		a.Action, a.Owner = AlterOwner, r.role()
+	case o == Source && r.peek(0).is("format"):
+		a.Action, a.Coding = AlterCoding, coding(r)
 	default:
 		r.unexpected("ALTER takes SUSPEND, RESUME, SET (…), RESET (…), RENAME TO or OWNER TO.")
 	}
@@ -301,6 +318,16 @@ func refresh(r *reader, _ int) (Statement, error) {
 	}
 	r.end()
 	return s, r.err
+}
+
+func deadLetters(r *reader, drop bool) *DeadLetters {
+	s := &DeadLetters{Drop: drop, Source: r.name()}
+	if r.accept("where") {
+		s.WherePosition = r.at()
+		s.Where, s.WhereText = r.expr()
+	}
+	r.end()
+	return s
 }
 
 func show(r *reader, _ int) (Statement, error) {

@@ -371,7 +371,7 @@ func (g *group) drop(s SourceID) error {
 	if err != nil {
 		return err
 	}
-	for _, space := range []byte{KeyLog, KeyLive, KeyPrimary, KeyNewest, KeyStreams, KeyLetters} {
+	for _, space := range []byte{KeyLog, KeyLive, KeyPrimary, KeyNewest, KeyStreams, KeyLetters, KeyEnds} {
 		if err := g.b.DeleteRange(sourceKey(space, s), sourceEnd(space, s), nil); err != nil {
 			return err
 		}

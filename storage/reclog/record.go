@@ -21,6 +21,7 @@ const (
 	KeyNumbers   = 'q' // sqlplan/engine: last values of sequences
 	KeyStreams   = 'o' // storage/streams: how far streams are read, by source
 	KeyLetters   = 'd' // storage/streams: messages that are no rows, by source and number
+	KeyEnds      = 'e' // storage/streams: messages that ended rows, by source and primary key
 	KeyFree      = 'x' // nobody
 )
 

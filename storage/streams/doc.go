@@ -11,18 +11,21 @@
 //     partition's Next (and not below where the source began): State.Good + State.Dead is how many were taken.
 //   - A transaction takes the state that it was made from: Batch.Extra fails with ErrFenced where another has come in between, or
 //     the same one before, so that a transaction in doubt can be tried again.
-//   - Letters have numbers 1, 2, …; the newest of them, of MaxLetterBytes at most, are kept.
+//   - Letters have numbers 1, 2, …, which they keep; the newest of them, of MaxLetterBytes at most, are kept until their message has
+//     done what it says after all (Resolve), or they are thrown away (Forget).
 //
 // # Bytes
 //
-// Both keyspaces go with their source (reclog.Log.DropSource). source is 4 bytes, number 8, big-endian; uv is an unsigned varint,
+// The keyspaces go with their source (reclog.Log.DropSource). source is 4 bytes, number 8, big-endian; uv is an unsigned varint,
 // sv a signed one, bytes are uv and so many bytes.
 //
 //	key                  value
 //	'o' source           1 byte version: 2; uv batches, position; uv good, dead, live rows; uv newest letter, oldest kept letter, kept
-//	                     letters, their bytes; uv partitions; of each uv next offset, 1 byte: 1 where an event was taken, and then sv its newest time
+//	                     letters, their bytes; uv ends noted, letter from which on they are known; uv partitions; of each uv next offset, 1 byte: 1 where an event was taken, and then sv its newest time
 //	'd' source number    1 byte version: 1; 8 bytes position; uv partition, offset; sv time of the message, of arrival, in microseconds UTC;
 //	                     bytes code, reason; then three times 1 byte, and bytes where it is 1: key, headers, value
+//	'e' source key       1 byte version: 1; uv partition, offset: the last message that ended the row of a primary key, encoded as in
+//	                     the log of record. Noted while letters are kept, so that one of before does not bring the row back
 //
 // # What it does not do
 //

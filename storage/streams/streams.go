@@ -43,6 +43,8 @@ type State struct {
 	oldest     uint64 // no letter of a smaller number is kept
 	count      int64  // letters that are kept
 	kept       int64  // their bytes
+	ends       uint64 // ends of rows that were noted since they were forgotten
+	blind      uint64 // the newest letter at that time
 }
 
 // Clone is a copy that shares nothing.
@@ -76,6 +78,11 @@ type Batch struct {
 	State   *State   // after it
 	Letters []Letter // numbered by Add
 	drop    [2]uint64
+
+	gone       []uint64 // letters that go one by one
+	changed    []Letter
+	ends       []end
+	forgetEnds bool // all of before
 }
 
 // Add adds a letter. The state counts it.
@@ -96,7 +103,8 @@ func (b *Batch) Seal(log *reclog.Log, limit int64) error {
 		s.kept += int64(len(b.Letters[i].append(nil)))
 	}
 	b.drop = [2]uint64{s.oldest, s.oldest}
-	if s.kept <= limit {
+	defer b.sealEnds()
+	if s.kept <= limit || len(b.gone)+len(b.changed) > 0 { // where letters go or change, the next batch looks for the limit
 		return nil
 	}
 	it, err := log.DB().NewIter(&pebble.IterOptions{LowerBound: letterKey(b.Source, s.oldest), UpperBound: letterKey(b.Source, math.MaxUint64)})
@@ -149,6 +157,9 @@ func (b *Batch) Extra(log *reclog.Log, w *pebble.Batch, pos uint64) error {
 		if err := w.DeleteRange(letterKey(b.Source, b.drop[0]), letterKey(b.Source, b.drop[1]), nil); err != nil {
 			return err
 		}
+	}
+	if err := b.writeAgain(w); err != nil {
+		return err
 	}
 	return w.Set(stateKey(b.Source), b.State.append(nil), nil)
 }
@@ -223,7 +234,7 @@ const (
 
 func (s *State) append(b []byte) []byte {
 	b = append(b, stateVersion)
-	for _, x := range []uint64{s.Batches, s.Position, uint64(s.Good), uint64(s.Dead), uint64(s.Live), s.newest, s.oldest, uint64(s.count), uint64(s.kept), uint64(len(s.Partitions))} {
+	for _, x := range []uint64{s.Batches, s.Position, uint64(s.Good), uint64(s.Dead), uint64(s.Live), s.newest, s.oldest, uint64(s.count), uint64(s.kept), s.ends, s.blind, uint64(len(s.Partitions))} {
 		b = binary.AppendUvarint(b, x)
 	}
 	for _, p := range s.Partitions {
@@ -246,7 +257,7 @@ func decodeState(b []byte) (*State, error) {
 		s.Live, s.newest, s.oldest, s.kept = s.Good, uint64(s.Dead), d.uint(), int64(d.uint())
 		s.count = int64(s.newest - s.oldest + 1)
 	case stateVersion:
-		s.Live, s.newest, s.oldest, s.count, s.kept = int64(d.uint()), d.uint(), d.uint(), int64(d.uint()), int64(d.uint())
+		s.Live, s.newest, s.oldest, s.count, s.kept, s.ends, s.blind = int64(d.uint()), d.uint(), d.uint(), int64(d.uint()), int64(d.uint()), d.uint(), d.uint()
 	default:
 		d.bad = true
 	}

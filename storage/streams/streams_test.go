@@ -154,3 +154,99 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestLettersAgain(t *testing.T) {
+	log := open(t)
+	const source = 5
+	next := func(do func(b *Batch)) *State {
+		t.Helper()
+		s, err := Load(log, source)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := &Batch{Source: source, State: s}
+		do(b)
+		if err := commit(t, log, b, MaxLetterBytes); err != nil {
+			t.Fatal(err)
+		}
+		if s, err = Load(log, source); err != nil {
+			t.Fatal(err)
+		}
+		letters, size := kept(t, log, source), int64(0)
+		for i := range letters {
+			size += int64(len(letters[i].append(nil)))
+		}
+		if s.Kept() != int64(len(letters)) || s.kept != size {
+			t.Fatalf("%d letters of %d bytes are kept, the state says %d of %d", len(letters), size, s.Kept(), s.kept)
+		}
+		return s
+	}
+	read := func(n uint64) *Letter {
+		t.Helper()
+		l, err := ReadLetter(log, source, n)
+		if err != nil || l == nil || l.Number != n {
+			t.Fatalf("letter %d is %+v, %v", n, l, err)
+		}
+		return l
+	}
+	ended := func(key string) bool {
+		t.Helper()
+		e, ok, err := Ended(log, source, []byte(key))
+		if err != nil || ok && e != (End{Partition: 1, Offset: 300}) {
+			t.Fatalf("the end of %s is %+v, %v", key, e, err)
+		}
+		return ok
+	}
+	next(func(b *Batch) { b.NoteEnd([]byte("none"), End{1, 300}) })
+	next(func(b *Batch) {
+		for i := range 5 {
+			b.Add(Letter{Offset: int64(i), Code: "22P02", Reason: "bad", Value: []byte("{")})
+		}
+		b.NoteEnd([]byte("a"), End{1, 300})
+	})
+	if ended("none") || !ended("a") {
+		t.Error("an end is noted exactly while letters are kept")
+	}
+	s := next(func(b *Batch) {
+		b.Resolve(read(2))
+		b.Rewrite(read(3), "22008", "another, longer reason")
+		b.Forget(read(5))
+	})
+	if s.Good != 1 || s.Dead != 4 || s.NewestLetter() != 5 {
+		t.Errorf("the state is %+v", s)
+	}
+	if l := read(3); l.Code != "22008" || l.Reason != "another, longer reason" || string(l.Value) != "{" {
+		t.Errorf("letter 3 is %+v", l)
+	}
+	if l, err := ReadLetter(log, source, 2); l != nil || err != nil {
+		t.Errorf("letter 2 is %+v, %v", l, err)
+	}
+	if n, err := Numbers(log, source, 1, 4, 10); err != nil || !cmp.Equal(n, []uint64{3, 4}) {
+		t.Errorf("the numbers are %d, %v", n, err)
+	}
+	s = next(func(b *Batch) { // as after MaxEnds of them
+		b.State.ends = MaxEnds
+		b.NoteEnd([]byte("b"), End{1, 300})
+	})
+	if ended("a") || ended("b") || !s.Blind(read(4)) {
+		t.Error("beyond their limit ends are forgotten, and letters from before are blind")
+	}
+	s = next(func(b *Batch) { b.Add(Letter{Offset: 6}); b.NoteEnd([]byte("c"), End{1, 300}) })
+	if !ended("c") || s.Blind(read(6)) {
+		t.Error("a letter from after that is not blind")
+	}
+	next(func(b *Batch) { b.Resolve(read(1)); b.Resolve(read(3)); b.Resolve(read(4)); b.Resolve(read(6)) })
+	if ended("c") {
+		t.Error("without letters ends are forgotten")
+	}
+}
+
+// A state of before counted rows only.
+func TestStateOfBefore(t *testing.T) {
+	b := []byte{1, 7, 9, 100, 5, 3, 50, 1, 12, 1, 6} // batches, position, rows, dead, oldest, bytes, partitions: next, event
+	s, err := decodeState(b)
+	want := &State{Batches: 7, Position: 9, Good: 100, Live: 100, Dead: 5, newest: 5, oldest: 3, count: 3, kept: 50, Partitions: []Partition{{12, 3}}}
+	if err != nil || !cmp.Equal(s, want, cmp.AllowUnexported(State{})) {
+		t.Errorf("a state of before is %+v, %v", s, err)
+	}
+}

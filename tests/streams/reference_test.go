@@ -14,13 +14,15 @@ func TestReferenceExamples(t *testing.T) {
 	t.Setenv("KAFKA_PASSWORD", "x")
 	conn := harness.Start(t, harness.Options{}).Connect(t)
 	exec(t, conn, "CREATE ENTITY customer (customer_id bigint)")
-	st, ok := reference.Find("CREATE SOURCE kafka")
-	if !ok {
-		t.Fatal("the reference does not have Kafka sources")
-	}
-	for _, e := range st.Examples {
-		for _, sql := range e.SQL {
-			exec(t, conn, strings.ReplaceAll(sql, "127.0.0.1:9092", bus.ListenAddrs()[0]))
+	for _, page := range []string{"CREATE SOURCE kafka", "REPLAY DEAD LETTERS"} {
+		st, ok := reference.Find(page)
+		if !ok {
+			t.Fatalf("the reference does not have %s", page)
+		}
+		for _, e := range st.Examples {
+			for _, sql := range e.SQL {
+				exec(t, conn, strings.ReplaceAll(sql, "127.0.0.1:9092", bus.ListenAddrs()[0]))
+			}
 		}
 	}
 	produce(t, client, "purchases", 0, `{"purchase_id": "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11", "customer_id": 42, "amount": 9.99, "status": "ok", "ts": "`+now()+`"}`)

@@ -79,7 +79,7 @@ func TestRefusals(t *testing.T) {
 		{strings.Replace(source("s", ""), "PLAIN", "UPSERT (key_encode = 'xml')", 1), "22023", `option "key_encode" must be one of json, text`, "'xml'"},
 		{strings.Replace(source("s", ""), "PLAIN", "DEBEZIUM (key_encode = 'text')", 1), "22023", `unknown option "key_encode" of FORMAT DEBEZIUM`, "key_encode"},
 		{strings.Replace(strings.Replace(source("s", ""), "PLAIN", "UPSERT (key_encode = 'text')", 1), "(id)", "(id, k)", 1), "42P17", `key_encode = 'text' is for a primary key of one column: that of source "s" has 2`, "'text'"},
-		{strings.Replace(strings.Replace(source("s", ""), "PLAIN", "DEBEZIUM", 1), "PRIMARY KEY (id), ", "", 1), "42P17", `source "s" has no primary key, by which FORMAT DEBEZIUM knows its rows`, "s (id"},
+		{strings.Replace(strings.Replace(source("s", ""), "PLAIN", "DEBEZIUM", 1), "PRIMARY KEY (id), ", "", 1), "42P17", `source "s" has no primary key, by which FORMAT DEBEZIUM knows its rows`, "FORMAT"},
 		{source("s", "") + " (timestamp_unit = 'minutes')", "22023", `option "timestamp_unit" must be one of s, ms, us, ns`, "'minutes'"},
 		{source("s", "") + " (schema = 'x')", "22023", `unknown option "schema" of ENCODE JSON`, "schema"},
 		{"CREATE SOURCE s WITH (connector = 'kafka', connection = 'bus', topic = 'events') FORMAT PLAIN ENCODE JSON", "42P17", "a Kafka source declares its columns", "s WITH"},
