@@ -27,11 +27,11 @@ type attributes struct {
 	log  *reclog.Log
 	at   map[uint32]uint64          // event table → position up to which its versions are there
 	has  map[uint32]map[uint32]bool // file source → files whose rows are there
-	cols map[uint32]int             // event table → columns of the table that holds its versions
+	cols map[uint32][]vector.Type   // event table → of the columns of the table that holds its versions
 }
 
 func newAttributes(conn *duck.Conn, log *reclog.Log) *attributes {
-	return &attributes{conn: conn, log: log, at: map[uint32]uint64{}, has: map[uint32]map[uint32]bool{}, cols: map[uint32]int{}}
+	return &attributes{conn: conn, log: log, at: map[uint32]uint64{}, has: map[uint32]map[uint32]bool{}, cols: map[uint32][]vector.Type{}}
 }
 
 func attributesTable(relation uint32) string { return fmt.Sprintf("attributes_%d", relation) }
@@ -114,7 +114,7 @@ func (a *attributes) create(ctx context.Context, b *schema.Relation) error {
 func (a *attributes) bring(ctx context.Context, b *schema.Relation, position uint64) (err error) {
 	position = min(position, a.log.Position())
 	at, loaded := a.at[b.ID]
-	if loaded && len(b.Columns) != a.cols[b.ID] { // one was added; statements of before still read by theirs
+	if loaded && !sameTypes(a.cols[b.ID], b.Stored()) { // one was added, or widened; statements of before still read by theirs
 		at, loaded = 0, false
 	}
 	if loaded && at >= position {
@@ -124,7 +124,7 @@ func (a *attributes) bring(ctx context.Context, b *schema.Relation, position uin
 		if err := a.create(ctx, b); err != nil {
 			return err
 		}
-		a.cols[b.ID] = len(b.Columns)
+		a.cols[b.ID] = columnTypes(b)
 	}
 	defer func() {
 		if err != nil { // some of it may be there: it is loaded anew
@@ -198,19 +198,21 @@ func joinSQL(c *schema.Catalog, g *schema.Group, sql string, attrs []string, n i
 		r := c.Relations[j.Relation]
 		b := base(c, r)
 		var cols, keys, order, on []string
-		for _, col := range r.Columns {
+		declared := r.Stored()
+		declared = declared[:len(declared)-len(r.Hidden())]
+		for _, col := range declared {
 			cols = append(cols, fmt.Sprintf("%s AS %s", duck.QuoteIdent(col.Name), duck.QuoteIdent(schema.JoinColumn(i, col.Name))))
 		}
 		for k, col := range j.Columns {
 			keys = append(keys, duck.QuoteIdent(col))
 			on = append(on, fmt.Sprintf("(%s) = %s", j.Keys[k].SQL, duck.QuoteIdent(schema.JoinColumn(i, col))))
 		}
-		time := duck.QuoteIdent(r.EventTime)
+		time := duck.QuoteIdent(r.Inside(r.EventTime))
 		for k := range b.PrimaryKey {
 			order = append(order, fmt.Sprintf("%s%d DESC NULLS LAST", pkColumn, k))
 		}
 		if len(order) == 0 || !b.Logged() { // a source only says that its keys are unique
-			for _, col := range r.Columns {
+			for _, col := range declared { // dropped ones, too: what was in force stays
 				name := duck.QuoteIdent(col.Name)
 				// A sort gives back −0.0 as 0.0 where it sorts by the column itself.
 				order = append(order, name+" IS NOT NULL DESC", "["+name+"] DESC", name+"::VARCHAR DESC")
@@ -234,7 +236,7 @@ func joinSQL(c *schema.Catalog, g *schema.Group, sql string, attrs []string, n i
 		right := fmt.Sprintf("(SELECT %s FROM (SELECT *, row_number() OVER (PARTITION BY %s, %s ORDER BY %s) AS __rank FROM %s WHERE %s) WHERE __rank = 1)",
 			strings.Join(cols, ", "), strings.Join(keys, ", "), time, strings.Join(order, ", "), rowsSQL(c, r, attrs[i]), strings.Join(where, " AND "))
 		sql = fmt.Sprintf("(SELECT * FROM %s ASOF %s JOIN %s ON %s AND %s %s %s)", sql, kind, right, strings.Join(on, " AND "),
-			duck.QuoteIdent(c.Relations[g.Relation].EventTime), op, duck.QuoteIdent(schema.JoinColumn(i, r.EventTime)))
+			timeOf(c, g), op, duck.QuoteIdent(schema.JoinColumn(i, r.Inside(r.EventTime))))
 	}
 	return sql
 }

@@ -19,7 +19,7 @@ import (
 type evaluator struct {
 	mu     sync.Mutex
 	conn   *duck.Conn
-	tables map[uint32]int // temporary tables made, by relation: how many columns they have
+	tables map[uint32][]vector.Type // temporary tables made, by relation: of their columns
 
 	attributes *attributes // of the connection
 }
@@ -30,17 +30,9 @@ func columnsOnly(c *schema.Catalog, g *schema.Group) bool {
 	if r.View != nil || len(g.Unnest)+len(g.Joins) > 0 {
 		return false
 	}
-	for _, e := range g.Keys {
-		if e.Column < 0 || !r.Columns[e.Column].Type.Equal(e.Type) {
-			return false
-		}
-	}
-	for _, e := range g.Columns {
-		if e.Column < 0 || !r.Columns[e.Column].Type.Equal(e.Type) {
-			return false
-		}
-	}
-	return true
+	stored := r.Stored()
+	other := func(e schema.Expr) bool { return e.Column < 0 || !stored[e.Column].Type.Equal(e.Type) }
+	return !slices.ContainsFunc(g.Keys, other) && !slices.ContainsFunc(g.Columns, other)
 }
 
 // rows are the event rows of g for the rows ch of its base relation, with the attributes in force at a position; ids are their
@@ -67,11 +59,11 @@ func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Grou
 		for _, id := range ids {
 			idv.AppendInt(id)
 		}
-		ts := ch.Cols[r.ColumnIndex(r.EventTime)]
+		ts := ch.Cols[r.PlaceOf(r.EventTime)]
 		pick.Cols = append(pick.Cols, ts, idv)
 		if g.Layout.Tie {
 			for _, k := range b.PrimaryKey {
-				pick.Cols = append(pick.Cols, ch.Cols[b.ColumnIndex(k)])
+				pick.Cols = append(pick.Cols, ch.Cols[b.PlaceOf(k)])
 			}
 		}
 		for _, col := range g.Columns {
@@ -124,7 +116,7 @@ const fewRows = 10_000
 func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Chunk, ids []int64) (string, error) {
 	table := fmt.Sprintf("rows_%d", b.ID)
 	stored := b.Stored()
-	if ev.tables[b.ID] != len(stored) {
+	if !sameTypes(ev.tables[b.ID], stored) {
 		cols := make([]string, len(stored))
 		for i, col := range stored {
 			cols[i] = duck.QuoteIdent(col.Name) + " " + col.Type.DuckDB()
@@ -132,7 +124,7 @@ func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Ch
 		if _, err := ev.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDColumn)); err != nil {
 			return "", err
 		}
-		ev.tables[b.ID] = len(stored)
+		ev.tables[b.ID] = columnTypes(b)
 	}
 	if _, err := ev.conn.Exec(ctx, "TRUNCATE temp.main."+table); err != nil {
 		return "", err
@@ -147,7 +139,7 @@ func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Ch
 func (ev *evaluator) drop(ctx context.Context, relation uint32) error {
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
-	if err := ev.attributes.forget(ctx, relation); err != nil || ev.tables[relation] == 0 {
+	if err := ev.attributes.forget(ctx, relation); err != nil || ev.tables[relation] == nil {
 		return err
 	}
 	delete(ev.tables, relation)

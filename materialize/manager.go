@@ -14,6 +14,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/reclog"
@@ -94,7 +95,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]int64{}, wake: make(chan struct{}, 1),
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, catalog: cfg.Catalog.Current, tables: map[uint32]*projection{}},
-		eval:   &evaluator{conn: conn, tables: map[uint32]int{}, attributes: newAttributes(conn, cfg.Log)}}
+		eval:   &evaluator{conn: conn, tables: map[uint32][]vector.Type{}, attributes: newAttributes(conn, cfg.Log)}}
 	m.schedule = newSchedule()
 	m.checkpoints = &checkpoints{m: m, by: map[string]*checkpoint{}}
 	damaged, err := m.recover(ctx)

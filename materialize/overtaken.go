@@ -184,7 +184,7 @@ func (m *Manager) overtakes(ctx context.Context, cat *schema.Catalog, g *Group, 
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
 	right := cat.Relations[j.Relation]
-	time := duck.QuoteIdent(right.EventTime)
+	time := duck.QuoteIdent(right.Inside(right.EventTime))
 	cols, on := []string{}, []string{}
 	where := []string{"isfinite(" + time + ")"}
 	column := func(name string) string { return duck.QuoteIdent(schema.JoinColumn(i, name)) }
@@ -233,13 +233,13 @@ func (m *Manager) overtakes(ctx context.Context, cat *schema.Catalog, g *Group, 
 	if err != nil {
 		return false, err
 	}
-	op, at := ">=", duck.QuoteIdent(cat.Relations[def.Relation].EventTime)
+	op, at := ">=", timeOf(cat, def)
 	if j.Strict {
 		op = ">"
 	}
 	found, err := one(ctx, ev.conn, fmt.Sprintf("SELECT 1 FROM %s JOIN (SELECT %s, %s AS %s %s) ON %s AND %s %s %s WHERE isfinite(%[7]s) AND %[7]s >= make_timestamptz(%[10]d) LIMIT 1",
-		joinSQL(cat, def, unnestSQL(cat, def, base), attrs, i, false), strings.Join(cols, ", "), time, column(right.EventTime), rows,
-		strings.Join(on, " AND "), at, op, column(right.EventTime), least))
+		joinSQL(cat, def, unnestSQL(cat, def, base), attrs, i, false), strings.Join(cols, ", "), time, column(right.Inside(right.EventTime)), rows,
+		strings.Join(on, " AND "), at, op, column(right.Inside(right.EventTime)), least))
 	return found != nil, err
 }
 

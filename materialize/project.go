@@ -27,8 +27,8 @@ type projections struct {
 type projection struct {
 	mu       sync.Mutex // one catch-up at a time
 	position uint64
-	columns  int  // of the table, without the row id
-	known    bool // position and columns were read from DuckDB
+	types    []vector.Type // of the table's columns, without the row id
+	known    bool          // position and types were read from DuckDB
 }
 
 // CreatePositions runs before the configuration is locked.
@@ -54,7 +54,8 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 	if now := p.catalog().Relations[r.ID]; now != nil {
 		r = now
 	}
-	if t.known && t.position >= position && t.columns == len(r.Stored()) {
+	stored := r.Stored()
+	if t.known && t.position >= position && t.fits(stored) {
 		return nil
 	}
 	conn, err := p.db.Connect()
@@ -67,7 +68,7 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 			return err
 		}
 	}
-	if t.columns < len(r.Stored()) {
+	if !t.fits(stored) {
 		if err := t.widen(ctx, conn, r); err != nil {
 			return err
 		}
@@ -110,7 +111,11 @@ func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relati
 			return err
 		}
 		defer st.Close()
-		t.columns, t.known = len(st.Columns())-1, true
+		t.types = nil
+		for _, c := range st.Columns() {
+			t.types = append(t.types, c.Type)
+		}
+		t.types, t.known = t.types[:len(t.types)-1], true
 		return nil
 	}
 	stored := r.Stored()
@@ -128,28 +133,53 @@ func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relati
 			return err
 		}
 	}
-	t.position, t.columns, t.known = 0, len(stored), true
+	t.position, t.types, t.known = 0, columnTypes(r), true
 	return nil
 }
 
-// widen gives a projection the columns that were added to its relation. The row id stays the last one.
+// fits reports whether the table has all columns, and none of a type that was widened since.
+func (t *projection) fits(stored []schema.Column) bool {
+	if len(t.types) < len(stored) {
+		return false
+	}
+	for i, c := range stored {
+		if !t.types[i].Equal(c.Type) && reclog.Widens(t.types[i], c.Type) {
+			return false
+		}
+	}
+	return true
+}
+
+// widen gives a projection the columns that were added to its relation, and the types of today. The row id stays the last one.
 func (t *projection) widen(ctx context.Context, conn *duck.Conn, r *schema.Relation) error {
 	table, s := ProjectionTable(r.ID), RowSchema(r)
-	items := make([]string, len(r.Columns))
-	for i, c := range r.Columns {
+	stored := r.Stored()
+	items := make([]string, len(stored))
+	for i, c := range stored {
 		items[i] = duck.QuoteIdent(c.Name)
+		if i < len(t.types) && !t.types[i].Equal(c.Type) && reclog.Widens(t.types[i], c.Type) {
+			items[i] = fmt.Sprintf("CAST(%s AS %s) AS %[1]s", items[i], c.Type.DuckDB())
+		}
 	}
-	added := vector.NewChunk(s.Types[t.columns:], 1)
+	had := min(len(t.types), len(stored))
+	added := vector.NewChunk(s.Types[had:], 1)
 	added.N = 1
 	cols := make([]string, len(added.Cols))
 	for i, v := range added.Cols {
-		at := t.columns + i
+		at := had + i
 		if at < len(s.Missing) && s.Missing[at] != nil {
 			v.AppendFrom(s.Missing[at], 0)
 		} else {
 			v.AppendNull()
 		}
-		cols[i] = duck.QuoteIdent(r.Columns[at].Name) + " " + v.Type.DuckDB()
+		cols[i] = duck.QuoteIdent(stored[at].Name) + " " + v.Type.DuckDB()
+	}
+	if len(cols) == 0 {
+		if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TABLE %s AS SELECT %s, %s FROM %[1]s", table, strings.Join(items, ", "), rowIDColumn)); err != nil {
+			return err
+		}
+		t.types = s.Types
+		return nil
 	}
 	// The values come through a table, as what they are.
 	if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE missing (%s)", strings.Join(cols, ", "))); err != nil {
@@ -161,7 +191,7 @@ func (t *projection) widen(ctx context.Context, conn *duck.Conn, r *schema.Relat
 	if _, err := conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TABLE %s AS SELECT %s, %s FROM %[1]s, temp.main.missing", table, strings.Join(items, ", "), rowIDColumn)); err != nil {
 		return err
 	}
-	t.columns = len(r.Columns)
+	t.types = s.Types
 	return nil
 }
 

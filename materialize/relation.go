@@ -44,14 +44,14 @@ func base(c *schema.Catalog, r *schema.Relation) *schema.Relation {
 	return r
 }
 
-// rowsSQL is a relation in DuckDB with r's columns, the row id and the primary-key columns of its base; rows is the same of
+// rowsSQL is a relation in DuckDB with r's columns by their inside names, the row id and the primary-key columns of its base; rows is the same of
 // the base (its projection, a scan of its files, or a table of a few rows).
 func rowsSQL(c *schema.Catalog, r *schema.Relation, rows string) string {
 	b := base(c, r)
 	var hidden strings.Builder
 	fmt.Fprintf(&hidden, "%s", rowIDColumn)
 	for i, k := range b.PrimaryKey {
-		fmt.Fprintf(&hidden, ", %s AS %s%d", duck.QuoteIdent(k), pkColumn, i)
+		fmt.Fprintf(&hidden, ", %s AS %s%d", duck.QuoteIdent(b.Inside(k)), pkColumn, i)
 	}
 	if r.View == nil {
 		stored := r.Stored()
@@ -139,7 +139,7 @@ func eventSQL(c *schema.Catalog, g *schema.Group, from baseRows) string {
 	for _, k := range g.Keys {
 		items = append(items, k.SQL)
 	}
-	items = append(items, duck.QuoteIdent(r.EventTime), rowIDColumn)
+	items = append(items, timeOf(c, g), rowIDColumn)
 	if g.Layout.Tie {
 		for i := range b.PrimaryKey {
 			items = append(items, fmt.Sprintf("%s%d", pkColumn, i))
@@ -159,25 +159,31 @@ func eventSQL(c *schema.Catalog, g *schema.Group, from baseRows) string {
 	return fmt.Sprintf("SELECT %s %s", strings.Join(items, ", "), eventFrom(c, g, from))
 }
 
+// timeOf is the event time of a group's rows.
+func timeOf(c *schema.Catalog, g *schema.Group) string {
+	r := c.Relations[g.Relation]
+	return duck.QuoteIdent(r.Inside(r.EventTime))
+}
+
 // isEvent is the condition that a row has a key and a finite event time.
 func isEvent(c *schema.Catalog, g *schema.Group) string {
 	conds := make([]string, 0, len(g.Keys)+1)
 	for _, k := range g.Keys {
 		conds = append(conds, "("+k.SQL+") IS NOT NULL")
 	}
-	return strings.Join(append(conds, "isfinite("+duck.QuoteIdent(c.Relations[g.Relation].EventTime)+")"), " AND ")
+	return strings.Join(append(conds, "isfinite("+timeOf(c, g)+")"), " AND ")
 }
 
 // newestSQL is the query for the newest event time of a group's event rows, NULL where there are none.
 func newestSQL(c *schema.Catalog, g *schema.Group, from baseRows) string {
-	return fmt.Sprintf("SELECT max(%s) %s", duck.QuoteIdent(c.Relations[g.Relation].EventTime), eventFrom(c, g, from))
+	return fmt.Sprintf("SELECT max(%s) %s", timeOf(c, g), eventFrom(c, g, from))
 }
 
 // eventFrom is FROM and WHERE of a group's event rows: those without a key or a finite event time are left out.
 func eventFrom(c *schema.Catalog, g *schema.Group, from baseRows) string {
 	cond := isEvent(c, g)
 	if t := from.times; t != nil {
-		cond += fmt.Sprintf(" AND %[1]s >= make_timestamptz(%[2]d) AND %[1]s < make_timestamptz(%[3]d)", duck.QuoteIdent(c.Relations[g.Relation].EventTime), t.Lo, t.Hi)
+		cond += fmt.Sprintf(" AND %[1]s >= make_timestamptz(%[2]d) AND %[1]s < make_timestamptz(%[3]d)", timeOf(c, g), t.Lo, t.Hi)
 	}
 	return fmt.Sprintf("FROM %s WHERE %s", widenedSQL(c, g, from), cond)
 }

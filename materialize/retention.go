@@ -113,7 +113,7 @@ func (m *Manager) rowsBefore(ctx context.Context, r *schema.Relation, before int
 		return nil, err
 	}
 	defer conn.Close()
-	res, err := conn.Query(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE %s < make_timestamptz(%d) ORDER BY 1 LIMIT %d", rowIDColumn, ProjectionTable(r.ID), duck.QuoteIdent(r.EventTime), before, maxExpired))
+	res, err := conn.Query(ctx, fmt.Sprintf("SELECT %s FROM %s WHERE %s < make_timestamptz(%d) ORDER BY 1 LIMIT %d", rowIDColumn, ProjectionTable(r.ID), duck.QuoteIdent(r.Inside(r.EventTime)), before, maxExpired))
 	if err != nil {
 		return nil, err
 	}

@@ -114,6 +114,10 @@ func (s *Session) rebuild(ctx context.Context, f *schema.Feature, sql string, ag
 // rebind binds a text that defines a feature which is there. The entity is the feature's, also where the text names none and
 // another one has come that would fit.
 func (s *Session) rebind(ctx context.Context, f *schema.Feature, sql string) (*schema.Feature, *boundAggregates, error) {
+	return s.rebindIn(ctx, s.catalog(), f, sql)
+}
+
+func (s *Session) rebindIn(ctx context.Context, cat *schema.Catalog, f *schema.Feature, sql string) (*schema.Feature, *boundAggregates, error) {
 	parsed, err := parse.Parse(sql)
 	if err != nil {
 		return nil, nil, err
@@ -122,7 +126,6 @@ func (s *Session) rebind(ctx context.Context, f *schema.Feature, sql string) (*s
 	if !ok {
 		return nil, nil, fail(codeInternal, "the definition of feature %q is no CREATE FEATURE", f.Name)
 	}
-	cat := s.catalog()
 	if st.Entity == nil {
 		st.Entity = &parse.Name{Name: cat.Entities[f.Entity].Name, Position: st.Name.Position}
 	}
@@ -152,7 +155,7 @@ func (s *Session) setFeature(ctx context.Context, sql string, st *parse.Alter, f
 	}
 	if f.Group == 0 { // suspended, or never built: there is nothing to bring up to date
 		next.Suspended = f.Suspended
-		return s.define(func(c *schema.Catalog) error { return putFeature(c, next) })
+		return s.define(func(c *schema.Catalog) error { return bound.put(c, next) })
 	}
 	return s.materialize(ctx, next, bound, false)
 }
@@ -469,6 +472,9 @@ func (s *Session) bindRename(ctx context.Context, cat *schema.Catalog, st *parse
 	if kind == "" {
 		return bound{}, fail(codeUnsupported, "%s is not supported", firstWords(st.Text))
 	}
+	if n.RenameType == pg_query.ObjectType_OBJECT_COLUMN && r.Kind == schema.EventTable {
+		return s.bindRenameEventColumn(st, n, r.Name), nil
+	}
 	if n.RenameType == pg_query.ObjectType_OBJECT_COLUMN {
 		return bound{}, at(hint(fail(codeUnsupported, "columns of %s %q cannot be renamed", r.Kind, r.Name), "CREATE VIEW … WITH (event_time = …) AS SELECT %s AS %s, … FROM %s gives them other names.", n.Subname, n.Newname, r.Name), st.Text, int(n.Relation.Location))
 	}
@@ -531,7 +537,7 @@ func alterWords(cmd *pg_query.AlterTableCmd) string {
 // alterHint says what can be changed of a relation of ours instead.
 func alterHint(r *schema.Relation) string {
 	if r.Kind == schema.EventTable {
-		return fmt.Sprintf("Columns can be added: ALTER TABLE %s ADD COLUMN …. An event view leaves columns out, and gives them other names and types: CREATE VIEW v WITH (event_time = '%s') AS SELECT … FROM %[1]s.", r.Name, r.EventTime)
+		return fmt.Sprintf("Columns are added, dropped, renamed and widened: ALTER TABLE %s ADD COLUMN …, DROP COLUMN …, RENAME COLUMN … TO …, ALTER COLUMN … TYPE …. What has other values is an event view: CREATE VIEW v WITH (event_time = '%s') AS SELECT … FROM %[1]s.", r.Name, r.EventTime)
 	}
 	return "It takes RENAME TO, SET (…) and RESET (…). Its columns stay as they are: DROP it and CREATE it anew, or define an event view over it."
 }

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -12,7 +11,6 @@ import (
 	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
-	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -75,7 +73,7 @@ func (x *exprBinder) addJoin(ctx context.Context, cat *schema.Catalog, j parse.J
 		if t := right.Columns[i].Type; !e.Type.Equal(t) && !widens(e.Type, t) && !widens(t, e.Type) {
 			return usage(hint(fail(codeTypeMismatch, "column %s.%s is %s, and is compared with %s", b.alias, column, t, e.Type), "Cast the other side to %s.", t), n)
 		}
-		b.Keys, b.Columns = append(b.Keys, e), append(b.Columns, column)
+		b.Keys, b.Columns = append(b.Keys, e), append(b.Columns, right.Columns[i].Inside())
 		return nil
 	}
 	terms := conjuncts(j.Node.Quals)
@@ -137,7 +135,7 @@ func (x *exprBinder) addJoin(ctx context.Context, cat *schema.Catalog, j parse.J
 	wide := *x.rel
 	wide.Columns = slices.Clone(x.rel.Columns)
 	for _, c := range right.Columns {
-		wide.Columns = append(wide.Columns, schema.Column{Name: schema.JoinColumn(at, c.Name), Type: c.Type, Bare: c.Bare})
+		wide.Columns = append(wide.Columns, schema.Column{Name: schema.JoinColumn(at, c.Name), Kept: schema.JoinColumn(at, c.Inside()), Type: c.Type, Bare: c.Bare})
 	}
 	x.rel = &wide
 	return nil
@@ -153,8 +151,7 @@ func (x *exprBinder) joinKey(ctx context.Context, n, term *pg_query.Node) (schem
 	if err != nil {
 		return schema.Expr{}, err
 	}
-	from := fmt.Sprintf("(SELECT %s) AS %s", nullColumns(x.rel.Columns), duck.QuoteIdent(x.alias))
-	sql, err := x.s.expressions(ctx, []*pg_query.Node{unqualified(node, x.alias)}, from)
+	sql, from, err := x.plain(ctx, node)
 	if err != nil {
 		return schema.Expr{}, at(x.explain(asError(err)), x.sql, position)
 	}

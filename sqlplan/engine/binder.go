@@ -196,7 +196,9 @@ func (b *binder) relationSQL(r *schema.Relation, rowIDs bool) (string, error) {
 	sql = materialize.RowsOver(b.cat, r, sql)
 	cols := make([]string, len(columns), len(columns)+1)
 	for i, c := range columns {
-		cols[i] = duck.QuoteIdent(c.Name)
+		if cols[i] = duck.QuoteIdent(c.Inside()); c.Kept != "" {
+			cols[i] += " AS " + duck.QuoteIdent(c.Name)
+		}
 	}
 	if rowIDs {
 		cols = append(cols, rowIDName)
@@ -265,9 +267,10 @@ const rowIDName = "__rowid"
 // stand in a temporary table, made anew for each statement.
 func (s *Session) overlay(ctx context.Context, p *pendingRows, sql string) (string, error) {
 	table := s.temp("pending")
-	cols := make([]string, len(p.rel.Columns))
-	names := make([]string, len(p.rel.Columns))
-	for i, c := range p.rel.Columns {
+	stored := p.rel.Stored()
+	cols := make([]string, len(stored))
+	names := make([]string, len(stored))
+	for i, c := range stored {
 		names[i] = duck.QuoteIdent(c.Name)
 		cols[i] = names[i] + " " + c.Type.DuckDB()
 	}

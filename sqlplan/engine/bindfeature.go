@@ -31,7 +31,8 @@ type boundAggregates struct {
 	partials []schema.Partial
 	outputs  []boundOutput
 	limit    functions.Options
-	tied     bool // the rows have a declared primary key: the relation's, or that of a view's base
+	fits     func(c *schema.Catalog) error // the columns of what is read are as they were; of features only
+	tied     bool                          // the rows have a declared primary key: the relation's, or that of a view's base
 }
 
 type boundOutput struct {
@@ -124,7 +125,7 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 			}
 		}
 		if e.Column >= 0 && name == g.Text {
-			name = b.relation.Columns[e.Column].Name
+			name = b.relation.Columns[b.relation.AtPlace(e.Column)].Name
 		}
 		b.keys, b.keyNames = append(b.keys, e), append(b.keyNames, name)
 	}
@@ -392,7 +393,16 @@ func (x *exprBinder) bind(ctx context.Context) error {
 		}
 		items[i] = sql
 	}
-	column := duck.QuoteIdent(x.rel.Columns[0].Name) // beside a column, DuckDB's own aggregates are no expressions
+	if columns, changed := x.insideColumns(); changed {
+		from = fmt.Sprintf("(SELECT %s) AS %s", nullColumns(columns), duck.QuoteIdent(x.alias))
+		for i, e := range x.exprs {
+			var err error
+			if items[i], err = x.s.defined(ctx, x.sql, x.inside(unqualified(e.Node, x.alias)), columns, x.alias, from, x.zone); err != nil {
+				return at(asError(err), x.sql, e.Position)
+			}
+		}
+	}
+	column := duck.QuoteIdent(x.rel.Columns[0].Inside()) // beside a column, DuckDB's own aggregates are no expressions
 	types, err := x.s.types(ctx, append([]string{column}, items...), from)
 	if err != nil {
 		for i := range items { // which one is it?
@@ -419,7 +429,7 @@ func (x *exprBinder) bind(ctx context.Context) error {
 		}
 		e := schema.Expr{SQL: sql, Type: types[i], Column: -1}
 		if c := x.plainColumn(x.texts[i]); c >= 0 {
-			e.Column, e.SQL = c, duck.QuoteIdent(x.rel.Columns[c].Name)
+			e.Column, e.SQL = x.rel.Place(c), duck.QuoteIdent(x.rel.Columns[c].Inside())
 		}
 		x.bound = append(x.bound, e)
 	}

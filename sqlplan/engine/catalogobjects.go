@@ -67,6 +67,9 @@ func catalogTables(cat *schema.Catalog) []*pgcatalog.Table {
 		switch r.Kind {
 		case schema.EventTable:
 			t := add(oid, r.Name, pgcatalog.KindTable, r.Comment, "", r.Columns)
+			for _, d := range r.Dropped { // ascending
+				t.Columns = slices.Insert(t.Columns, d.Place, pgcatalog.TableColumn{Mod: codec.TypeMod(d.Type), Dropped: true})
+			}
 			if len(r.PrimaryKey) > 0 {
 				addKey(t, 'p', r.Name+"_pkey", r.PrimaryKey)
 			}

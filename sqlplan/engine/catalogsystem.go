@@ -98,6 +98,9 @@ func (b *binder) columnsOfOurs(rv *pg_query.RangeVar) []pgcatalog.Column {
 		if t.Name == rv.Relname && (rv.Schemaname == "tilehouse") == (t.Schema == oidTilehouse) {
 			var out []pgcatalog.Column
 			for _, col := range t.Columns {
+				if col.Dropped {
+					continue
+				}
 				out = append(out, pgcatalog.Column{Name: col.Name, Type: col.Type})
 			}
 			return out

@@ -134,13 +134,13 @@ var catalogViews = map[string]catalogView{
 				}
 				var keys []string
 				for _, k := range g.Keys {
-					keys = append(keys, k.SQL)
+					keys = append(keys, shownSQL(cat, g.Relation, g.Joins, k.SQL))
 				}
 				state := "used"
 				if len(readers) == 0 { // its feature was replaced or dropped; the group has others
 					state = "kept until the group is built anew"
 				}
-				out = append(out, append(literals(p.Fingerprint, cat.Relations[g.Relation].Name, strings.Join(keys, ", "), partialText(g, &p)), fmt.Sprint(g.ID), duck.QuoteLiteral(strings.Join(readers, ", ")), duck.QuoteLiteral(state)))
+				out = append(out, append(literals(p.Fingerprint, cat.Relations[g.Relation].Name, strings.Join(keys, ", "), partialText(cat, g, &p)), fmt.Sprint(g.ID), duck.QuoteLiteral(strings.Join(readers, ", ")), duck.QuoteLiteral(state)))
 			}
 		}
 		return out, nil

@@ -63,7 +63,7 @@ func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (s
 			}
 			f.ID = uint32(id)
 		}
-		return tag, s.define(func(c *schema.Catalog) error { return putFeature(c, f) })
+		return tag, s.define(func(c *schema.Catalog) error { return bound.put(c, f) })
 	}
 	return tag, s.materialize(ctx, f, bound, false)
 }
@@ -83,6 +83,14 @@ func putFeature(c *schema.Catalog, f *schema.Feature) error {
 	}
 	c.Features[f.ID] = f.WithComments(c.Features[f.ID])
 	return nil
+}
+
+// put is putFeature of a feature that was bound as b.
+func (b *boundAggregates) put(c *schema.Catalog, f *schema.Feature) error {
+	if err := b.fits(c); err != nil {
+		return err
+	}
+	return putFeature(c, f)
 }
 
 // inUTC is options in which a start that was read in a session's zone says the time in UTC: a definition is read again by sessions in
@@ -198,6 +206,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 		return nil, nil, err
 	}
 	f.Fingerprint = featureFingerprint(f)
+	bound.fits = alteredSince(cat, featureReads(f))
 	return f, bound, nil
 }
 
@@ -364,7 +373,7 @@ func (s *Session) materialize(ctx context.Context, f *schema.Feature, bound *bou
 	built, err := s.defining().batch.Build(ctx, newest, materialize.Request{
 		Feature: f, Keys: bound.keys, From: bound.from, Fingerprints: bound.fingerprints(),
 		Group: bound.group,
-		Put:   putFeature,
+		Put:   bound.put,
 		Again: again,
 		Notice: func(text string) {
 			session.Notify(ctx, session.Notice{Severity: "INFO", Code: "00000", Message: text})

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
@@ -127,8 +128,8 @@ func checkPrimaryKey(sql string, r *schema.Relation, place int) error {
 	return nil
 }
 
-// putRelation gives a relation its id and writes it.
-func (s *Session) putRelation(r *schema.Relation) error {
+// putRelation gives a relation its id and writes it, unless a check of the catalog that it is written to says why not.
+func (s *Session) putRelation(r *schema.Relation, checks ...func(c *schema.Catalog) error) error {
 	id, err := s.e.log.Sequence("relation")
 	if err != nil {
 		return err
@@ -137,6 +138,11 @@ func (s *Session) putRelation(r *schema.Relation) error {
 	return s.define(func(c *schema.Catalog) error {
 		if c.Lookup(r.Name) != nil {
 			return taken(c, r.Name)
+		}
+		for _, check := range checks {
+			if err := check(c); err != nil {
+				return err
+			}
 		}
 		if r.Kafka != nil && c.Connections[r.Kafka.Connection] == nil {
 			return fail(codeConflict, "the connection of source %q was dropped meanwhile", r.Name)
@@ -316,6 +322,15 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 	if _, err := s.exists(ctx, cat, st.Name, st.Text, false); err != nil {
 		return "", err
 	}
+	r, err := s.bindEventView(ctx, cat, st, s.location)
+	if err != nil {
+		return "", err
+	}
+	return tag, s.putRelation(r, alteredSince(cat, []uint32{r.View.Base}))
+}
+
+// bindEventView makes the relation of an event view's definition. zone is as Session.defined has it.
+func (s *Session) bindEventView(ctx context.Context, cat *schema.Catalog, st *parse.CreateEventView, zone *time.Location) (*schema.Relation, error) {
 	sel := st.Select
 	rv := (*schema.Relation)(nil)
 	alias := ""
@@ -328,16 +343,16 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 		}
 	}
 	if rv == nil || rv.View != nil || len(sel.GroupClause)+len(sel.DistinctClause)+len(sel.SortClause)+len(sel.WindowClause) > 0 || sel.WithClause != nil || sel.LimitCount != nil {
-		return "", at(hint(fail(codeUnsupported, "an event view is a projection and filter of one event table or source"), "CREATE VIEW v WITH (event_time = 'ts') AS SELECT … FROM source WHERE …"), st.Text, st.Name.Position)
+		return nil, at(hint(fail(codeUnsupported, "an event view is a projection and filter of one event table or source"), "CREATE VIEW v WITH (event_time = 'ts') AS SELECT … FROM source WHERE …"), st.Text, st.Name.Position)
 	}
 	o := readOptions(st.Text, "CREATE VIEW", st.Options)
 	r := &schema.Relation{Name: st.Name.Name, Kind: schema.EventView, SQL: st.Text, EventTime: o.text("event_time", "")}
 	r.View = &schema.View{Base: rv.ID, Alias: alias}
 	r.Lateness = o.duration("lateness", rv.Lateness, 0)
 	if err := o.done(); err != nil {
-		return "", err
+		return nil, err
 	}
-	x := &exprBinder{s: s, sql: st.Text, rel: rv, alias: alias, zone: s.location}
+	x := &exprBinder{s: s, sql: st.Text, rel: rv, alias: alias, zone: zone}
 	var names []string
 	var parts []parse.Expr
 	for i, t := range sel.TargetList {
@@ -348,7 +363,7 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 				for _, c := range rv.Columns {
 					e, err := parse.ColumnExpr(c.Name, int(rt.Location))
 					if err != nil {
-						return "", asError(err)
+						return nil, asError(err)
 					}
 					names, parts = append(names, c.Name), append(parts, e)
 				}
@@ -359,12 +374,12 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 			}
 		}
 		if rt.Name == "" && i >= len(st.Aliases) {
-			return "", at(hint(fail(codeDefinition, "column %d of event view %q needs a name", i+1, r.Name), "Give it an alias: … AS name"), st.Text, int(rt.Location))
+			return nil, at(hint(fail(codeDefinition, "column %d of event view %q needs a name", i+1, r.Name), "Give it an alias: … AS name"), st.Text, int(rt.Location))
 		}
 		names = append(names, rt.Name)
 		text, err := parse.Deparse(rt.Val)
 		if err != nil {
-			return "", asError(err)
+			return nil, asError(err)
 		}
 		parts = append(parts, parse.Expr{Node: rt.Val, Text: text, Position: int(rt.Location)})
 	}
@@ -376,17 +391,17 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 	if sel.WhereClause != nil {
 		text, err := parse.Deparse(sel.WhereClause)
 		if err != nil {
-			return "", asError(err)
+			return nil, asError(err)
 		}
 		where = parse.Expr{Node: sel.WhereClause, Text: text, Position: nodeLocation(sel.WhereClause)}
 		x.add(where)
 	}
 	if err := x.bind(ctx); err != nil {
-		return "", err
+		return nil, err
 	}
 	for i, p := range parts {
 		if slices.Contains(names[:i], names[i]) {
-			return "", at(fail(codeDuplicateColumn, "column %q specified more than once", names[i]), st.Text, p.Position)
+			return nil, at(fail(codeDuplicateColumn, "column %q specified more than once", names[i]), st.Text, p.Position)
 		}
 		e := x.of(p.Text)
 		r.Columns = append(r.Columns, schema.Column{Name: names[i], Type: e.Type, Bare: bareNumeric(p.Node, e.Type, rv)})
@@ -396,12 +411,12 @@ func (s *Session) createEventView(ctx context.Context, st *parse.CreateEventView
 		r.View.Where = x.of(where.Text).SQL
 	}
 	if err := s.checkColumns(ctx, st.Text, r, nil, st.Options["event_time"]); err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := retainedTime(rv, r, x.of(parts[r.ColumnIndex(r.EventTime)].Text)); err != nil {
-		return "", at(err, st.Text, st.Options["event_time"].ValuePosition)
+		return nil, at(err, st.Text, st.Options["event_time"].ValuePosition)
 	}
-	return tag, s.putRelation(r)
+	return r, nil
 }
 
 func (s *Session) refreshSource(ctx context.Context, sql string, st *parse.Refresh) (string, error) {

@@ -276,7 +276,7 @@ func explainUnique(err error, cat *schema.Catalog) error {
 		if i > 0 {
 			names, values = names+", ", values+", "
 		}
-		names += r.Columns[c].Name
+		names += r.Columns[r.AtPlace(c)].Name // a column of the key is not dropped
 		values += u.Values[i]
 	}
 	out.Detail = fmt.Sprintf("Key (%s)=(%s) already exists.", names, values)

@@ -98,6 +98,8 @@ func asError(err error) *session.Error {
 		return fail(codeUnique, "%s", ue.Error())
 	case errors.Is(err, reclog.ErrConflict):
 		return hint(fail(codeConflict, "could not serialize access: a row was changed by a transaction that committed first"), "Run the transaction again.")
+	case errors.Is(err, reclog.ErrNarrower):
+		return hint(fail(codeConflict, "could not serialize access: a column was given another type meanwhile"), "Run the transaction again.")
 	case errors.Is(err, materialize.ErrNoRoot):
 		return hint(fail("42501", "%s", err), "Start the server with --file-root DIR.")
 	case errors.Is(err, materialize.ErrOutsideRoots):

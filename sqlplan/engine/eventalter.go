@@ -13,11 +13,13 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
-// Columns of event tables are added, at the end, and their defaults and NOT NULL changed. What was written before is not touched: it
-// has the default of the added column as it was when the column came (schema.Column.Missing), so features over the table are as they were.
+// Columns of event tables are added, at the end, and their defaults and NOT NULL changed; eventcolumns.go has what renames, drops and widens
+// them. What was written before is not touched: it has the default of the added column as it was when the column came
+// (schema.Column.Missing), so features over the table are as they were.
 
 // bindAlterEvents binds ALTER TABLE of an event table's columns.
 func (s *Session) bindAlterEvents(st *parse.SQL, n *pg_query.AlterTableStmt, name string) bound {
@@ -39,7 +41,8 @@ func (s *Session) bindAlterEvents(st *parse.SQL, n *pg_query.AlterTableStmt, nam
 func altersEvents(r *schema.Relation, n *pg_query.AlterTableStmt) bool {
 	return r.Kind == schema.EventTable && n.Objtype == pg_query.ObjectType_OBJECT_TABLE && !slices.ContainsFunc(n.Cmds, func(c *pgNode) bool {
 		switch c.GetAlterTableCmd().GetSubtype() {
-		case pg_query.AlterTableType_AT_AddColumn, pg_query.AlterTableType_AT_ColumnDefault, pg_query.AlterTableType_AT_SetNotNull, pg_query.AlterTableType_AT_DropNotNull:
+		case pg_query.AlterTableType_AT_AddColumn, pg_query.AlterTableType_AT_ColumnDefault, pg_query.AlterTableType_AT_SetNotNull, pg_query.AlterTableType_AT_DropNotNull,
+			pg_query.AlterTableType_AT_DropColumn, pg_query.AlterTableType_AT_AlterColumnType:
 			return false
 		}
 		return true
@@ -47,8 +50,13 @@ func altersEvents(r *schema.Relation, n *pg_query.AlterTableStmt) bool {
 }
 
 func (s *Session) alterEvents(ctx context.Context, sql string, place int, r *schema.Relation, cmd *pg_query.AlterTableCmd) error {
-	if cmd.Subtype == pg_query.AlterTableType_AT_AddColumn {
+	switch cmd.Subtype {
+	case pg_query.AlterTableType_AT_AddColumn:
 		return s.addEventColumn(ctx, sql, place, r, cmd)
+	case pg_query.AlterTableType_AT_DropColumn:
+		return s.dropEventColumn(ctx, sql, r, cmd)
+	case pg_query.AlterTableType_AT_AlterColumnType:
+		return s.retypeEventColumn(ctx, sql, r, cmd)
 	}
 	i := r.ColumnIndex(cmd.Name)
 	if i < 0 {
@@ -141,6 +149,10 @@ func (s *Session) addEventColumn(ctx context.Context, sql string, place int, r *
 			if next.ColumnIndex(c.Name) >= 0 {
 				return fail(codeDuplicateColumn, "column %q of relation %q already exists", c.Name, r.Name)
 			}
+			c := c
+			if c.Kept = next.InsideNew(c.Name); c.Kept == c.Name {
+				c.Kept = ""
+			}
 			next.Columns = append(next.Columns, c)
 			next.SQL, err = parse.WithColumn(next.SQL, def)
 			return err
@@ -189,14 +201,29 @@ func (s *Session) noNullEvents(ctx context.Context, r *schema.Relation, column s
 	return err
 }
 
-// columnsCommitted refuses to read or write a table of which the open transaction added columns: before COMMIT nobody else's rows have
+// columnsCommitted refuses to read or write a table of which the open transaction added or widened columns: before COMMIT nobody else's rows have
 // them, and what is kept beside the log is as it was.
 func (s *Session) columnsCommitted(r *schema.Relation) error {
 	if s.tx == nil || s.tx.defs == nil || r.Kind != schema.EventTable {
 		return nil
 	}
-	if now := s.e.catalog.Current().Relations[r.ID]; now != nil && len(now.Columns) < len(r.Columns) {
-		return hint(fail(codeUnsupported, "this transaction added a column to table %q, which can be read and written once that is committed", r.Name), "Commit first.")
+	now := s.e.catalog.Current().Relations[r.ID]
+	if now == nil {
+		return nil
+	}
+	have, stored := now.Stored(), r.Stored()
+	did := ""
+	if len(have) < len(stored) {
+		did = "added a column to"
+	} else if slices.ContainsFunc(stored, func(c schema.Column) bool {
+		return slices.ContainsFunc(have, func(h schema.Column) bool {
+			return h.Name == c.Name && !h.Type.Equal(c.Type) && reclog.Widens(h.Type, c.Type)
+		})
+	}) {
+		did = "widened a column of"
+	}
+	if did != "" {
+		return hint(fail(codeUnsupported, "this transaction %s table %q, which can be read and written once that is committed", did, r.Name), "Commit first.")
 	}
 	return nil
 }

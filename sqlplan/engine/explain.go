@@ -167,7 +167,7 @@ func (s *Session) asofLines(b *binder, plan *asofPlan) ([]string, error) {
 			}
 			for k, o := range m.Outputs {
 				p := g.Partials[m.Specs[k].Partial]
-				lines = append(lines, fmt.Sprintf("         %s = %s over %s  [partial %s]", f.computed()[o].name, partialText(g, &p), windowText(schema.Window(m.Specs[k].Window)), p.Fingerprint))
+				lines = append(lines, fmt.Sprintf("         %s = %s over %s  [partial %s]", f.computed()[o].name, partialText(b.cat, g, &p), windowText(schema.Window(m.Specs[k].Window)), p.Fingerprint))
 			}
 		}
 		if f.view != nil && f.read.view != nil {
@@ -205,7 +205,7 @@ func (s *Session) readLines(cat *schema.Catalog, p *readPlan) []string {
 		}
 		for _, o := range g.outputs {
 			q := g.group.Partials[o.partial]
-			lines = append(lines, fmt.Sprintf("       %s = %s over %s  [partial %s]", p.outputs[o.at].output.Name, q.SQL, windowText(schema.Window(o.window)), q.Fingerprint))
+			lines = append(lines, fmt.Sprintf("       %s = %s over %s  [partial %s]", p.outputs[o.at].output.Name, shownSQL(cat, g.group.Relation, g.group.Joins, q.SQL), windowText(schema.Window(o.window)), q.Fingerprint))
 		}
 	}
 	return lines

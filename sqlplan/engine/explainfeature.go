@@ -281,7 +281,7 @@ func (s *Session) explainValues(ctx context.Context, cat *schema.Catalog, view *
 			if err != nil {
 				return nil, err
 			}
-			told := explainedValue{Name: as.names[i], Aggregate: partialText(g.group, &g.group.Partials[o.partial]),
+			told := explainedValue{Name: as.names[i], Aggregate: partialText(cat, g.group, &g.group.Partials[o.partial]),
 				From: endText(iv.Lo), To: endText(iv.Hi), Pieces: tr.pieces, Value: value}
 			if o.window.Following {
 				through, err := s.e.mat.CompleteThrough(ctx, cat, g.group, src.Position())

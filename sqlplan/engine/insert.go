@@ -9,6 +9,7 @@ import (
 	pg_query "github.com/pganalyze/pg_query_go/v6"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -414,13 +415,17 @@ func (s *Session) checkKeys(r *schema.Relation, ch *vector.Chunk) (row int, err 
 			continue
 		}
 		for _, k := range g.Keys {
-			if k.Column < 0 || !ch.Cols[k.Column].HasNulls() {
+			if k.Column < 0 {
+				continue
+			}
+			i := r.AtPlace(k.Column)
+			if i < 0 || !ch.Cols[i].HasNulls() {
 				continue
 			}
 			for row := range ch.N {
-				if ch.Cols[k.Column].IsNull(row) {
-					e := hint(fail(codeNotNull, "null value in column %q of relation %q: it is a key of features", r.Columns[k.Column].Name, r.Name), "Features that read it: %s.", strings.Join(featuresOver(cat, g.ID), ", "))
-					e.Table, e.Column = r.Name, r.Columns[k.Column].Name
+				if ch.Cols[i].IsNull(row) {
+					e := hint(fail(codeNotNull, "null value in column %q of relation %q: it is a key of features", r.Columns[i].Name, r.Name), "Features that read it: %s.", strings.Join(featuresOver(cat, g.ID), ", "))
+					e.Table, e.Column = r.Name, r.Columns[i].Name
 					return row, e
 				}
 			}
@@ -446,13 +451,19 @@ func appendPending(conn *duck.Conn, table string, p *pendingRows) error {
 	if err != nil {
 		return err
 	}
-	types := append(relationTypes(p.rel), vector.T(vector.Int64))
+	stored := p.rel.Stored()
+	types := make([]vector.Type, len(stored), len(stored)+1)
+	for i, c := range stored {
+		types[i] = c.Type
+	}
+	types = append(types, vector.T(vector.Int64))
 	part := vector.NewChunk(types, 16)
+	rows := materialize.StoredRows(p.rel, p.inserts)
 	for i := range p.inserts.N {
 		if p.gone[i] {
 			continue
 		}
-		for j, c := range p.inserts.Cols {
+		for j, c := range rows.Cols {
 			part.Cols[j].AppendFrom(c, i)
 		}
 		part.Cols[len(types)-1].AppendInt(int64(-1 - i))

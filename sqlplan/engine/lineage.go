@@ -41,10 +41,10 @@ func lineageRows(_ *Session, cat *schema.Catalog) ([][]string, error) {
 	for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {
 		kind, name := relation(g.Relation)
 		for i := range g.Partials {
-			edge("partial", g.Partials[i].Fingerprint, partialText(g, &g.Partials[i]), kind, name, "")
+			edge("partial", g.Partials[i].Fingerprint, partialText(cat, g, &g.Partials[i]), kind, name, "")
 			for _, j := range g.Joins {
 				kind, name := relation(j.Relation)
-				edge("partial", g.Partials[i].Fingerprint, partialText(g, &g.Partials[i]), kind, name, "")
+				edge("partial", g.Partials[i].Fingerprint, partialText(cat, g, &g.Partials[i]), kind, name, "")
 			}
 		}
 	}
@@ -60,7 +60,7 @@ func lineageRows(_ *Session, cat *schema.Catalog) ([][]string, error) {
 			text := ""
 			if g := cat.Groups[f.Group]; g != nil {
 				if i := g.Partial(o.Partial); i >= 0 {
-					text = partialText(g, &g.Partials[i])
+					text = partialText(cat, g, &g.Partials[i])
 				}
 			}
 			edge("feature", f.Name, o.Name, "partial", o.Partial, text)
@@ -82,7 +82,7 @@ func lineageRows(_ *Session, cat *schema.Catalog) ([][]string, error) {
 }
 
 // partialText is a partial as it would be written: count(*) FILTER (WHERE …), last_k(x, 3).
-func partialText(g *schema.Group, p *schema.Partial) string {
+func partialText(cat *schema.Catalog, g *schema.Group, p *schema.Partial) string {
 	name, distinct := p.Function, ""
 	if p.Function == "count_distinct" {
 		name, distinct = "count", "DISTINCT "
@@ -103,7 +103,7 @@ func partialText(g *schema.Group, p *schema.Partial) string {
 	if p.Filter >= 0 {
 		out += fmt.Sprintf(" FILTER (WHERE %s)", g.Columns[p.Filter].SQL)
 	}
-	return out
+	return shownSQL(cat, g.Relation, g.Joins, out)
 }
 
 // watermarkColumns are the columns of tilehouse.watermarks: how far in event time a relation is known to be complete, and by what rule.

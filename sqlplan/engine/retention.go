@@ -40,7 +40,7 @@ func (s *Session) retained(cat *schema.Catalog, r *schema.Relation) error {
 		if v.View == nil || v.View.Base != r.ID {
 			continue
 		}
-		if time := v.View.Items[v.ColumnIndex(v.EventTime)]; r.Retention != 0 && time != duck.QuoteIdent(r.EventTime) {
+		if time := v.View.Items[v.ColumnIndex(v.EventTime)]; r.Retention != 0 && time != duck.QuoteIdent(r.Inside(r.EventTime)) {
 			return retainedTime(r, v, schema.Expr{Column: -1})
 		}
 	}
@@ -97,7 +97,7 @@ func (s *Session) newestEvent(ctx context.Context, cat *schema.Catalog, r *schem
 
 // retainedTime refuses an event view whose event time is not that of its table, where the table drops rows by theirs.
 func retainedTime(base, view *schema.Relation, time schema.Expr) *session.Error {
-	if base.Retention == 0 || time.Column == base.ColumnIndex(base.EventTime) {
+	if base.Retention == 0 || time.Column == base.PlaceOf(base.EventTime) {
 		return nil
 	}
 	return hint(fail(codeUnsupported, "event view %q has an event time of its own, and table %q drops rows by %q", view.Name, base.Name, base.EventTime),

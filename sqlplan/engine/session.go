@@ -37,6 +37,7 @@ type Session struct {
 	codecs          codec.Settings    // of the settings that values' text depends on
 	encoding        string            // client_encoding
 	notices         []session.Notice
+	quiet           bool             // notices are not kept: definitions are bound anew
 	tx              *transaction     // nil outside a block
 	reads           *event.ReadStats // EXPLAIN ANALYZE counts here; nil otherwise
 	temps           int              // temporary tables made so far
@@ -157,6 +158,9 @@ func (s *Session) Split(sql string) ([]session.Fragment, error) {
 }
 
 func (s *Session) notice(n session.Notice) {
+	if s.quiet {
+		return
+	}
 	if n.Severity == "" {
 		n.Severity = "NOTICE"
 	}

@@ -247,6 +247,7 @@ func (p *pendingRows) change() reclog.Change {
 	if c.Inserts != nil && c.Inserts.N == 0 {
 		c.Inserts = nil
 	}
+	c.Inserts = materialize.StoredRows(p.rel, c.Inserts)
 	return c
 }
 
@@ -258,10 +259,11 @@ func relationTypes(r *schema.Relation) []vector.Type {
 	return out
 }
 
+// keyColumns is reclog.Change.Key.
 func keyColumns(r *schema.Relation) []int {
 	var out []int
 	for _, k := range r.PrimaryKey {
-		out = append(out, r.ColumnIndex(k))
+		out = append(out, r.PlaceOf(k))
 	}
 	return out
 }
@@ -271,7 +273,7 @@ func newestColumn(r *schema.Relation) int {
 	if r.Watermark == nil && r.Retention == 0 {
 		return 0
 	}
-	return 1 + r.ColumnIndex(r.EventTime)
+	return 1 + r.PlaceOf(r.EventTime)
 }
 
 // pendingOf is what the open block changed of r, or nil.
@@ -284,9 +286,9 @@ func (s *Session) pendingOf(r *schema.Relation) *pendingRows {
 		return nil
 	}
 	p := s.tx.events[i]
-	if len(p.rel.Columns) < len(r.Columns) { // others added one since the first of these rows
-		if wide, err := materialize.RowSchema(r).Fit(p.inserts); err == nil { // columns are only added
-			p.rel, p.inserts = r, wide
+	if len(p.rel.Columns) < len(r.Columns) || p.rel.Altered < r.Altered { // others changed the columns since the first of these rows
+		if fit, err := materialize.ShownRows(r, materialize.StoredRows(p.rel, p.inserts)); err == nil {
+			p.rel, p.inserts = r, fit
 		}
 	}
 	return p
@@ -333,7 +335,7 @@ func (s *Session) write(ctx context.Context, rel *schema.Relation, deletes []int
 		return err
 	}
 	if s.tx == nil {
-		c := reclog.Change{Source: reclog.SourceID(rel.ID), Inserts: inserts, Key: keyColumns(rel), Time: newestColumn(rel)}
+		c := reclog.Change{Source: reclog.SourceID(rel.ID), Inserts: materialize.StoredRows(rel, inserts), Key: keyColumns(rel), Time: newestColumn(rel)}
 		for _, id := range deletes {
 			c.Deletes = append(c.Deletes, uint64(id))
 		}

@@ -189,7 +189,7 @@ func (b *binder) columnsOf(rv *pg_query.RangeVar) ([]analyze.Column, bool, error
 			for i, c := range columns {
 				col := analyze.Column{Name: c.Name, Type: c.Type}
 				if i < len(o.Columns) { // the hidden ones have no number
-					col.Origin = analyze.Origin{Table: objectOID(relationOIDs, o.ID), Number: int16(i + 1)}
+					col.Origin = analyze.Origin{Table: objectOID(relationOIDs, o.ID), Number: int16(o.Place(i) + 1)}
 				}
 				out = append(out, col)
 			}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
-	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -27,8 +26,7 @@ func (x *exprBinder) addUnnest(ctx context.Context, u parse.Unnest) error {
 	if err != nil {
 		return err
 	}
-	from := fmt.Sprintf("(SELECT %s) AS %s", nullColumns(x.rel.Columns), duck.QuoteIdent(x.alias))
-	lists, err := x.s.expressions(ctx, []*pg_query.Node{unqualified(node, x.alias)}, from)
+	lists, from, err := x.plain(ctx, node)
 	if err != nil {
 		return at(x.explain(asError(err)), x.sql, placeIn(u.List, asError(err)))
 	}

@@ -99,7 +99,10 @@ func (o Options) String() string {
 	return "(" + strings.Join(items, ", ") + ")"
 }
 
-// quoteName is a name as it must be written: in quotes where it would not be read as itself.
+// QuoteName is a name as it must be written anywhere: in quotes where it would not be read as itself.
+func QuoteName(name string) string { return quoteName(name) }
+
+// quoteName is QuoteName.
 func quoteName(s string) string {
 	toks, err := scan(s)
 	if err == nil && len(toks) == 1 && toks[0].isName() && toks[0].word == s {

@@ -121,6 +121,7 @@ type TableColumn struct {
 	Generated  byte // 's' or 0
 	Comment    string
 	ACL        []string
+	Dropped    bool // only its number is left
 }
 
 // Constraint is a constraint of a table.

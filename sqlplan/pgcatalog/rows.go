@@ -247,6 +247,11 @@ func (s *Snapshot) addTable(t *Table) {
 }
 
 func (s *Snapshot) addColumn(relation uint32, number int, c TableColumn) {
+	if c.Dropped {
+		s.add("pg_attribute", cells{"attrelid": relation, "attname": fmt.Sprintf("........pg.dropped.%d........", number), "atttypid": 0, "attstattarget": 0, "attlen": -1, "attnum": number,
+			"atttypmod": c.Mod, "attalign": "i", "attstorage": "p", "attisdropped": true})
+		return
+	}
 	typ := s.typeOf(c.Type)
 	dims := 0
 	if typ.isArray() {

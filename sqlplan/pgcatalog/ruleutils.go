@@ -73,7 +73,9 @@ func (s *Snapshot) expressionType(sql string, t *Table) uint32 {
 func tableColumns(t *Table) []Column {
 	var out []Column
 	for _, c := range t.Columns {
-		out = append(out, Column{Name: c.Name, Type: c.Type})
+		if !c.Dropped {
+			out = append(out, Column{Name: c.Name, Type: c.Type})
+		}
 	}
 	return out
 }

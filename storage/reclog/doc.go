@@ -11,8 +11,8 @@
 //   - A transaction is there as a whole, in every keyspace, or not at all. A failed one leaves no trace (but see ErrInDoubt).
 //   - Row ids of a source count up from 1 in the order of positions and are never given again.
 //   - Everything under 'v' and 'k' can be rebuilt from 'l'.
-//   - A change's log record is never rewritten; DropSource alone removes records. So columns are only added to a source, at the end:
-//     a reader's Schema says what rows of before have there.
+//   - A change's log record is never rewritten; DropSource alone removes records. So columns are only added to a source, at the end, and
+//     types only widened: a reader's Schema says what rows of before have there.
 //
 // Position() moves once a group is synced. Reads of DB() may see a group from when Pebble has it in memory, that is up to one
 // sync earlier.

@@ -189,7 +189,12 @@ func appendRow(dst, src *vector.Chunk, i int, schema Schema) error {
 		case j >= len(src.Cols):
 			schema.appendMissing(v, j)
 		case !v.Type.Equal(src.Cols[j].Type):
-			return fmt.Errorf("%w: column %d is %s, the schema says %s", ErrCorrupt, j, src.Cols[j].Type, v.Type)
+			if err := schema.wider(j, src.Cols[j].Type); err != nil {
+				return err
+			}
+			one := vector.New(src.Cols[j].Type, 1)
+			one.AppendFrom(src.Cols[j], i)
+			v.AppendFrom(Widen(one, v.Type), 0)
 		default:
 			v.AppendFrom(src.Cols[j], i)
 		}

@@ -1,8 +1,6 @@
 package schema
 
 import (
-	"slices"
-
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
@@ -76,11 +74,6 @@ func (r *Relation) Hidden() []Column {
 		return kafkaColumns
 	}
 	return nil
-}
-
-// Stored are the columns of the relation's rows in the log of record, and in everything that is made of whole rows.
-func (r *Relation) Stored() []Column {
-	return append(slices.Clip(r.Columns), r.Hidden()...)
 }
 
 // Connection is the connection of a name, nil if there is none. Connections have names of their own.

@@ -23,12 +23,12 @@ func (f From) Equal(g From) bool {
 type Join struct {
 	Relation uint32   `json:"relation"`
 	Keys     []Expr   `json:"keys"`             // over the row so far
-	Columns  []string `json:"columns"`          // of the relation: equal to Keys
+	Columns  []string `json:"columns"`          // of the relation, by their inside names: equal to Keys
 	Strict   bool     `json:"strict,omitempty"` // a row is in force after its time only, not at it
 	Inner    bool     `json:"inner,omitempty"`  // a row without attributes is no event
 }
 
-// JoinColumn is the name of a column of a From's i-th join in the widened row, which no relation's column has.
+// JoinColumn is the name of a column of a From's i-th join, by its inside name, in the widened row, which no relation's column has.
 func JoinColumn(i int, column string) string { return fmt.Sprintf("join %d.%s", i, column) }
 
 // Joined reports whether a group's events are joined to a relation, or to a view over it.

@@ -21,6 +21,8 @@ type Column struct {
 	// Missing is what rows have that were written before the column was added: an encoded chunk of one value, nil for NULL. It never
 	// changes, whatever becomes of the default. Event tables only.
 	Missing []byte `json:"missing,omitempty"`
+	// Kept is the column's inside name, "" where it is Name. Event tables only.
+	Kept string `json:"kept,omitempty"`
 }
 
 // RelationKind says where a relation's rows live.
@@ -45,6 +47,11 @@ type Relation struct {
 	PrimaryKey []string     `json:"primary_key,omitempty"` // columns
 	SQL        string       `json:"sql"`                   // the statement that made it
 	Comment    string       `json:"comment,omitempty"`
+
+	// Dropped are the columns that were dropped, in the order of their places, and Altered counts how often a column was dropped, renamed
+	// or given another type: what was bound before may not fit. Event tables only.
+	Dropped []DroppedColumn `json:"dropped,omitempty"`
+	Altered uint32          `json:"altered,omitempty"`
 
 	// FutureBound is how far ahead of the server's clock an event time may lie, in microseconds. Event tables and Kafka sources only.
 	FutureBound int64 `json:"future_bound,omitempty"`
@@ -155,9 +162,9 @@ type Unnest struct {
 
 // Expr is a scalar expression over a relation's row.
 type Expr struct {
-	SQL  string      `json:"sql"` // in DuckDB's SQL, columns by name; already cast to Type
+	SQL  string      `json:"sql"` // in DuckDB's SQL, columns by their inside names; already cast to Type
 	Type vector.Type `json:"type"`
-	// Column is the relation's column that the expression is, or -1.
+	// Column is the place of the relation's column that the expression is, among the stored ones, or -1.
 	Column int `json:"column"`
 }
 
