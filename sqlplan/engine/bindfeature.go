@@ -428,7 +428,7 @@ func (x *exprBinder) bind(ctx context.Context) error {
 			types[i] = vector.T(vector.Text)
 		}
 		e := schema.Expr{SQL: sql, Type: types[i], Column: -1}
-		if c := x.plainColumn(x.texts[i]); c >= 0 {
+		if c := x.plainColumn(x.exprs[i].Node); c >= 0 {
 			e.Column, e.SQL = x.rel.Place(c), duck.QuoteIdent(x.rel.Columns[c].Inside())
 		}
 		x.bound = append(x.bound, e)
@@ -465,14 +465,18 @@ func unqualified(n *pg_query.Node, alias string) *pg_query.Node {
 }
 
 // plainColumn is the relation's column that an expression is, or -1.
-func (x *exprBinder) plainColumn(text string) int {
-	for i, c := range x.rel.Columns {
-		q := duck.QuoteIdent(c.Name)
-		for _, form := range []string{c.Name, q, x.alias + "." + c.Name, duck.QuoteIdent(x.alias) + "." + q} {
-			if text == form {
-				return i
-			}
-		}
+func (x *exprBinder) plainColumn(n *pg_query.Node) int {
+	ref := n.GetColumnRef()
+	if ref == nil {
+		return -1
+	}
+	own := len(x.rel.Columns) - len(x.unnest) // the others are elements of lists, and columns of joins
+	for i := range x.joins {
+		own -= len(x.joins[i].right.Columns)
+	}
+	name, star, ok := columnOf(ref, x.alias)
+	if i := x.rel.ColumnIndex(name); ok && !star && i < own {
+		return i
 	}
 	return -1
 }
