@@ -11,7 +11,8 @@
 //   - A transaction is there as a whole, in every keyspace, or not at all. A failed one leaves no trace (but see ErrInDoubt).
 //   - Row ids of a source count up from 1 in the order of positions and are never given again.
 //   - Everything under 'v' and 'k' can be rebuilt from 'l'.
-//   - A change's log record is never rewritten; DropSource alone removes records. So columns are only added to a source, at the end, and
+//   - Rows of a change are never rewritten. Trim takes such out as are dead and of event times that nobody reads, with their deletes or
+//     before them, and removes what is left empty; DropSource removes everything. So columns are only added to a source, at the end, and
 //     types only widened: a reader's Schema says what rows of before have there.
 //
 // Position() moves once a group is synced. Reads of DB() may see a group from when Pebble has it in memory, that is up to one
@@ -23,12 +24,14 @@
 // fixed integers in keys are big-endian. source is 4 bytes, position, row id and bulk are 8.
 //
 //	key                                    value
-//	'm' 'f'                                uv format version: 1
+//	'm' 'f'                                uv format version: 3
 //	'm' 'e'                                uv epoch: how often the database was opened
 //	'm' 'n' name                           uv last value reserved of the sequence
-//	'm' 'r' source                         uv least next row id of a dropped source
+//	'm' 'r' source                         uv least next row id of a source that was dropped or trimmed
+//	'm' 't' source                         what was trimmed: sv event time, uv position, uv rows, uv bytes
 //	'm' 's' source bulk                    empty: the bulk's chunks are staged and not committed; Open removes them
-//	'p' position                           commit time, 8 bytes big-endian, microseconds UTC
+//	'p' position                           commit time, 8 bytes big-endian, microseconds UTC; then, where it changed rows of one
+//	                                       source and nothing else, the source, 4 bytes. Trimmed with the last change of it
 //	'w' source position                    newest event time up to there, 8 bytes big-endian, microseconds UTC, where it rises
 //	'l' source 00 position [change]        a change; change (4 bytes) is its index in the transaction, absent if 0
 //	'l' source 01 bulk chunk               uv columns of the primary key, uv each; then an encoded chunk. chunk: 4 bytes
@@ -39,12 +42,13 @@
 //
 // Change:
 //
-//	1 byte      form: 0 no rows, 1 one chunk within, 2 chunks of a bulk
+//	1 byte      form: 0 no rows, 1 one chunk within, 2 chunks of a bulk, 3 chunks of a bulk some of which are gone
 //	uv          id of the first row; in form 0 the next id to be given
 //	uv, sv…     number of deleted row ids; each less the one before (the first less 0)
-//	            forms 1, 2: uv rows, uv columns of the primary key, uv each
+//	            forms 1 to 3: uv rows, uv columns of the primary key, uv each
 //	            form 1: an encoded chunk, to the end
-//	            form 2: uv bulk, uv chunks, uv rows of each
+//	            forms 2, 3: uv bulk, uv chunks, uv rows of each
+//	            form 3: a bit a chunk, least first, set: gone
 //
 // Live-row entry, removed when its last row dies:
 //
@@ -52,6 +56,14 @@
 //	uv, uv      position, rows
 //	uv          index of the change; or of a bulk: uv bulk, uv chunk
 //	bytes       if bit 1: a bit a row, least first, set: dead
+//
+// A chunk of which rows were trimmed, and the others stay:
+//
+//	1 byte      version: 2
+//	uv          rows that it came with
+//	bytes       a bit a row, least first, set: the row is there
+//	            an encoded chunk of these rows
+//	4 bytes     CRC-32C of all before, little-endian
 //
 // Encoded chunk (AppendChunk), at most 2,048 rows:
 //
@@ -88,6 +100,6 @@
 //
 // # What it does not do
 //
-// It does not trim the log, evaluate expressions, check types or NOT NULL, or know what a feature is. Reads at older
+// It does not know which rows may be trimmed, evaluate expressions, check types or NOT NULL, or know what a feature is. Reads at older
 // positions are made from Scan.
 package reclog

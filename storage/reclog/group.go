@@ -129,9 +129,23 @@ func (g *group) addTxn(p *pending) error {
 		g.newest[s] = t
 		_ = g.b.Set(newestKey(s, pos), binary.BigEndian.AppendUint64(nil, uint64(t)), nil)
 	}
-	_ = g.b.Set(positionKey(pos), binary.BigEndian.AppendUint64(nil, uint64(at)), nil)
+	_ = g.b.Set(positionKey(pos), appendPosition(at, onlySource(p.txn)), nil)
 	g.pos, g.time, p.res = pos, at, res
 	return nil
+}
+
+// onlySource is the source that alone a transaction changes; nil: none, several, or more than rows.
+func onlySource(t *Txn) *SourceID {
+	if len(t.Changes) == 0 || t.Extra != nil {
+		return nil
+	}
+	s := t.Changes[0].Source
+	for i := range t.Changes {
+		if t.Changes[i].Source != s {
+			return nil
+		}
+	}
+	return &s
 }
 
 // addChange validates a change against everything before it and enters it in the maps.
@@ -375,6 +389,9 @@ func (g *group) drop(s SourceID) error {
 		if err := g.b.DeleteRange(sourceKey(space, s), sourceEnd(space, s), nil); err != nil {
 			return err
 		}
+	}
+	if err := g.b.Delete(trimKey(s), nil); err != nil {
+		return err
 	}
 	g.l.cache.forget()
 	delete(g.l.newest, s)

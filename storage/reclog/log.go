@@ -36,8 +36,8 @@ var (
 )
 
 // formatVersion is the version of all bytes that this package writes, and of the documents of ordinary tables beside them. Open refuses a
-// higher one. 2: columns of numeric without a precision are texts.
-const formatVersion = 2
+// higher one. 2: columns of numeric without a precision are texts. 3: rows are trimmed from changes, positions name their source.
+const formatVersion = 3
 
 // SourceID names an event table or stream. It is given once and never reused (Sequence).
 type SourceID uint32
@@ -127,6 +127,9 @@ type Log struct {
 
 	seqMu sync.Mutex
 	seqs  map[string]*sequence
+
+	trimMu  sync.Mutex
+	dropped map[SourceID]bool // under trimMu: nothing of these is trimmed any more
 }
 
 // Open opens or creates the database in dir. Errors: ErrInUse, ErrNewerFormat, what Pebble says of a damaged database.
@@ -146,7 +149,7 @@ func Open(dir string, o Options) (_ *Log, err error) {
 		o: o, lock: lock, fs: newSpaceFS(o.FS, dir, o.ReserveBytes),
 		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), ended: make(chan struct{}),
 		next: map[SourceID]uint64{}, newest: map[SourceID]int64{}, changed: map[SourceID]uint64{}, cache: newChunkCache(),
-		preps: map[*preparation]struct{}{}, seqs: map[string]*sequence{}, idle: make(chan struct{}),
+		preps: map[*preparation]struct{}{}, seqs: map[string]*sequence{}, dropped: map[SourceID]bool{}, idle: make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {
@@ -272,11 +275,13 @@ func (l *Log) recover() error {
 	}
 	defer it.Close()
 	if it.Last() {
-		if len(it.Key()) != 9 || len(it.Value()) != 8 {
+		if len(it.Key()) != 9 {
 			return fmt.Errorf("%w: position", ErrCorrupt)
 		}
 		l.pos.Store(binary.BigEndian.Uint64(it.Key()[1:]))
-		l.lastTime = int64(binary.BigEndian.Uint64(it.Value()))
+		if l.lastTime, err = decodePosition(it.Value()); err != nil {
+			return err
+		}
 	} else {
 		l.lastTime = math.MinInt64
 	}
@@ -417,6 +422,9 @@ func (l *Log) DropSource(source SourceID) error {
 		return err
 	}
 	defer l.leave()
+	l.trimMu.Lock()
+	l.dropped[source] = true
+	l.trimMu.Unlock()
 	return l.submit(context.Background(), &pending{drop: &source})
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"sort"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -19,43 +20,53 @@ type Version struct {
 }
 
 // Scan calls fn with the changes of a source at positions after < p ≤ upTo, in order. A change of more rows than fit one
-// record comes in several calls: the first has its deletes, each has consecutive rows from firstInsertID on. inserted is nil
-// where there are none; it has the columns of schema. What fn is given is its own to keep. Positions beyond Position() do not exist. Errors: fn's, ctx's, ErrCorrupt, ErrBadChunk.
+// record, or of which rows were trimmed in between, comes in several calls: the first has its deletes, each has consecutive rows from
+// firstInsertID on. inserted is nil where there are none; it has the columns of schema. What fn is given is its own to keep. Positions
+// beyond Position() do not exist. Errors: fn's, ctx's, ErrCorrupt, ErrBadChunk.
 func (l *Log) Scan(ctx context.Context, source SourceID, after, upTo uint64, schema Schema,
 	fn func(pos uint64, deletedIDs []uint64, firstInsertID uint64, inserted *vector.Chunk) error) error {
-	return l.scanChanges(ctx, source, after, upTo, func(pos uint64, c *change) error {
+	return l.scanChanges(ctx, source, after, upTo, func(r pebble.Reader, pos uint64, c *change) error {
 		if c.rows == 0 {
 			return fn(pos, c.deletes, c.first, nil)
 		}
-		if c.inline != nil {
-			rows, err := decodeRows(c.inline, schema)
+		deletes := c.deletes
+		give := func(first uint64, data []byte) error {
+			rows, k, err := decodeKept(data)
+			if err == nil {
+				rows, err = schema.Fit(rows)
+			}
 			if err != nil {
 				return fmt.Errorf("source %d, position %d: %w", source, pos, err)
 			}
-			return fn(pos, c.deletes, c.first, rows)
+			return eachRun(rows, k, func(from int, rows *vector.Chunk) error {
+				d := deletes
+				deletes = nil
+				return fn(pos, d, first+uint64(from), rows)
+			})
 		}
-		deletes, first := c.deletes, c.first
+		if c.inline != nil {
+			return give(c.first, c.inline)
+		}
+		first := c.first
 		for j, n := range c.sizes {
 			if err := ctx.Err(); err != nil {
 				return context.Cause(ctx)
 			}
-			rows, err := l.bulkRows(source, c.bulk, j, schema)
-			if err != nil {
-				return fmt.Errorf("source %d, position %d: %w", source, pos, err)
+			if !c.lacks(j) {
+				if err := l.bulkRows(r, source, c.bulk, j, func(data []byte) error { return give(first, data) }); err != nil {
+					return err
+				}
 			}
-			if err := fn(pos, deletes, first, rows); err != nil {
-				return err
-			}
-			deletes, first = nil, first+uint64(n)
+			first += uint64(n)
 		}
 		return nil
 	})
 }
 
 // Versions calls fn with the comings and goings of a source's rows at positions after < p ≤ upTo, in order, without reading
-// the rows: what tombstones are made from.
+// the rows: what tombstones are made from. Of a transaction some rows of which were trimmed it names all.
 func (l *Log) Versions(ctx context.Context, source SourceID, after, upTo uint64, fn func(Version) error) error {
-	return l.scanChanges(ctx, source, after, upTo, func(pos uint64, c *change) error {
+	return l.scanChanges(ctx, source, after, upTo, func(_ pebble.Reader, pos uint64, c *change) error {
 		for _, id := range c.deletes {
 			if err := fn(Version{Position: pos, Delete: true, RowID: id}); err != nil {
 				return err
@@ -70,7 +81,8 @@ func (l *Log) Versions(ctx context.Context, source SourceID, after, upTo uint64,
 	})
 }
 
-func (l *Log) scanChanges(ctx context.Context, source SourceID, after, upTo uint64, fn func(pos uint64, c *change) error) error {
+// scanChanges gives changes and what reads the chunks of their bulks: one snapshot, because both may be trimmed meanwhile.
+func (l *Log) scanChanges(ctx context.Context, source SourceID, after, upTo uint64, fn func(r pebble.Reader, pos uint64, c *change) error) error {
 	if err := l.enter(); err != nil {
 		return err
 	}
@@ -79,8 +91,10 @@ func (l *Log) scanChanges(ctx context.Context, source SourceID, after, upTo uint
 	if after >= upTo {
 		return nil
 	}
+	snap := l.db.NewSnapshot()
+	defer snap.Close()
 	// Keys of later changes of a transaction are longer than its position's: the bounds are those of whole positions.
-	it, err := l.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: changeKey(source, after+1, 0), UpperBound: changeKey(source, upTo+1, 0)})
+	it, err := snap.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: changeKey(source, after+1, 0), UpperBound: changeKey(source, upTo+1, 0)})
 	if err != nil {
 		return err
 	}
@@ -101,32 +115,25 @@ func (l *Log) scanChanges(ctx context.Context, source SourceID, after, upTo uint
 		if err != nil {
 			return fmt.Errorf("source %d, position %d: %w", source, pos, err)
 		}
-		if err := fn(pos, c); err != nil {
+		if err := fn(snap, pos, c); err != nil {
 			return err
 		}
 	}
 	return it.Error()
 }
 
-func decodeRows(b []byte, schema Schema) (*vector.Chunk, error) {
-	c, err := DecodeChunk(b)
+// bulkRows calls fn with an encoded chunk of a bulk, which is valid during the call.
+func (l *Log) bulkRows(r pebble.Reader, s SourceID, bulk uint64, chunk int, fn func(data []byte) error) error {
+	v, closer, err := r.Get(bulkKey(s, bulk, chunk))
 	if err != nil {
-		return nil, err
-	}
-	return schema.Fit(c)
-}
-
-func (l *Log) bulkRows(s SourceID, bulk uint64, chunk int, schema Schema) (*vector.Chunk, error) {
-	v, closer, err := l.db.Get(bulkKey(s, bulk, chunk))
-	if err != nil {
-		return nil, fmt.Errorf("chunk %d of bulk %d: %w", chunk, bulk, err)
+		return fmt.Errorf("source %d, chunk %d of bulk %d: %w", s, chunk, bulk, err)
 	}
 	defer closer.Close()
 	_, rest, err := bulkHeader(v)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	return decodeRows(rest, schema)
+	return fn(rest)
 }
 
 // bulkHeader splits a bulk chunk's value into the primary-key columns and the chunk.
@@ -234,7 +241,7 @@ func seekLive(it *pebble.Iterator, s SourceID, id uint64) (liveRef, []byte, erro
 const maxCachedChunks = 16
 
 // chunkCache holds decoded records, so that deletes of neighbouring rows decode their chunk once. It forgets the oldest.
-// Records never change, so neither do entries. It is used by one goroutine.
+// A record changes only by losing rows that are dead, so entries serve those that live. It is used by one goroutine.
 type chunkCache struct {
 	m   map[liveRef]localRows
 	age []liveRef
@@ -273,7 +280,7 @@ func (cc *chunkCache) rows(r pebble.Reader, ref liveRef, e *live) (localRows, er
 		}
 		rows.key, data = c.key, c.inline
 	}
-	if rows.c, err = DecodeChunk(data); err != nil {
+	if rows.c, _, err = decodeKept(data); err != nil {
 		return localRows{}, fmt.Errorf("source %d, rows from %d: %w", ref.source, ref.first, err)
 	}
 	if rows.c.N != e.n {
@@ -290,28 +297,47 @@ func (cc *chunkCache) rows(r pebble.Reader, ref liveRef, e *live) (localRows, er
 	return rows, nil
 }
 
-// TimeOf is when a position was committed, in microseconds UTC; 0 for position 0, for positions not committed yet, and after
-// Close.
+// TimeOf is when a position was committed, in microseconds UTC; of one that was trimmed, because it changed rows only that were, when the
+// one before it was. 0 for position 0, for positions not committed yet, where all up to it were trimmed, and after Close.
 func (l *Log) TimeOf(pos uint64) int64 {
 	if pos == 0 || pos > l.Position() || l.enter() != nil {
 		return 0
 	}
 	defer l.leave()
-	return l.timeOf(pos)
+	t, _ := l.timeOf(pos)
+	return t
 }
 
-func (l *Log) timeOf(pos uint64) int64 {
-	v, closer, err := l.db.Get(positionKey(pos))
-	if err != nil || len(v) != 8 {
-		if err == nil || errors.Is(err, pebble.ErrNotFound) {
-			err = fmt.Errorf("%w: time of position %d", ErrCorrupt, pos)
+// timeOf is when the last position ≤ pos was committed that is there; false: none is.
+func (l *Log) timeOf(pos uint64) (int64, bool) {
+	t, err := func() (int64, error) {
+		v, closer, err := l.db.Get(positionKey(pos))
+		if err == nil {
+			defer closer.Close()
+			return decodePosition(v)
 		}
+		if !errors.Is(err, pebble.ErrNotFound) {
+			return 0, err
+		}
+		it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{KeyPosition}, UpperBound: positionKey(pos)})
+		if err != nil {
+			return 0, err
+		}
+		defer it.Close()
+		if !it.Last() {
+			return math.MinInt64, it.Error()
+		}
+		return decodePosition(it.Value())
+	}()
+	if err != nil {
 		// A position without a time is damage of the database, which no caller can go on with.
-		l.o.Fatal(err.Error())
-		return 0
+		l.o.Fatal(fmt.Errorf("time of position %d: %w", pos, err).Error())
+		return 0, false
 	}
-	defer closer.Close()
-	return int64(binary.BigEndian.Uint64(v))
+	if t == math.MinInt64 {
+		return 0, false
+	}
+	return t, true
 }
 
 // PositionAt is the last position committed at or before t, in microseconds UTC; 0: none, or closed.
@@ -321,9 +347,13 @@ func (l *Log) PositionAt(t int64) uint64 {
 	}
 	defer l.leave()
 	n := l.Position()
-	if n == 0 || l.timeOf(n) <= t {
+	after := func(pos uint64) bool {
+		at, ok := l.timeOf(pos)
+		return ok && at > t
+	}
+	if n == 0 || !after(n) {
 		return n
 	}
-	// Positions have no gaps and their times increase.
-	return uint64(sort.Search(int(n), func(i int) bool { return l.timeOf(uint64(i)+1) > t }))
+	// Times increase with positions. Of those that were trimmed this may be a later one, at which everything was the same.
+	return uint64(sort.Search(int(n), func(i int) bool { return after(uint64(i) + 1) }))
 }

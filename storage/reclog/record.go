@@ -84,6 +84,35 @@ func positionKey(pos uint64) []byte {
 	return binary.BigEndian.AppendUint64([]byte{KeyPosition}, pos)
 }
 
+// appendPosition is the value of a position: its commit time, and the source that alone it changed; nil: none, several, or more than rows.
+func appendPosition(at int64, only *SourceID) []byte {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, 12), uint64(at))
+	if only != nil {
+		b = binary.BigEndian.AppendUint32(b, uint32(*only))
+	}
+	return b
+}
+
+// decodePosition is the commit time of a position's value.
+func decodePosition(v []byte) (int64, error) {
+	if len(v) != 8 && len(v) != 12 {
+		return 0, fmt.Errorf("%w: position of %d bytes", ErrCorrupt, len(v))
+	}
+	return int64(binary.BigEndian.Uint64(v)), nil
+}
+
+// onlyOf is the source that alone a position changed; false: there is none.
+func onlyOf(v []byte) (SourceID, bool) {
+	if len(v) != 12 {
+		return 0, false
+	}
+	return SourceID(binary.BigEndian.Uint32(v[8:])), true
+}
+
+func trimKey(s SourceID) []byte {
+	return binary.BigEndian.AppendUint32([]byte{KeyMeta, 't'}, uint32(s))
+}
+
 func floorKey(s SourceID) []byte {
 	return binary.BigEndian.AppendUint32([]byte{KeyMeta, 'r'}, uint32(s))
 }
@@ -103,14 +132,19 @@ type change struct {
 	key     []int    // primary-key columns of the inserted rows
 	inline  []byte   // the one chunk, encoded; nil: chunks are at bulk, or rows = 0
 	bulk    uint64
-	sizes   []int // rows of each chunk of the bulk
+	sizes   []int  // rows that each chunk of the bulk came with
+	gone    []byte // bit i: chunk i of the bulk was trimmed away; nil: none was
 }
+
+// lacks reports whether chunk i of the bulk was trimmed away.
+func (c *change) lacks(i int) bool { return c.gone != nil && c.gone[i>>3]>>(i&7)&1 != 0 }
 
 // Forms of a change's rows.
 const (
-	formNone   = 0
-	formInline = 1
-	formBulk   = 2
+	formNone    = 0
+	formInline  = 1
+	formBulk    = 2
+	formTrimmed = 3 // chunks of a bulk, of which some are gone
 )
 
 // append writes the fixed parts first, then deletes as differences, then the rows.
@@ -119,6 +153,8 @@ func (c *change) append(b []byte) []byte {
 	switch {
 	case c.inline != nil:
 		form = formInline
+	case c.rows > 0 && c.gone != nil:
+		form = formTrimmed
 	case c.rows > 0:
 		form = formBulk
 	}
@@ -146,7 +182,7 @@ func (c *change) append(b []byte) []byte {
 	for _, n := range c.sizes {
 		b = binary.AppendUvarint(b, uint64(n))
 	}
-	return b
+	return append(b, c.gone...)
 }
 
 // decodeChange shares b's memory for the inline chunk.
@@ -177,10 +213,13 @@ func decodeChange(b []byte) (*change, error) {
 	case formNone:
 	case formInline:
 		c.inline = d.b
-	case formBulk:
+	case formBulk, formTrimmed:
 		c.bulk = d.uvarint()
 		for range d.count(len(b)) {
 			c.sizes = append(c.sizes, d.count(MaxChunkRows))
+		}
+		if form == formTrimmed {
+			c.gone = append([]byte(nil), d.take((len(c.sizes)+7)/8)...)
 		}
 	default:
 		d.fail("form %d", form)
