@@ -65,7 +65,10 @@ type Manager struct {
 	rejoinAfter time.Time // guarded by build
 
 	expiredMu sync.Mutex
-	expired   map[uint32]int64 // event time, by table, before which retention has deleted all rows since the start
+	expired   map[uint32]expired // by table: what retention has deleted since the start
+
+	readers  Readers
+	trimming trimming
 
 	tailMu sync.Mutex
 	tails  map[uint32]*tail
@@ -92,11 +95,11 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]int64{}, wake: make(chan struct{}, 1),
+	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]expired{}, wake: make(chan struct{}, 1),
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, catalog: cfg.Catalog.Current, tables: map[uint32]*projection{}},
 		eval:   &evaluator{conn: conn, tables: map[uint32][]vector.Type{}, attributes: newAttributes(conn, cfg.Log)}}
-	m.schedule = newSchedule()
+	m.schedule, m.trimming.wake = newSchedule(), make(chan struct{}, 1)
 	m.checkpoints = &checkpoints{m: m, by: map[string]*checkpoint{}}
 	damaged, err := m.recover(ctx)
 	if err == nil {
@@ -114,6 +117,9 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		m.keepSettling(background)
 	})
 	m.done.Go(func() { m.keepRefreshing(background) })
+	if !cfg.NoSettle {
+		m.done.Go(func() { m.keepTrimming(background) })
+	}
 	for _, r := range cfg.Catalog.Current().Relations {
 		if r.Retention != 0 || r.KeptFrom != nil { // a crash may have left rows
 			m.poke()

@@ -194,6 +194,9 @@ func (m *Manager) buildRuns(ctx context.Context, cat *schema.Catalog, g *Group, 
 		g.joinedAt = min(position, m.cfg.Log.Position())
 		identity += fmt.Sprintf("-%d", g.joinedAt)
 	}
+	if err := m.dropTrimmed(b, identity); err != nil {
+		return err
+	}
 	c := m.checkpoints.of(identity)
 	c.Base, c.Object = b.ID, job.object()
 	g.rows = c.Rows

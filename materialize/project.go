@@ -64,7 +64,7 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 	}
 	defer conn.Close()
 	if !t.known {
-		if err := t.load(ctx, conn, r); err != nil {
+		if err := t.load(ctx, conn, p.log, r); err != nil {
 			return err
 		}
 	}
@@ -98,14 +98,18 @@ func (p *projections) bring(ctx context.Context, r *schema.Relation, position ui
 	return nil
 }
 
-// load reads the projection's position, and makes its table where there is none.
-func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relation) error {
+// load reads the projection's position, and makes its table where there is none, or one so old that deletes after it were trimmed.
+func (t *projection) load(ctx context.Context, conn *duck.Conn, log *reclog.Log, r *schema.Relation) error {
 	var err error
 	var found bool
 	if t.position, found, err = projectedTo(ctx, conn, r.ID); err != nil {
 		return err
 	}
-	if found {
+	trimmed, err := log.Trimmed(reclog.SourceID(r.ID))
+	if err != nil {
+		return err
+	}
+	if found && t.position >= trimmed.Position {
 		st, err := conn.Prepare(ctx, "SELECT * FROM "+ProjectionTable(r.ID))
 		if err != nil {
 			return err
@@ -126,6 +130,7 @@ func (t *projection) load(ctx context.Context, conn *duck.Conn, r *schema.Relati
 	for _, sql := range []string{
 		"BEGIN TRANSACTION",
 		fmt.Sprintf("CREATE OR REPLACE TABLE %s (%s, %s BIGINT)", ProjectionTable(r.ID), strings.Join(cols, ", "), rowIDColumn),
+		fmt.Sprintf("DELETE FROM proj.main.positions WHERE relation = %d", r.ID),
 		fmt.Sprintf("INSERT INTO proj.main.positions VALUES (%d, 0)", r.ID),
 		"COMMIT",
 	} {

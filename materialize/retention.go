@@ -14,7 +14,7 @@ import (
 // An event table with a retention keeps whole days: those from the day on in which its newest event less the retention lies. The bound
 // follows from the log alone, and rises with the commit that brings the newest event; reads that need more than it are refused from
 // then on, at whatever position, and what is older is deleted soon after, as by DELETE: in commits of the log, of which each is there
-// as a whole or not at all. A crash leaves rows that the next start deletes.
+// as a whole or not at all. A crash leaves rows that the next start deletes. What was deleted is then trimmed from the log (trim.go).
 
 const (
 	// expireBatch is how many rows a commit of retention deletes.
@@ -53,12 +53,23 @@ func KeptBefore(newest, retention int64) int64 {
 	return utc.Start(utc.Of(newest - retention))
 }
 
+// expired is what retention has deleted of a table: every row before an event time that had come by a position.
+type expired struct {
+	before   int64
+	inserted uint64
+}
+
 // Dropped reports whether everything before what a table keeps is deleted.
 func (m *Manager) Dropped(table uint32, kept int64) bool {
+	e, ok := m.expiredOf(table)
+	return ok && e.before >= kept
+}
+
+func (m *Manager) expiredOf(table uint32) (expired, bool) {
 	m.expiredMu.Lock()
 	defer m.expiredMu.Unlock()
-	to, ok := m.expired[table]
-	return ok && to >= kept
+	e, ok := m.expired[table]
+	return e, ok
 }
 
 // expire deletes the rows that tables with a retention do not keep. The build lock is held.
@@ -81,8 +92,10 @@ func (m *Manager) expire(ctx context.Context) error {
 }
 
 func (m *Manager) expireRelation(ctx context.Context, r *schema.Relation, kept int64) error {
+	var inserted uint64
 	for {
-		ids, err := m.rowsBefore(ctx, r, kept)
+		inserted = m.cfg.Log.Position()
+		ids, err := m.rowsBefore(ctx, r, kept, inserted)
 		if err != nil {
 			return err
 		}
@@ -99,13 +112,13 @@ func (m *Manager) expireRelation(ctx context.Context, r *schema.Relation, kept i
 	}
 	m.expiredMu.Lock()
 	defer m.expiredMu.Unlock()
-	m.expired[r.ID] = kept
+	m.expired[r.ID] = expired{kept, inserted}
 	return nil
 }
 
-// rowsBefore are the ids of a table's live rows before a time, at most maxExpired of them.
-func (m *Manager) rowsBefore(ctx context.Context, r *schema.Relation, before int64) ([]uint64, error) {
-	if err := m.proj.bring(ctx, r, m.cfg.Log.Position()); err != nil {
+// rowsBefore are the ids of a table's live rows before a time, at most maxExpired of them, at a position or a later one.
+func (m *Manager) rowsBefore(ctx context.Context, r *schema.Relation, before int64, position uint64) ([]uint64, error) {
+	if err := m.proj.bring(ctx, r, position); err != nil {
 		return nil, err
 	}
 	conn, err := m.cfg.DB.Connect()

@@ -73,7 +73,8 @@ func (m *Manager) keepSettling(ctx context.Context) {
 
 // Settle deletes rows that tables do not retain, and publishes the days that ended: those before the newest event time less the
 // lateness. Their states enter the online store; and the tail enters the runs, with an entry for each of its days, of a group whose day ended or whose tail has grown
-// past maxTailRows. Then broken lifetime states are made anew. It may be interrupted and run again.
+// past maxTailRows. Then broken lifetime states are made anew, and trims of the log that are due are made ready. It may be interrupted and
+// run again.
 func (m *Manager) Settle(ctx context.Context) error {
 	m.build.Lock()
 	defer m.build.Unlock()
@@ -88,7 +89,7 @@ func (m *Manager) Settle(ctx context.Context) error {
 			errs = append(errs, err)
 		}
 	}
-	return errors.Join(append(errs, m.rejoin(ctx), m.segments.sweep(false))...)
+	return errors.Join(append(errs, m.rejoin(ctx), m.planTrims(ctx), m.segments.sweep(false))...)
 }
 
 func (m *Manager) settle(ctx context.Context, g *Group) error {

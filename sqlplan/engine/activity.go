@@ -130,6 +130,7 @@ const maxQueryText = 1024
 
 // running notes that a statement begins.
 func (s *Session) running(sql string) {
+	s.reader.Begin()
 	if len(sql) > maxQueryText {
 		sql = strings.ToValidUTF8(sql[:maxQueryText], "")
 	}
@@ -159,6 +160,7 @@ func (s *Session) Idle() {
 	}
 	if s.tx == nil {
 		a.block = 0
+		s.reader.End()
 	}
 }
 

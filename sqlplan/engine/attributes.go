@@ -50,7 +50,7 @@ func (x *exprBinder) addJoin(ctx context.Context, cat *schema.Catalog, j parse.J
 	if materialize.Base(cat, right).ID == materialize.Base(cat, x.rel).ID {
 		return at(hint(fail(codeUnsupported, "relation %q cannot be joined to its own rows", materialize.Base(cat, right).Name), "What an event's predecessors say is an aggregate: last(x), first(x), max(x) … WINDOW 7 DAYS."), x.sql, int(rv.Location))
 	}
-	if base := materialize.Base(cat, right); base.Retention != 0 {
+	if base := materialize.Base(cat, right); base.Retention != 0 || base.KeptFrom != nil {
 		return at(hint(fail(codeUnsupported, "relation %q has a retention, so that what was in force at an event may be gone", base.Name), "Keep attributes in an event table without the option retention."), x.sql, int(rv.Location))
 	}
 	b := boundJoin{Join: schema.Join{Relation: right.ID, Inner: j.Mark.Kind != parse.AsofLeft}, alias: rv.Relname, right: right}

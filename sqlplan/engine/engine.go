@@ -283,8 +283,11 @@ func explainUnique(err error, cat *schema.Catalog) error {
 	return out
 }
 
-// Settle publishes the days that ended, now: for tests and maintenance.
-func (e *Engine) Settle(ctx context.Context) error { return e.mat.Settle(ctx) }
+// Settle publishes the days that ended, deletes what retention does not keep, and trims it from the log where no session reads it, now: for
+// tests and maintenance.
+func (e *Engine) Settle(ctx context.Context) error {
+	return errors.Join(e.mat.Settle(ctx), e.mat.Trim(ctx))
+}
 
 // spillDir is where temporary files are made.
 func (e *Engine) spillDir() string { return filepath.Join(e.cfg.Dir, "spill") }

@@ -9,6 +9,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
+	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -169,7 +170,39 @@ func (s *Session) retentionLines(cat *schema.Catalog) ([][]string, error) {
 		if s.e.mat.Dropped(r.ID, kept) {
 			state = "dropped"
 		}
+		logged, err := s.logLines(r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, logged...)
 		out = append(out, []string{"NULL", duck.QuoteLiteral(r.Name), duck.QuoteLiteral("retention"), duck.QuoteLiteral(state), "NULL", timeLiteral(kept), "NULL", "NULL", "NULL", "NULL", "NULL", "NULL", fmt.Sprint(s.e.log.Position()), "NULL"})
 	}
 	return out, nil
+}
+
+// logLines are the lines of tilehouse.materializations about what the log has of a table whose rows it does not keep for good, and what was
+// trimmed of it.
+func (s *Session) logLines(r *schema.Relation) ([][]string, error) {
+	source := reclog.SourceID(r.ID)
+	bytes, err := s.e.log.SourceBytes(source)
+	if err != nil {
+		return nil, err
+	}
+	trimmed, err := s.e.log.Trimmed(source)
+	if err != nil {
+		return nil, err
+	}
+	line := func(part, state, to, rows string, bytes, position uint64) []string {
+		return []string{"NULL", duck.QuoteLiteral(r.Name), duck.QuoteLiteral(part), duck.QuoteLiteral(state), "NULL", to, "NULL", rows, "NULL", "NULL", "NULL", fmt.Sprint(bytes), fmt.Sprint(position), "NULL"}
+	}
+	state, to := s.e.mat.TrimState(r.ID), "NULL"
+	if state == "" {
+		state = "trimmed"
+	}
+	if trimmed.Before != event.Forever {
+		to = timeLiteral(trimmed.Before)
+	} else if state == "trimmed" {
+		state = "nothing yet"
+	}
+	return [][]string{line("log", "ready", "NULL", "NULL", bytes, s.e.log.Position()), line("log, trimmed", state, to, fmt.Sprint(trimmed.Rows), trimmed.Bytes, trimmed.Position)}, nil
 }

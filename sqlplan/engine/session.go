@@ -55,6 +55,7 @@ type Session struct {
 	streaming   *cursor                   // the one whose rows DuckDB is computing
 	zone        string                    // of conn
 	activity    activity
+	reader      *materialize.Reader // reads from its first statement on until the client is told to go on outside a transaction
 	inbox       inbox
 	listens     int            // channels
 	system      *systemCatalog // the last snapshot of PostgreSQL's catalogs; nil: none
@@ -99,6 +100,7 @@ func (e *Engine) newSession(info session.ConnectInfo, role *schema.Role) (*Sessi
 			return nil, err
 		}
 	}
+	s.reader = e.mat.NewReader()
 	s.activity.began, s.activity.state = e.now(), "active"
 	s.initial = maps.Clone(s.set)
 	s.initial[sessionAuthorization] = info.User
@@ -142,6 +144,7 @@ func (s *Session) Close() {
 	s.dropSystemCatalog()
 	pgfunc.FreeRandom(s.random.id)
 	s.conn.Close()
+	s.reader.Close()
 }
 
 // Split cuts a query text into statements.

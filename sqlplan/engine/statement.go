@@ -62,6 +62,7 @@ type bound struct {
 
 // Parse binds one statement.
 func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (session.Statement, error) {
+	s.reader.Begin()
 	p := &prepared{s: s, sql: sql, oids: slices.Clone(paramOIDs)}
 	if err := p.bind(ctx); err != nil {
 		return nil, s.failed(s.advise(ctx, locate(asError(err), sql), sql))
