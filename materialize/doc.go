@@ -7,6 +7,7 @@
 //	INSERT, UPDATE, DELETE ──► reclog ──────► Apply: tiles, in the batch of the commit
 //	read at a position ──────► Snapshot: runs + tail of the log, or View: tiles at the newest position
 //	days end, tails grow ────► Settle: expire; tiles.Settle, Prune; flushTail ─► overlay ─► publishRuns
+//	rows dropped by retention ► planTrims ─► no reader of before ─► Trim: out of the log
 //	REFRESH SOURCE, schedule ► files added: overlay and tiles.Apply; removed or changed: buildGroup ─► one catalog version
 //	start ───────────────────► recover: remove garbage, check, catch up; repair what is missing in the background
 //
@@ -35,6 +36,11 @@
 //   - Locks are taken in the order build, apply, the catalog's, the tiles' writer; a tail's lock under any of them.
 //   - A file source's group shows no tiles while a refresh changes them; a crash leaves them at a position greater than the
 //     manifest's, and the next start builds the group anew.
+//
+// # What the log lacks
+//
+// Rows that a retention dropped are trimmed from the log with their deletes (trim.go). Whoever derives something from changes after a
+// position must therefore be past the deletes before they go, end before they go (Readers), or ask Log.Trimmed whether it still can.
 //
 // # Attributes
 //

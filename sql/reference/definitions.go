@@ -20,8 +20,9 @@ ended there; without a watermark, until the clock has passed its end. Later rows
 
 A table with a retention has no features of a LIFETIME or of windows that reach, with delay and hop, further back than it; a training join, a
 lookup or EXPLAIN FEATURE at a time whose window begins before what is kept is refused, never short. The bound moves with the newest event,
-and holds for positions of the past, too. Rows are deleted by whole days, in commits of the log, which itself does not shrink;
-tilehouse.materializations has a line ` + "`retention`" + `.`,
+and holds for positions of the past, too. Rows are deleted by whole days, in commits of the log, and then taken out of the log, an eighth
+of the retention at a time, a day at least, once the sessions that read by then have ended; tilehouse.materializations has lines
+` + "`retention`, `log` and `log, trimmed`" + `.`,
 		Options: []Option{
 			{"event_time", "a column of timestamptz", "", "when the event happened"},
 			{"future_bound", "a duration", "`1 day`", "rows further ahead of the server's clock than this are refused (22008)"},

@@ -78,7 +78,9 @@ DEAD_LETTERS and FEATURE_LOG have values of rows: reading them takes membership 
 
 MATERIALIZATIONS has, of each group of partial states, its files (` + "`row run`, `daily partials`" + `), each ` + "`day`" + ` with rows and its share of their bytes, the
 ranges of the online tiles, and builds that run. A day is settled once its state stands in the online store. Rows of files and days are versions:
-those that went count until they are merged away. ` + "`lag`" + ` is how long ago the oldest commit was that the files lack; reads add it from the log.`,
+those that went count until they are merged away. ` + "`lag`" + ` is how long ago the oldest commit was that the files lack; reads add it from the log.
+A table with a retention has lines of what was dropped (` + "`retention`" + `), what the log takes (` + "`log`" + `), and up to which event time rows were taken out of the
+log, how many, and of how many bytes before compression (` + "`log, trimmed`" + `).`,
 		Examples: []Example{{"Features and entities:", []string{`SHOW FEATURES`, `SHOW ENTITIES`}}},
 	},
 	{

@@ -186,6 +186,9 @@ func (w *world) transactions() (n int) {
 	return n
 }
 
+// definitions counts those acknowledged.
+func (w *world) definitions() int { return w.definer.done }
+
 // text runs sql and returns its rows as text, a line each.
 func text(t *testing.T, conn *pgx.Conn, sql string) []string {
 	t.Helper()

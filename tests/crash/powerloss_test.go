@@ -72,9 +72,18 @@ const (
 	maxOps = 8_000
 )
 
-// machine is a world on a file system that can lose what was not synced.
+// workload is what a machine works at, and what was acknowledged of it.
+type workload interface {
+	define(t *testing.T, dsn string)
+	begin(ctx context.Context, dsn string) (wait func())
+	check(t *testing.T, dsn string, round int, rng *rand.Rand) (rows, unknown int)
+	transactions() int
+	definitions() int
+}
+
+// machine is a workload on a file system that can lose what was not synced.
 type machine struct {
-	*world
+	workload
 	t    *testing.T
 	rng  *rand.Rand
 	fs   *vfs.MemFS
@@ -162,8 +171,8 @@ func (m *machine) crash(g *gate, stop func(), s func() *harness.Server) {
 	m.lost[what]++
 }
 
-func newMachine(t *testing.T, rng *rand.Rand) *machine {
-	m := &machine{world: newModels(rng), t: t, rng: rng, fs: vfs.NewCrashableMem(), dir: filepath.Join(t.TempDir(), "data"), lost: map[string]int{}}
+func newMachine(t *testing.T, rng *rand.Rand, w workload) *machine {
+	m := &machine{workload: w, t: t, rng: rng, fs: vfs.NewCrashableMem(), dir: filepath.Join(t.TempDir(), "data"), lost: map[string]int{}}
 	if err := os.MkdirAll(m.dir, 0o755); err != nil {
 		t.Fatal(err)
 	}
@@ -178,14 +187,33 @@ func newMachine(t *testing.T, rng *rand.Rand) *machine {
 // equals one rebuilt from rows.
 func TestPowerLoss(t *testing.T) {
 	rounds, seed := roundsAndSeed(t, 6)
-	rng := rand.New(rand.NewPCG(seed, 1))
+	loseThePower(t, "power loss", rounds, seed, rand.New(rand.NewPCG(seed, 1)), func(rng *rand.Rand) workload { return newModels(rng) })
+}
+
+// The same of a table with a retention: nothing that was acknowledged and is kept is lost, and nothing that was dropped comes back, also
+// after the log was trimmed.
+func TestPowerLossWithRetention(t *testing.T) {
+	rounds, seed := roundsAndSeed(t, 5)
+	var worlds []*agingWorld
+	loseThePower(t, "power loss with retention", rounds, seed, rand.New(rand.NewPCG(seed, 4)), func(rng *rand.Rand) workload {
+		worlds = append(worlds, newAgingWorld(rng))
+		return worlds[len(worlds)-1]
+	})
+	trimmed := int64(0)
+	for _, w := range worlds {
+		trimmed += w.trimmed
+	}
+	report(t, fmt.Sprintf("power loss with retention: %d rows trimmed from the log", trimmed))
+}
+
+func loseThePower(t *testing.T, name string, rounds int, seed uint64, rng *rand.Rand, work func(rng *rand.Rand) workload) {
 	var m *machine
 	var slowest time.Duration
 	var rows, unknown, starting, transactions, definitions int
 	var runs, sorted int64
 	lost := map[string]int{}
 	tally := func() {
-		transactions, definitions = transactions+m.transactions(), definitions+m.definer.done
+		transactions, definitions = transactions+m.transactions(), definitions+m.definitions()
 		runs, sorted = runs+m.seen.runs.Load(), sorted+m.seen.sorted.Load()
 	}
 	for round := range rounds {
@@ -193,7 +221,7 @@ func TestPowerLoss(t *testing.T) {
 			if m != nil {
 				tally()
 			}
-			m = newMachine(t, rng)
+			m = newMachine(t, rng, work(rng))
 			m.lost = lost
 		}
 		if rng.IntN(4) == 0 && m.crashWhileStarting(1+rng.Int64N(40)) {
@@ -225,8 +253,8 @@ func TestPowerLoss(t *testing.T) {
 	s := m.start(m.newGate(0))
 	n, u := m.check(t, s.DSN, rounds, rng)
 	tally()
-	report(t, fmt.Sprintf("power loss: %d at work and %d more while starting: %d rows compared, %d transactions acknowledged, %d of unknown fate whole or absent, %d definitions, %d run files and %d sorted files written, projections %v, slowest start %v",
-		rounds, starting, rows+n, transactions, unknown+u, definitions, runs, sorted, lost, slowest.Round(time.Millisecond)))
+	report(t, fmt.Sprintf("%s: %d at work and %d more while starting: %d rows compared, %d transactions acknowledged, %d of unknown fate whole or absent, %d definitions, %d run files and %d sorted files written, projections %v, slowest start %v",
+		name, rounds, starting, rows+n, transactions, unknown+u, definitions, runs, sorted, lost, slowest.Round(time.Millisecond)))
 }
 
 // crashWhileStarting lets the power fail before the n-th op of a start; false: a start has fewer.
