@@ -14,7 +14,7 @@ func TestStatic(t *testing.T) {
 		}
 	}
 	t.Logf("%d relations, %d rows", len(static()), rows)
-	if len(static()) != 211 || rows < 10_000 {
+	if len(static()) != 212 || rows < 10_000 {
 		t.Errorf("%d relations, %d rows", len(static()), rows)
 	}
 }
