@@ -6,7 +6,8 @@
 //	                                   └ one write buffer, written at Sync, Flush or 64 KiB
 //
 // Invariants:
-//   - A connection is served by one goroutine; all calls of its Session come from it. Other goroutines (cancel requests, the
+//   - A connection is served by one goroutine; all calls of its Session come from it, but that rows of a COPY are added by a
+//     goroutine of their own while it decodes the next. Other goroutines (cancel requests, the
 //     monitor, Shutdown) only end the context of the running statement, move the read deadline or close the socket.
 //   - Who a client is, is known by its certificate or by SCRAM, bound to the channel where it is encrypted. A name that cannot log
 //     in is answered like one that can. Connections that have not logged in are few, and the oldest of them go first; logins of an

@@ -24,7 +24,12 @@ type Rows struct {
 
 	pending  m.DataChunk // of which rows from at on were not returned yet; nil: none
 	at, size int
+	step     int // rows that part tries to copy
 }
+
+// partText is how many bytes of texts are copied out of a chunk of a result at once, where a row has not more. A reader that is slow holds
+// them beside DuckDB's own.
+const partText = 64 << 10
 
 // helpedChunks is how many chunks of a result its reader computes alone. From then on DuckDB's threads compute ahead of it.
 const helpedChunks = 4
@@ -80,16 +85,23 @@ func (r *Rows) Next() (*vector.Chunk, error) {
 	return nil, r.err
 }
 
-// part copies the next rows of the pending chunk: all of them, but for very long ones.
+// part copies the next rows of the pending chunk: all of them, but for long ones.
 func (r *Rows) part() (*vector.Chunk, error) {
 	fresh := func() []*vector.Vector {
 		r.chunk.Reset()
 		return r.chunk.Cols
 	}
 	src := func(k int) m.Vector { return m.DataChunkGetVector(r.pending, m.IdxT(k)) }
-	n, err := appendRows(r.plan, &room{most: maxRow}, fresh, src, r.at, r.size-r.at)
+	asked := min(r.size-r.at, max(r.step, 1))
+	n, err := appendRows(r.plan, &room{most: partText}, fresh, src, r.at, asked)
+	if err == errNoRoom {
+		n, err = appendRows(r.plan, &room{most: maxRow}, fresh, src, r.at, 1)
+	}
 	if err != nil {
 		return nil, r.fail(err)
+	}
+	if r.step = 2 * n; n < asked {
+		r.step = n
 	}
 	r.chunk.N = n
 	if r.at += n; r.at == r.size {

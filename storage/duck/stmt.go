@@ -124,7 +124,7 @@ func (s *Stmt) Query(ctx context.Context, args ...*vector.Vector) (*Rows, error)
 	if err := s.bind(args); err != nil {
 		return nil, err
 	}
-	r := &Rows{c: s.c, ctx: ctx, began: time.Now()}
+	r := &Rows{c: s.c, ctx: ctx, began: time.Now(), step: chunkRows}
 	var state m.State
 	// Streaming is called deprecated in DuckDB's header and has no successor there.
 	s.c.watch(ctx, func() { state = m.ExecutePreparedStreaming(s.s, &r.res) })
