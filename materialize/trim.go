@@ -125,7 +125,7 @@ func (m *Manager) planTrim(ctx context.Context, cat *schema.Catalog, r *schema.R
 		return nil, err
 	}
 	return &trimPlan{table: r, moment: m.readers.mark(), request: reclog.TrimRequest{
-		Source: reclog.SourceID(r.ID), Time: r.ColumnIndex(r.EventTime), Before: e.before, Inserted: min(e.inserted, position), Position: position}}, nil
+		Source: reclog.SourceID(r.ID), Time: r.PlaceOf(r.EventTime), Before: e.before, Inserted: min(e.inserted, position), Position: position}}, nil
 }
 
 func (m *Manager) planOf(table uint32) *trimPlan {

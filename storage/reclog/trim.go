@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
 // Trimming takes row versions out of the log that no read may ask for any more, and with them the deletes of these rows, the times of
@@ -45,7 +47,7 @@ const (
 // Position, but for who asks Trimmed.
 type TrimRequest struct {
 	Source   SourceID
-	Time     int    // the column of the event time, a timestamptz
+	Time     int    // the column of the event time, a timestamptz, as rows are stored
 	Before   int64  // rows of event times before it, in microseconds UTC,
 	Inserted uint64 // that came at positions up to this one
 	Position uint64
@@ -441,13 +443,11 @@ func (t *trim) chunk(pos, first uint64, n int, get func(fn func([]byte) error) e
 		if rows.N != n {
 			return fmt.Errorf("%w: %d rows of %d", ErrCorrupt, rows.N, n)
 		}
-		goes := func(i int) bool {
-			if t.r.Time >= len(rows.Cols) || !stay(i) {
-				return false
-			}
-			v := rows.Cols[t.r.Time]
-			return !v.IsNull(i) && v.I64[i] < t.r.Before
+		if t.r.Time < 0 || t.r.Time >= len(rows.Cols) || rows.Cols[t.r.Time].Type.Kind != vector.TimestampTZ {
+			return fmt.Errorf("%w: column %d of %d is no event time", ErrCorrupt, t.r.Time, len(rows.Cols))
 		}
+		times := rows.Cols[t.r.Time]
+		goes := func(i int) bool { return stay(i) && !times.IsNull(i) && times.I64[i] < t.r.Before }
 		left, less := make(kept, (n+7)/8), 0
 		for i := range n {
 			switch {

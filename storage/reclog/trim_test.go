@@ -631,3 +631,74 @@ func TestTrimOfDroppedSource(t *testing.T) {
 		t.Fatalf("%+v, %v", s, err)
 	}
 }
+
+// A chunk of which rows were trimmed is read by a schema that has a wider type, and one column more: each of the other rows has its own.
+func TestTrimmedChunkOfWidenedColumns(t *testing.T) {
+	for _, n := range []int64{40, 5000} { // one chunk within the change, chunks of a bulk
+		l := mustOpen(t, vfs.NewMem())
+		var keys []int64
+		for i := range n {
+			keys = append(keys, i*7919%n)
+		}
+		c := insert(1, keys...)
+		c.Time = 3
+		got, err := l.Commit(t.Context(), &Txn{Changes: []Change{c}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, inserted := n/2, l.Position()
+		var old []uint64
+		for i, k := range keys {
+			if k < before {
+				old = append(old, got.FirstRowID[0]+uint64(i))
+			}
+		}
+		if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{{Source: 1, Deletes: old}}}); err != nil {
+			t.Fatal(err)
+		}
+		sum, err := l.Trim(t.Context(), TrimRequest{Source: 1, Time: 2, Before: testTime(before), Inserted: inserted, Position: l.Position()}, nil)
+		if err != nil || sum.Rows != uint64(len(old)) {
+			t.Fatalf("%d of %d rows were trimmed, %v", sum.Rows, len(old), err)
+		}
+		missing := vector.New(vector.T(vector.Int64), 1)
+		missing.AppendInt(77)
+		wide := Schema{Types: append(slices.Clone(testSchema), vector.T(vector.Int64)), Missing: []*vector.Vector{nil, nil, nil, nil, missing}}
+		wide.Types[3] = vector.DecimalOf(20, 4)
+		check := func(id uint64, c *vector.Chunk, i int) {
+			k := keys[id-got.FirstRowID[0]]
+			if c.Cols[0].I64[i] != k || k < before || c.Cols[3].I128[i] != vector.Int128FromInt64(k*10_000) || c.Cols[4].I64[i] != 77 {
+				t.Fatalf("row %d of key %d: %d, %v, %d", id, k, c.Cols[0].I64[i], c.Cols[3].I128[i], c.Cols[4].I64[i])
+			}
+		}
+		var ids []uint64
+		if err := l.Scan(t.Context(), 1, 0, l.Position(), wide, func(_ uint64, _ []uint64, first uint64, c *vector.Chunk) error {
+			for i := 0; c != nil && i < c.N; i++ {
+				check(first+uint64(i), c, i)
+				ids = append(ids, first+uint64(i))
+			}
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if len(ids) != len(keys)-len(old) {
+			t.Fatalf("%d rows of %d less %d", len(ids), len(keys), len(old))
+		}
+		rows, err := l.Rows(t.Context(), 1, ids, wide)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, id := range ids {
+			check(id, rows, i)
+		}
+		// Another column is none of the event time, and nothing goes by it.
+		if _, err := l.Commit(t.Context(), &Txn{Changes: []Change{{Source: 1, Deletes: ids}}}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := l.Trim(t.Context(), TrimRequest{Source: 1, Time: 1, Before: testTime(n), Inserted: l.Position(), Position: l.Position()}, nil); !errors.Is(err, ErrCorrupt) {
+			t.Fatal(err)
+		}
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -95,7 +95,7 @@ func TestRetentionDisk(t *testing.T) {
 		return *s
 	}
 	exec("CREATE ENTITY cust (k bigint)")
-	exec(fmt.Sprintf("CREATE TABLE ev (id bigint PRIMARY KEY, k bigint, v bigint, note text, ts timestamptz NOT NULL) WITH (event_time = 'ts', retention = '%d days')", keep))
+	exec(fmt.Sprintf("CREATE TABLE ev (id bigint PRIMARY KEY, k bigint, old text, v bigint, note text, w integer, ts timestamptz NOT NULL) WITH (event_time = 'ts', retention = '%d days')", keep))
 	exec("CREATE TABLE whole (id bigint PRIMARY KEY, k bigint, v bigint, ts timestamptz NOT NULL) WITH (event_time = 'ts')")
 	exec("CREATE FEATURE spend ON cust AS SELECT k, sum(v) FROM ev GROUP BY k WINDOW 6 HOURS, 2 DAYS")
 	exec("CREATE FEATURE ever ON cust AS SELECT k, sum(v) FROM whole GROUP BY k WINDOW LIFETIME")
@@ -106,7 +106,7 @@ func TestRetentionDisk(t *testing.T) {
 	var rows []row
 	var commits []int64
 	total, keys := map[int64]int64{}, int64(3)
-	newest := int64(0)
+	newest, timeColumn := int64(0), "ts"
 	kept := func() int64 { return (newest - keep*day) / day * day }
 	note := func() string {
 		b := make([]byte, 100)
@@ -125,10 +125,10 @@ func TestRetentionDisk(t *testing.T) {
 			}
 			rows = append(rows, row{r.Int64N(keys), r.Int64N(100), ts, len(commits), -1})
 			x := &rows[len(rows)-1]
-			vals = append(vals, fmt.Sprintf("(%d, %d, %d, '%s', '%s')", len(rows), x.k, x.v, note(), stamp(x.ts)))
+			vals = append(vals, fmt.Sprintf("(%d, %d, %d, '%s', %d, '%s')", len(rows), x.k, x.v, note(), x.v, stamp(x.ts)))
 			newest = max(newest, ts)
 		}
-		exec("INSERT INTO ev VALUES " + strings.Join(vals, ", "))
+		exec("INSERT INTO ev (id, k, v, note, w, " + timeColumn + ") VALUES " + strings.Join(vals, ", "))
 		commits = append(commits, now.Load())
 		now.Add(hour)
 		k, v := r.Int64N(keys), r.Int64N(10)
@@ -189,14 +189,15 @@ func TestRetentionDisk(t *testing.T) {
 			}
 		}
 		exec("SET tilehouse.read_time = ''")
-		live := 0
+		live, sum := 0, int64(0)
 		for i := range rows {
 			if rows[i].went < 0 && rows[i].ts >= kept() {
-				live++
+				live, sum = live+1, sum+rows[i].v
 			}
 		}
-		if g := got(conn, fmt.Sprintf("SELECT count(*)::text FROM ev WHERE ts >= '%s'", stamp(kept()))); g != fmt.Sprint(live) {
-			t.Fatalf("the table has %s rows, and %d are kept", g, live)
+		want := fmt.Sprintf("%d rows, %d, %[2]d, %[1]d notes", live, sum)
+		if g := got(conn, fmt.Sprintf("SELECT concat(count(*), ' rows, ', sum(v), ', ', sum(w), ', ', count(note), ' notes') FROM ev WHERE %s >= '%s'", timeColumn, stamp(kept()))); g != want {
+			t.Fatalf("the table has %s, and %s are kept", g, want)
 		}
 		for k := range keys {
 			want := "NULL"
@@ -261,6 +262,17 @@ func TestRetentionDisk(t *testing.T) {
 		// What the newest rows bring is dropped by the next settlement, so that the trim is at what is kept now.
 		if _, before, _, _ := trimmed(); kept() > base && before != stamp(kept()) {
 			t.Fatalf("day %d: the log is trimmed before %s, rows are kept from %s", d, before, stamp(kept()))
+		}
+		switch d { // what was written before is stored as it was
+		case days / 4:
+			exec("ALTER TABLE ev DROP COLUMN old")
+		case days * 2 / 5:
+			exec("ALTER TABLE ev ALTER COLUMN w TYPE bigint")
+		case days * 3 / 5:
+			exec("ALTER TABLE ev ADD COLUMN later bigint DEFAULT 5")
+		case days * 4 / 5:
+			exec("ALTER TABLE ev RENAME COLUMN ts TO happened")
+			timeColumn = "happened"
 		}
 		if d == days/2 || d == days-2 {
 			srv.Stop()
