@@ -30,6 +30,7 @@ type script struct {
 	srv      *harness.Server
 	conn     *pgx.Conn
 	rows     map[int64]row
+	aged     map[int64]bool    // rows of a table that keeps a day, nil: there is none; row i is i minutes after base
 	features map[string]string // to the column of feature extra that counts rows of x > 5
 }
 
@@ -144,7 +145,38 @@ func steps() []step {
 			func(s *script) { s.features["extra"] = "extra" }),
 		insertStep(2500, 2510),
 		settleStep(),
+		sqlStep("CREATE TABLE aged (i bigint PRIMARY KEY, ts timestamptz NOT NULL) WITH (event_time = 'ts', retention = '1 day')", func(s *script) { s.aged = map[int64]bool{} }),
+		agedStep(0, 2000),
+		settleStep(),
+		agedStep(4000, 6000), // of before, nothing is kept
+		settleStep(),         // what is dropped is trimmed from the log
+		agedStep(7000, 7100),
+		settleStep(),
 	}
+}
+
+// agedStep adds rows to the table that keeps a day.
+func agedStep(from, to int64) step {
+	return sqlStep(fmt.Sprintf("INSERT INTO aged SELECT i, TIMESTAMPTZ '%s' + i * INTERVAL '1 minute' FROM generate_series(%d, %d) AS g(i)", stamp(base), from, to-1), func(s *script) {
+		for i := from; i < to; i++ {
+			s.aged[i] = true
+		}
+	})
+}
+
+// kept are the rows of the table that keeps a day, but for those that it need not have.
+func (s *script) kept() (out []string) {
+	newest := int64(0)
+	for i := range s.aged {
+		newest = max(newest, i)
+	}
+	const day = 24 * 60
+	for _, i := range slices.Sorted(maps.Keys(s.aged)) {
+		if i >= (newest-day)/day*day {
+			out = append(out, fmt.Sprint(i))
+		}
+	}
+	return out
 }
 
 func (s *script) read(sql string) []string {
@@ -197,6 +229,15 @@ func (s *script) reads(or ...*script) string {
 	got := s.read("SELECT id, k, x, (extract(epoch FROM ts) * 1000000)::bigint FROM ev ORDER BY id")
 	if !either(func(m *script) bool { return slices.Equal(got, m.lines()) }) {
 		return fmt.Sprintf("SELECT gives %d rows, there are %d", len(got), len(s.rows))
+	}
+	if !either(func(m *script) bool { return m.aged == nil }) {
+		all := s.read("SELECT i FROM aged ORDER BY i")
+		if !either(func(m *script) bool {
+			kept := m.kept()
+			return len(all) >= len(kept) && slices.Equal(all[len(all)-len(kept):], kept)
+		}) {
+			return fmt.Sprintf("the table that keeps a day has %d rows, which are not the %d that are kept", len(all), len(s.kept()))
+		}
 	}
 	names := s.read("SELECT name FROM tilehouse.features WHERE state = 'ready' ORDER BY name")
 	at := slices.IndexFunc(models, func(m *script) bool { return slices.Equal(names, slices.Sorted(maps.Keys(m.features))) })
@@ -335,7 +376,7 @@ func fullAt(t *testing.T, n int, hard bool) (writes int, outcome string) {
 		switch {
 		case hangs:
 			outcome = "waited"
-			after := &script{rows: maps.Clone(s.rows), features: maps.Clone(s.features)}
+			after := &script{rows: maps.Clone(s.rows), features: maps.Clone(s.features), aged: maps.Clone(s.aged)}
 			st.then(after)
 			if differs := s.reads(after); differs != "" {
 				fail("full disk, while the step waits: %s", differs)
