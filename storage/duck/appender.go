@@ -104,7 +104,8 @@ func (a *Appender) append(ch *vector.Chunk) error {
 		return nil
 	}
 	a.buffered, a.rows = 0, 0
-	if m.AppenderFlush(a.a) == m.StateError {
+	var state m.State
+	if writing(func() { state = m.AppenderFlush(a.a) }); state == m.StateError {
 		return a.failure()
 	}
 	return nil
@@ -175,8 +176,11 @@ func (a *Appender) Close() error {
 	}
 	err := a.err
 	if err == nil {
-		if err = a.c.ready(background); err == nil && m.AppenderClose(a.a) == m.StateError {
-			err = a.failure()
+		if err = a.c.ready(background); err == nil {
+			var state m.State
+			if writing(func() { state = m.AppenderClose(a.a) }); state == m.StateError {
+				err = a.failure()
+			}
 		}
 		if err != nil {
 			m.AppenderClear(a.a)
