@@ -12,6 +12,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
 // maxViewDepth bounds views over views, whose owners' privileges are checked one after the other.
@@ -338,6 +339,11 @@ func (a *access) relation(space, name string, rights schema.Rights, top proto.Me
 	}
 	rights &= ref.Class.Rights()
 	if a.cat.Allowed(a.role, ref, rights) == rights {
+		if o != nil && o.Kind == tables.View && rights&(schema.Insert|schema.Update|schema.Delete) != 0 {
+			if err := a.writesThrough(o, ref, rights); err != nil {
+				return err
+			}
+		}
 		return a.behind(ref, a.depth)
 	}
 	return denied("permission denied for %s", a.s.refWords(a.cat, ref))

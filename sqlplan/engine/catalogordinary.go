@@ -51,6 +51,9 @@ func (s *Session) ordinaryObjects(ctx context.Context, o *pgcatalog.Objects) err
 		case tables.Table, tables.View, tables.MaterializedView, tables.Sequence:
 			t := ordinaryTable(cat, x)
 			t.Schema = schemaOf(x)
+			if x.Kind == tables.View {
+				s.updatable(cat, x, t)
+			}
 			o.Tables = append(o.Tables, t)
 		}
 	}

@@ -21,17 +21,31 @@ import (
 //
 //	SELECT s.c1 AS a, <default> AS b, … FROM (<source>) AS s(c1, …)
 func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.InsertStmt, given []vector.Type) (*rowWrite, error) {
-	o, err := s.writeTarget(ctx, n.Relation, st.Text, "insert into")
+	o, view, err := s.writable(ctx, n.Relation, st.Text, "insert into")
 	if err != nil {
 		return nil, err
 	}
-	w := &rowWrite{s: s, cat: cat, table: o, kind: 'i', alias: o.Name, event: eventTableOf(cat, n.Relation)}
+	w := &rowWrite{s: s, cat: cat, table: o, view: view, kind: 'i', event: eventTableOf(cat, n.Relation)}
+	w.alias = w.named().Name
 	if n.Relation.Alias != nil {
 		w.alias = n.Relation.Alias.Aliasname
+	}
+	if view != nil {
+		if err := view.rename(n.Cols, st.Text, "insert into"); err != nil {
+			return nil, err
+		}
+		if n.OnConflictClause != nil {
+			return nil, hint(fail(codeUnsupported, "ON CONFLICT through view %q is not supported", view.view.Name), "INSERT INTO %s …, which the view reads.", view.base.Name)
+		}
 	}
 	targets, err := insertTargets(st.Text, n, o)
 	if err != nil {
 		return nil, err
+	}
+	if view != nil && len(n.Cols) == 0 {
+		if targets, err = view.targets(sourceWidth(n.SelectStmt)); err != nil {
+			return nil, err
+		}
 	}
 	if n.SelectStmt != nil && n.WithClause != nil {
 		sel := n.SelectStmt.GetSelectStmt()
@@ -48,6 +62,9 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 		return nil, err
 	}
 	if !done {
+		if view != nil {
+			return nil, fail(codeUnsupported, "a change through view %q by what features or their joins compute is not supported", view.view.Name)
+		}
 		if err := w.insertUntyped(ctx, st, n, targets, given); err != nil {
 			return nil, err
 		}

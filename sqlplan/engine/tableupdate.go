@@ -21,12 +21,17 @@ import (
 //
 //	SELECT t.__rowid, <new a> AS a, t.b AS b, …, f.x AS __from_1 FROM <target> AS t, <from> WHERE …
 func (s *Session) planUpdate(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.UpdateStmt, given []vector.Type) (*rowWrite, error) {
-	o, err := s.writeTarget(ctx, n.Relation, st.Text, "update")
+	o, view, err := s.writable(ctx, n.Relation, st.Text, "update")
 	if err != nil {
 		return nil, err
 	}
-	s.unqualifyTarget(o, n.Relation, n)
-	w := s.modifying(cat, o, n.Relation, 'u', n.FromClause)
+	w := s.modifying(cat, o, view, n.Relation, 'u', n.FromClause)
+	s.unqualifyTarget(w.named(), n.Relation, n)
+	if view != nil {
+		if err := view.rename(n.TargetList, st.Text, "update"); err != nil {
+			return nil, err
+		}
+	}
 	sets, err := s.assignments(st.Text, o, n.TargetList)
 	if err != nil {
 		return nil, err
@@ -41,7 +46,7 @@ func (s *Session) planUpdate(ctx context.Context, cat *schema.Catalog, st *parse
 			w.set = append(w.set, c.Name)
 			target = targetOf(c)
 		} else {
-			v = columnRef(w.alias, c.Name, 0)
+			v = w.own(i)
 		}
 		items, targets = append(items, namedTarget(c.Name, v)), append(targets, target)
 	}
@@ -50,15 +55,15 @@ func (s *Session) planUpdate(ctx context.Context, cat *schema.Catalog, st *parse
 
 // planDelete plans DELETE from an ordinary table: as UPDATE, with every column as it is.
 func (s *Session) planDelete(ctx context.Context, cat *schema.Catalog, st *parse.SQL, n *pg_query.DeleteStmt, given []vector.Type) (*rowWrite, error) {
-	o, err := s.writeTarget(ctx, n.Relation, st.Text, "delete from")
+	o, view, err := s.writable(ctx, n.Relation, st.Text, "delete from")
 	if err != nil {
 		return nil, err
 	}
-	s.unqualifyTarget(o, n.Relation, n)
-	w := s.modifying(cat, o, n.Relation, 'd', n.UsingClause)
+	w := s.modifying(cat, o, view, n.Relation, 'd', n.UsingClause)
+	s.unqualifyTarget(w.named(), n.Relation, n)
 	items := []*pg_query.Node{namedTarget(stagedRowID, columnRef(w.alias, stagedRowID, 0))}
 	for i := range o.Columns {
-		items = append(items, namedTarget(o.Columns[i].Name, columnRef(w.alias, o.Columns[i].Name, 0)))
+		items = append(items, namedTarget(o.Columns[i].Name, w.own(i)))
 	}
 	return w, w.planModify(ctx, st, n.WithClause, items, n.UsingClause, n.WhereClause, n.ReturningList, nil, given)
 }
@@ -86,8 +91,9 @@ func (s *Session) unqualifyTarget(o *tables.Object, rv *pg_query.RangeVar, state
 	})
 }
 
-func (s *Session) modifying(cat *schema.Catalog, o *tables.Object, rv *pg_query.RangeVar, kind byte, from []*pg_query.Node) *rowWrite {
-	w := &rowWrite{s: s, cat: cat, table: o, kind: kind, alias: o.Name, joined: len(from) > 0, event: eventTableOf(cat, rv)}
+func (s *Session) modifying(cat *schema.Catalog, o *tables.Object, view *viewTarget, rv *pg_query.RangeVar, kind byte, from []*pg_query.Node) *rowWrite {
+	w := &rowWrite{s: s, cat: cat, table: o, view: view, kind: kind, joined: len(from) > 0, event: eventTableOf(cat, rv)}
+	w.alias = w.named().Name
 	if rv.Alias != nil {
 		w.alias = rv.Alias.Aliasname
 	}
@@ -96,7 +102,7 @@ func (s *Session) modifying(cat *schema.Catalog, o *tables.Object, rv *pg_query.
 
 // stageSelect is the SELECT that stages.
 func (w *rowWrite) stageSelect(with *pg_query.WithClause, items, from []*pg_query.Node, where *pg_query.Node) *pg_query.Node {
-	n := selectNode(items, append([]*pg_query.Node{placeholder(targetRef, w.alias)}, from...)...)
+	n := selectNode(items, append([]*pg_query.Node{w.target()}, from...)...)
 	n.GetSelectStmt().WhereClause, n.GetSelectStmt().WithClause = where, with
 	return n
 }
@@ -125,6 +131,9 @@ func (w *rowWrite) planModify(ctx context.Context, st *parse.SQL, with *pg_query
 		return err
 	}
 	if !done {
+		if w.view != nil {
+			return fail(codeUnsupported, "a change through view %q by what features or their joins compute is not supported", w.view.view.Name)
+		}
 		if err := w.stageUntyped(ctx, st, with, items, from, where, targets, given); err != nil {
 			return err
 		}
@@ -202,7 +211,7 @@ func (w *rowWrite) keepFrom(ctx context.Context, st *parse.SQL, with *pg_query.W
 	for _, f := range from {
 		for _, l := range leaves(f) {
 			star := &pg_query.Node{Node: &pg_query.Node_AStar{AStar: &pg_query.A_Star{}}}
-			probe := selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(l.alias), star}, 0), 0)}, placeholder(targetRef, w.alias))
+			probe := selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(l.alias), star}, 0), 0)}, w.target())
 			probe.GetSelectStmt().FromClause = append(probe.GetSelectStmt().FromClause, from...)
 			probe.GetSelectStmt().WithClause = with
 			probe = clone(probe)

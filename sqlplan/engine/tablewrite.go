@@ -33,8 +33,9 @@ type rowWrite struct {
 	// generated computes the generated columns of what part stages; nil: there are none, or part computes them.
 	generated *part
 	table     *tables.Object
-	alias     string // by which RETURNING knows the table
-	kind      byte   // 'i', 'u' or 'd'
+	view      *viewTarget // that it is written through; nil: none
+	alias     string      // by which RETURNING knows the table
+	kind      byte        // 'i', 'u' or 'd'
 	// from are the columns of FROM or USING that the staged rows keep for RETURNING.
 	from      []fromColumn
 	returning *part         // a SELECT over the written rows; nil: none
@@ -84,8 +85,8 @@ func (s *Session) writeTarget(ctx context.Context, rv *pg_query.RangeVar, sql, v
 		return o, nil
 	case tables.MaterializedView:
 		return nil, fail(codeWrongObject, "cannot change materialized view %q", o.Name)
-	case tables.View:
-		return nil, hint(fail("55000", "cannot %s view %q", verb, o.Name), "Views cannot be written through: change the tables that it reads.")
+	case tables.View: // of COPY, which does not write through one
+		return nil, hint(fail("55000", "cannot %s view %q", verb, o.Name), "Copy into the table that it reads.")
 	case tables.Sequence:
 		return nil, fail(codeWrongObject, "cannot change sequence %q", o.Name)
 	}
@@ -126,7 +127,7 @@ func (s *Session) planWrite(ctx context.Context, cat *schema.Catalog, st *parse.
 	if err != nil {
 		return nil, err
 	}
-	w.maybeFew, w.keyed = few, keyed
+	w.maybeFew, w.keyed = few && w.view == nil, keyed
 	return w, nil
 }
 
@@ -304,7 +305,7 @@ func (w *rowWrite) bindReturning(ctx context.Context, sql string, list []*pg_que
 				of = ref.Fields[len(ref.Fields)-2].GetString_().GetSval()
 			}
 			if of == "" || of == w.alias {
-				for _, c := range w.table.Columns {
+				for _, c := range w.shown() {
 					add(w.alias, c.Name, c.Name)
 				}
 			}
@@ -333,8 +334,7 @@ func (w *rowWrite) bindReturning(ctx context.Context, sql string, list []*pg_que
 		}
 		targets = append(targets, t)
 	}
-	from := placeholder(stagedRef, w.alias)
-	n := selectNode(targets, from)
+	n := selectNode(targets, w.written())
 	b := w.s.binderAt(ctx, w.cat, sql, true)
 	cols := declaredColumns(w.table)
 	for _, f := range w.from {
@@ -353,7 +353,9 @@ func (w *rowWrite) bindReturning(ctx context.Context, sql string, list []*pg_que
 		}
 	}
 	w.returning, w.columns = p, p.columns
-	w.noteOrigins(targets)
+	if w.view == nil {
+		w.noteOrigins(targets)
+	}
 	w.mergeParams(p.params)
 	return nil
 }
@@ -398,7 +400,7 @@ func (w *rowWrite) useStaged(sql string, n *pg_query.Node) error {
 			}
 			return true
 		}
-		own := w.table.Column(name) != nil
+		own := w.named().Column(name) != nil
 		for _, f := range w.from {
 			switch {
 			case f.name != name:

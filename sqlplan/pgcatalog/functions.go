@@ -59,6 +59,8 @@ var called = []struct {
 	{"to_regclass to_regtype to_regproc to_regprocedure to_regnamespace to_regrole to_regcollation", duck.BigintFunction, 1, "text"},
 	{"regclassin regtypein regprocin regprocedurein regnamespacein regrolein regoperin regoperatorin regconfigin regdictionaryin regcollationin", duck.BigintFunction, 1, "text"},
 	{"regclassout regtypeout regprocout regprocedureout regnamespaceout regroleout regoperout regoperatorout regconfigout regdictionaryout regcollationout", duck.TextFunction, 1, "bigint"},
+	{"pg_relation_is_updatable", duck.BigintFunction, 2, "bigint boolean"},
+	{"pg_column_is_updatable", duck.BooleanFunction, 3, "bigint integer boolean"},
 	{"pg_stat_get_db_numbackends pg_stat_get_live_tuples", duck.BigintFunction, 1, "bigint"},
 	{"pg_relation_size", duck.BigintFunction, 1, "any text"},
 	{"pg_table_size pg_total_relation_size pg_indexes_size pg_database_size pg_tablespace_size", duck.BigintFunction, 1, "any"},
@@ -91,8 +93,6 @@ var written = []struct {
 	{"array_lower", 2, 2, false, "CASE WHEN ($2) = 1 AND len($1) > 0 THEN 1 END"},
 	{"pg_partition_ancestors", 1, 1, false, "unnest(ARRAY[($1)::bigint])"},
 	{"pg_backend_pid_is", 1, 1, false, "false"},
-	{"pg_column_is_updatable", 3, 3, false, "pg_catalog.pg_relation_is_updatable($1, $3) = 28"},
-	{"pg_relation_is_updatable", 2, 2, false, "CASE WHEN EXISTS (SELECT 1 FROM pg_catalog.pg_class AS __c WHERE __c.oid = ($1) AND __c.relkind = 'r') THEN 28 ELSE 0 END"},
 	{"pg_sequence_last_value", 1, 1, false, "NULL::bigint"},
 	{"_pg_expandarray", 1, 1, false, "catalogs.main.__expandarray($1)"},
 	{"_pg_char_max_length", 2, 2, false, "CASE WHEN ($2) = -1 THEN NULL WHEN ($1) IN (1042, 1043) THEN ($2) - 4 WHEN ($1) IN (1560, 1562) THEN ($2) END"},
@@ -205,6 +205,14 @@ func FunctionNamed(name string, args int, table bool) *SQLFunction {
 	return sqlFunctions()[signature{name, args, table}]
 }
 
+// KindOf says whether a function of PostgreSQL's by a name is an aggregate, a window function, or gives several rows.
+func KindOf(name string) (aggregate, window, set bool) {
+	for _, p := range procs()[name] {
+		aggregate, window, set = aggregate || p.Kind == "a", window || p.Kind == "w", set || p.Set
+	}
+	return aggregate, window, set
+}
+
 // Measured reports whether a function says how large tables are, and how many rows they have.
 func Measured(name string) bool {
 	return strings.HasSuffix(name, "_size") || name == "pg_stat_get_live_tuples"
@@ -251,6 +259,26 @@ func init() {
 	callees["pg_relation_size"] = size(func(t *Table) int64 { return t.Bytes })
 	callees["pg_table_size"] = size(func(t *Table) int64 { return t.Bytes })
 	callees["pg_total_relation_size"] = size(func(t *Table) int64 { return t.Bytes })
+	callees["pg_relation_is_updatable"] = callee{2, func(s *Snapshot, a args) (any, error) {
+		switch t := s.o.table(uint32(a.int(0))); {
+		case t != nil && t.Kind == KindView:
+			return t.Events, nil
+		case t != nil && t.Kind != KindTable:
+			return 0, nil
+		}
+		if w, ok := s.by("pg_class", "oid", a.int(0)); ok && w.text("relkind") == string(rune(KindTable)) {
+			return Events, nil
+		}
+		return 0, nil
+	}}
+	callees["pg_column_is_updatable"] = callee{3, func(s *Snapshot, a args) (any, error) {
+		n := a.int(1)
+		if t := s.o.table(uint32(a.int(0))); t != nil && t.Kind == KindView {
+			return t.Events == Events && n > 0 && int(n) <= len(t.Columns) && t.Columns[n-1].Updatable, nil
+		}
+		w, ok := s.by("pg_class", "oid", a.int(0))
+		return ok && n > 0 && w.text("relkind") == string(rune(KindTable)), nil
+	}}
 	callees["pg_stat_get_live_tuples"] = callee{1, func(s *Snapshot, a args) (any, error) {
 		if t := s.o.table(uint32(a.int(0))); t != nil {
 			return t.Rows, nil

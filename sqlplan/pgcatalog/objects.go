@@ -79,6 +79,12 @@ type DefaultACL struct {
 	ACL               []string
 }
 
+// What pg_relation_is_updatable says: UPDATE, INSERT and DELETE, and the last one alone.
+const (
+	Events      = 1<<2 | 1<<3 | EventDelete
+	EventDelete = 1 << 4
+)
+
 // Kinds of Table, as pg_class.relkind has them.
 const (
 	KindTable, KindView, KindMaterialized, KindForeign, KindSequence = 'r', 'v', 'm', 'f', 'S'
@@ -102,6 +108,7 @@ type Table struct {
 	Server                          uint32 // of a foreign table
 	ServerOptions                   []string
 	Comment                         string
+	Events                          int      // what a view is written through by: Events, EventDelete or 0
 	Unpopulated                     bool     // a materialized view that cannot be read yet
 	ReadsNames                      []string // relations that a view reads, where their ids are not known
 	Bytes                           int64    // that its rows take, −1: not known; its indexes are counted with it
@@ -119,6 +126,7 @@ type TableColumn struct {
 	DefaultOID uint32
 	Identity   byte // 'a', 'd' or 0
 	Generated  byte // 's' or 0
+	Updatable  bool // of a view: it is written through
 	Comment    string
 	ACL        []string
 	Dropped    bool // only its number is left

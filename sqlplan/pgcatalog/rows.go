@@ -441,7 +441,7 @@ func (s *Snapshot) equality(t uint32) int64      { return btreeClasses()[compare
 // Proc is what pg_proc says of a function of PostgreSQL's own.
 type Proc struct {
 	OID, Returns uint32
-	Name         string
+	Name, Kind   string // as prokind has it
 	Args         []uint32
 	Set          bool
 	OutNames     []string // of what a row of its result has, by OUT and TABLE arguments
@@ -455,7 +455,7 @@ var procs = sync.OnceValue(func() map[string][]*Proc {
 	for _, c := range r.Rows() {
 		for i := range c.N {
 			w := row{r, c, i}
-			p := &Proc{OID: uint32(w.int("oid")), Returns: uint32(w.int("prorettype")), Name: w.text("proname"), Set: w.bool("proretset")}
+			p := &Proc{OID: uint32(w.int("oid")), Returns: uint32(w.int("prorettype")), Name: w.text("proname"), Kind: w.text("prokind"), Set: w.bool("proretset")}
 			for _, a := range w.ints("proargtypes") {
 				p.Args = append(p.Args, uint32(a))
 			}

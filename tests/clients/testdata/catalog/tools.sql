@@ -30,7 +30,6 @@ SELECT tc.table_name, kcu.column_name, tc.constraint_type FROM information_schem
 SELECT rc.constraint_name, rc.unique_constraint_name, rc.match_option, rc.update_rule, rc.delete_rule FROM information_schema.referential_constraints rc ORDER BY 1;
 SELECT constraint_name, check_clause FROM information_schema.check_constraints WHERE constraint_name = 'orders_amount_check';
 SELECT * FROM information_schema.constraint_column_usage ORDER BY table_name, column_name, constraint_name;
--- differs: views cannot be written to
 SELECT table_name, column_name, ordinal_position, column_default, is_nullable, data_type, udt_name, is_updatable FROM information_schema.columns WHERE table_schema = 'public' ORDER BY table_name, ordinal_position;
 SELECT grantor, grantee, table_name, privilege_type, is_grantable, with_hierarchy FROM information_schema.table_privileges WHERE table_schema = 'public' ORDER BY table_name, privilege_type;
 SELECT * FROM information_schema.enabled_roles WHERE role_name NOT LIKE 'pg\_%' AND role_name <> 'other';
