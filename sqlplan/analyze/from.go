@@ -4,6 +4,8 @@ import (
 	"slices"
 
 	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/sqlplan/parse"
 )
 
 // fromItem analyzes an item of FROM: its relations become visible in sc, and what * shows of it is returned.
@@ -135,7 +137,7 @@ func (a *analyzer) rangeSubselect(n *pg_query.Node, r *pg_query.RangeSubselect, 
 	}
 	alias := ""
 	if r.Alias != nil {
-		alias = r.Alias.Aliasname
+		alias = parse.NameOfAlias(r.Alias.Aliasname)
 	}
 	if cols == nil {
 		a.untyped = true

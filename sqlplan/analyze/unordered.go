@@ -1,6 +1,11 @@
 package analyze
 
-import "github.com/tilehouse/tilehouse/sqlplan/codec"
+import (
+	pg_query "github.com/pganalyze/pg_query_go/v6"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
+)
 
 const oidTID, oidMacaddr, oidMacaddr8, oidXID8 OID = 27, 829, 774, 5069
 
@@ -18,4 +23,14 @@ func unordered(t OID, of string, at int32) error {
 		return fail("0A000", at, "comparing values of type %s is not supported", typeName(t))
 	}
 	return nil
+}
+
+// Orders reports whether values of a type have an order.
+func Orders(t OID) bool { return unordered(t, "ordering", -1) == nil }
+
+// Key is what is equal, and sorts, as PostgreSQL's values of a type do: n is a column that holds them.
+func Key(n *pg_query.Node, t vector.Type) *pg_query.Node {
+	v := value{n: n}
+	v.t, v.mod, v.dec, v.prec, v.scale = columnValue(t)
+	return key(v)
 }

@@ -27,6 +27,9 @@ func AppendBinary(dst []byte, v *vector.Vector, i int, s *Settings) ([]byte, err
 	case vector.Float32:
 		return binary.BigEndian.AppendUint32(dst, math.Float32bits(float32(v.F64[i]))), nil
 	case vector.Float64:
+		if math.IsNaN(v.F64[i]) { // of any bits
+			return binary.BigEndian.AppendUint64(dst, 0x7ff8000000000000), nil
+		}
 		return binary.BigEndian.AppendUint64(dst, math.Float64bits(v.F64[i])), nil
 	case vector.Decimal:
 		return appendDecimalBinary(dst, v.I128[i], int(v.Type.Scale)), nil

@@ -54,16 +54,22 @@ func (p *asofPlan) leftColumns(b *binder) ([]schema.Column, []analyze.Column, er
 	}
 	b.noteParams(params)
 	var cols []schema.Column
+	if types := p.typed.shown(typesOf(columns)); types != nil {
+		shown := make([]analyze.Column, len(types))
+		for i, c := range p.typed.Outputs {
+			shown[i] = analyze.Column{Name: c.Name, Type: types[i], Origin: c.Origin}
+			held := types[i] // as DuckDB says it, where it does
+			if len(columns) == len(types) && columns[i].Type.Kind != vector.Invalid {
+				held = columns[i].Type
+			}
+			cols = append(cols, schema.Column{Name: c.Name, Type: held})
+		}
+		return cols, shown, nil
+	}
 	for _, c := range columns {
 		cols = append(cols, schema.Column{Name: c.Name, Type: c.Type})
 	}
-	shown := analyzedColumns(cols)
-	if p.typed != nil && len(p.typed.Outputs) == len(cols) {
-		for i, c := range p.typed.Outputs {
-			shown[i] = analyze.Column{Name: c.Name, Type: shownType(cols[i].Type, c.Type), Origin: c.Origin}
-		}
-	}
-	return cols, shown, nil
+	return cols, analyzedColumns(cols), nil
 }
 
 // leftQuery selects the left side.
@@ -89,7 +95,7 @@ func (p *asofPlan) writeExpressions(b *binder, f *asofFeatures) error {
 		}
 	}
 	if f.time != nil {
-		f.timeSQL, err = p.overLeft(b, f.time, vector.Type{})
+		f.timeSQL, err = p.overLeft(b, f.time, vector.T(vector.TimestampTZ))
 		return err
 	}
 	if slices.ContainsFunc(p.columns, func(c schema.Column) bool { return c.Name == eventTimeName }) {
@@ -103,8 +109,12 @@ func (p *asofPlan) writeExpressions(b *binder, f *asofFeatures) error {
 	return at(hint(fail(codeDefinition, "ASOF JOIN says no time, and %q has no column %s", p.leftAlias, eventTimeName), "AND %s.%s > %s.ts", p.leftAlias, name, f.alias), b.sql, f.position)
 }
 
-// overLeft is the SQL of an expression over the left side that is cast to a type, or to a time.
+// overLeft is the SQL of an expression over the left side that is compared with a key of a type, or with the time.
 func (p *asofPlan) overLeft(b *binder, n *pg_query.Node, to vector.Type) (string, error) {
+	n, err := likeKey(n, to)
+	if err != nil {
+		return "", err
+	}
 	sql, err := b.pieceExpr(n, placeholder(p.leftName(), p.leftAlias), to)
 	if err != nil || sql != "" {
 		return sql, err

@@ -9,8 +9,9 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
-	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
@@ -59,9 +60,10 @@ func (p *fromPlanner) ordinaryAsof(in *selectState, n *pg_query.Node, j *pg_quer
 	if err := p.conditions(in, o, n, j, mark); err != nil {
 		return nil, err
 	}
-	if err := o.refuseNullTimes(); err != nil {
+	if err := p.likeRight(in, o, j.Rarg); err != nil {
 		return nil, err
 	}
+	o.refuseNullTimes()
 	j.Quals = o.quals(o.keys, o.right)
 	j.Jointype = pg_query.JoinType_JOIN_INNER
 	if mark.Kind == parse.AsofLeft {
@@ -76,37 +78,59 @@ func (p *fromPlanner) ordinaryAsof(in *selectState, n *pg_query.Node, j *pg_quer
 	if j.Rarg, err = p.withoutTies(in, o, j.Rarg); err != nil {
 		return nil, err
 	}
-	j.Rarg = subselect(j.Rarg, rewrite.AsofAlias(o.alias))
+	j.Rarg = subselect(j.Rarg, parse.AsofAlias(o.alias))
 	return n, nil
+}
+
+// likeRight gives parameters and literals without a type the type of what they are compared with.
+func (p *fromPlanner) likeRight(in *selectState, o *ordinaryJoin, right *pg_query.Node) error {
+	lefts, targets := append(slices.Clone(o.lefts), o.left), []*pg_query.Node{}
+	for _, e := range append(slices.Clone(o.keys), o.right) {
+		targets = append(targets, pg_query.MakeResTargetNodeWithVal(e, 0))
+	}
+	// An error of the right side is one of what was written.
+	if _, err := p.b.piece(in.scope.wrap(selectNode(targets, right).GetSelectStmt())); err != nil {
+		return err
+	}
+	if !slices.ContainsFunc(lefts, func(n *pg_query.Node) bool { return n.GetParamRef() != nil || isUnknown(n) }) {
+		return nil
+	}
+	columns, err := p.described(in.scope, targets, []*pg_query.Node{right})
+	if err != nil {
+		return err
+	}
+	for i := range o.lefts {
+		if o.lefts[i], err = likeKey(o.lefts[i], columns[i].Type); err != nil {
+			return err
+		}
+	}
+	o.left, err = likeKey(o.left, columns[len(o.lefts)].Type)
+	return err
 }
 
 // refuseNullTimes makes a left row without a time match nothing. DuckDB sorts NULL last, as PostgreSQL does, and its ASOF join
 // then takes NULL for a time after all others; but a key that is NULL matches nothing. The time compared is an expression and
 // not the column, as of a column DuckDB would conclude from the comparison that it is not NULL, and drop the test on it.
-func (o *ordinaryJoin) refuseNullTimes() error {
-	time, err := parse.Deparse(o.left)
-	if err != nil {
-		return asError(err)
+func (o *ordinaryJoin) refuseNullTimes() {
+	guard := func(value *pg_query.Node) *pg_query.Node {
+		return &pg_query.Node{Node: &pg_query.Node_CaseExpr{CaseExpr: &pg_query.CaseExpr{Args: []*pg_query.Node{
+			{Node: &pg_query.Node_CaseWhen{CaseWhen: &pg_query.CaseWhen{Expr: notNull(clone(o.left)), Result: value}}}}}}}
 	}
-	key := "true"
+	guarded := &pg_query.Node{Node: &pg_query.Node_AConst{AConst: &pg_query.A_Const{Val: &pg_query.A_Const_Boolval{Boolval: &pg_query.Boolean{Boolval: true}}}}}
 	if len(o.keys) > 0 {
-		if key, err = parse.Deparse(o.lefts[0]); err != nil {
-			return asError(err)
-		}
+		guarded = o.lefts[0]
 	}
-	n, err := selectText(fmt.Sprintf("SELECT CASE WHEN (%[1]s) IS NOT NULL THEN %[2]s END, CASE WHEN (%[1]s) IS NOT NULL THEN %[1]s END", time, key), nil)
-	if err != nil {
-		return asError(err)
-	}
-	guarded := n.GetSelectStmt().TargetList[0].GetResTarget().Val
-	o.left = n.GetSelectStmt().TargetList[1].GetResTarget().Val
+	guarded, o.left = guard(guarded), guard(clone(o.left))
 	if len(o.keys) > 0 {
 		o.lefts[0] = guarded
-		return nil
+		return
 	}
 	o.lefts = append(o.lefts, guarded)
-	o.keys = append(o.keys, &pg_query.Node{Node: &pg_query.Node_NullTest{NullTest: &pg_query.NullTest{Arg: o.right, Nulltesttype: pg_query.NullTestType_IS_NOT_NULL}}})
-	return nil
+	o.keys = append(o.keys, notNull(o.right))
+}
+
+func notNull(n *pg_query.Node) *pg_query.Node {
+	return &pg_query.Node{Node: &pg_query.Node_NullTest{NullTest: &pg_query.NullTest{Arg: n, Nulltesttype: pg_query.NullTestType_IS_NOT_NULL}}}
 }
 
 // quals is the join's condition, over the given keys and time of the right side.
@@ -181,6 +205,12 @@ func (p *fromPlanner) conditions(in *selectState, o *ordinaryJoin, n *pg_query.N
 			return usage(fail(codeUnsupported, "an ASOF JOIN has one comparison of times, this one has two"), t)
 		default:
 			o.left, o.right, o.operator = left, right, op
+		}
+	}
+	if o.left != nil {
+		if own, other := o.count(o.left); own+other == 0 {
+			e := at(fail(codeUnsupported, "the time of an ASOF JOIN to %q must be made of columns of the left side", o.alias), p.st.Text, mark.Position)
+			return hint(e, "Make it a column: FROM (SELECT *, now() AS at FROM l) l ASOF JOIN …")
 		}
 	}
 	if o.right == nil {
@@ -283,7 +313,8 @@ func (p *fromPlanner) tolerance(in *selectState, o *ordinaryJoin, n *pg_query.No
 	if mark.Tolerance == 0 && len(o.operator) == 1 {
 		return nil, noTolerance(p.st, mark)
 	}
-	if err := p.checkTimes(in, o, j, mark); err != nil {
+	kind, err := p.checkTimes(in, o, j, mark)
+	if err != nil {
 		return nil, err
 	}
 	left, err := p.shows(in, []*pg_query.Node{j.Larg}, j.Larg)
@@ -298,7 +329,7 @@ func (p *fromPlanner) tolerance(in *selectState, o *ordinaryJoin, n *pg_query.No
 	named := make([]string, 0, len(o.keys))
 	var refs []*pg_query.Node
 	for _, c := range o.columns {
-		own, none = append(own, duck.QuoteIdent(c.Name)), append(none, "NULL")
+		own, none = append(own, duck.QuoteIdent(c.Name)), append(none, "__none."+duck.QuoteIdent(c.Name))
 	}
 	for i, k := range o.keys {
 		text, err := parse.Deparse(k)
@@ -318,28 +349,23 @@ func (p *fromPlanner) tolerance(in *selectState, o *ordinaryJoin, n *pg_query.No
 	if len(o.operator) == 2 {
 		after++
 	}
-	sign := "+"
-	if o.forward() {
-		sign = "-"
-	}
 	list := func(items ...[]string) string { return strings.Join(slices.Concat(items...), ", ") }
-	direction := ">"
-	order := ""
+	sign, direction, order, bound := "+", ">", "", fmt.Sprintf("__time < %s '%s'", kind, formatTime(maxTime-after))
 	if o.forward() {
-		direction, order = "<", " DESC"
+		sign, direction, order, bound = "-", "<", " DESC", fmt.Sprintf("__time > %s '%s'", kind, formatTime(minTime+after))
 	}
-	text := fmt.Sprintf(`WITH __rows AS (SELECT %[1]s FROM __distinct AS %[8]s WHERE isfinite(%[9]s)),
-__timed AS (SELECT *, lead(__time) OVER (PARTITION BY %[4]s ORDER BY __time%[10]s) AS __next FROM __rows)
+	text := fmt.Sprintf(`WITH __rows AS (SELECT %[1]s FROM __distinct AS %[7]s WHERE isfinite(%[8]s)),
+__timed AS (SELECT *, lead(__time) OVER (PARTITION BY %[4]s ORDER BY __time%[9]s) AS __next FROM __rows)
 SELECT %[2]s, true AS __live FROM __timed UNION ALL
-SELECT %[3]s, __time %[5]s to_microseconds(%[6]d), false FROM __timed WHERE CASE WHEN abs(epoch_us(__time)::numeric(38,0) %[5]s %[6]d) < %[7]d
-THEN coalesce(__next %[11]s __time %[5]s to_microseconds(%[6]d), true) ELSE false END`,
+SELECT %[3]s, __time %[5]s interval '%[6]d microseconds', false FROM __timed LEFT JOIN (SELECT %[12]s FROM __rows WHERE false) AS __none ON true
+WHERE CASE WHEN %[11]s THEN coalesce(__next %[10]s __time %[5]s interval '%[6]d microseconds', true) ELSE false END`,
 		list(own, named, []string{time + " AS " + timeColumn}), list(own, keys, []string{timeColumn}), list(none, keys), list(keys),
-		sign, after, int64(maxTime), duck.QuoteIdent(o.alias), time, order, direction)
+		sign, after, duck.QuoteIdent(o.alias), time, order, direction, bound, list(own))
 	right, err := selectText(text, map[string]*pg_query.Node{"__distinct": subselect(distinct, o.alias)})
 	if err != nil {
 		return nil, asError(err)
 	}
-	j.Rarg = subselect(right, rewrite.AsofAlias(o.alias))
+	j.Rarg = subselect(right, parse.AsofAlias(o.alias))
 	p.shown[j.Rarg] = o.shown()
 	if _, using := p.shown[n]; !using {
 		p.shown[n] = append(slices.Clone(left), o.shown()...)
@@ -364,27 +390,28 @@ func noTolerance(st *parse.SQL, mark *parse.AsofJoin) error {
 	return at(hint(fail(codeInvalidParameter, "TOLERANCE must be longer than 0 where the comparison of times is strict"), "TOLERANCE '1 day'"), st.Text, mark.Position)
 }
 
-// maxTime is the end of timestamps in DuckDB, in microseconds.
-const maxTime = 9223372022400000000
+// minTime and maxTime are between which times a tolerance is added or taken away, in microseconds: those of texts of times.
+const (
+	minTime = -210866803200000000
+	maxTime = 9223371244799999999
+)
 
-// checkTimes refuses TOLERANCE where the comparison is not of times.
-func (p *fromPlanner) checkTimes(in *selectState, o *ordinaryJoin, j *pg_query.JoinExpr, mark *parse.AsofJoin) error {
+// checkTimes refuses TOLERANCE where the comparison is not of times. kind is the type of the right side's time with a tolerance added.
+func (p *fromPlanner) checkTimes(in *selectState, o *ordinaryJoin, j *pg_query.JoinExpr, mark *parse.AsofJoin) (kind string, err error) {
 	sides := []*pg_query.Node{pg_query.MakeResTargetNodeWithVal(o.left, 0), pg_query.MakeResTargetNodeWithVal(o.right, 0)}
-	sql, err := p.b.duckSQL(in.scope.wrap(selectNode(sides, j.Larg, j.Rarg).GetSelectStmt()))
+	columns, err := p.described(in.scope, sides, []*pg_query.Node{j.Larg, j.Rarg})
 	if err != nil {
-		return err
+		return "", err
 	}
-	params, columns, err := p.s.described(p.b.ctx, sql)
-	if err != nil {
-		return err
-	}
-	p.b.noteParams(params)
 	for _, c := range columns {
 		if k := c.Type.Kind; k != vector.TimestampTZ && k != vector.Timestamp && k != vector.Date {
-			return at(hint(fail(codeTypeMismatch, "TOLERANCE is for times, and the ASOF JOIN to %q compares %s", o.alias, c.Type), "Cast it: CAST(… AS timestamptz)"), p.st.Text, mark.Position)
+			return "", at(hint(fail(codeTypeMismatch, "TOLERANCE is for times, and the ASOF JOIN to %q compares %s", o.alias, c.Type), "Cast it: CAST(… AS timestamptz)"), p.st.Text, mark.Position)
+		}
+		if kind = "timestamp"; c.Type.Kind == vector.TimestampTZ {
+			kind = "timestamptz"
 		}
 	}
-	return nil
+	return kind, nil
 }
 
 // withoutTies selects one row of each (keys, time) of the right side.
@@ -408,7 +435,11 @@ func (p *fromPlanner) withoutTies(in *selectState, o *ordinaryJoin, right *pg_qu
 		direction = " ASC NULLS FIRST"
 	}
 	a := duck.QuoteIdent(o.alias) + "."
-	sortBy := func(e string) { order = append(order, e+direction) }
+	sortBy := func(by ...string) {
+		for _, e := range by {
+			order = append(order, e+direction)
+		}
+	}
 	if declared.eventTime != "" {
 		sortBy(a + duck.QuoteIdent(declared.eventTime))
 	}
@@ -421,14 +452,7 @@ func (p *fromPlanner) withoutTies(in *selectState, o *ordinaryJoin, right *pg_qu
 		if declared.unique {
 			continue
 		}
-		if !looseEquality(c.Type) {
-			sortBy(name)
-			continue
-		}
-		// What DuckDB sorts by comes back as the sort key has it, in which −0.0 is 0.0: the column itself must not be sorted by.
-		sortBy(name + " IS NOT NULL")
-		sortBy("ARRAY[" + name + "]")
-		sortBy(name + "::text")
+		sortBy(sortKey(name, c.Type)...)
 	}
 	for _, e := range partition {
 		where = append(where, e+" IS NOT NULL")
@@ -445,11 +469,28 @@ func (p *fromPlanner) withoutTies(in *selectState, o *ordinaryJoin, right *pg_qu
 // rankColumn numbers the rows that a replacement chooses from.
 const rankColumn = "__rank"
 
+// sortKey are the expressions that tell apart all values of a type in their order, for a column of that type.
+func sortKey(name string, t vector.Type) []string {
+	// What DuckDB sorts by comes back as the sort key has it, in which −0.0 is 0.0: the column itself must not be sorted by.
+	value := fmt.Sprintf("CASE WHEN %[1]s IS NOT NULL THEN %[1]s END", name)
+	switch {
+	case !analyze.Orders(codec.OID(t)):
+		return []string{name + "::text"}
+	case t.Kind == vector.Interval: // whose text follows a setting
+		return []string{value, fmt.Sprintf("extract(year FROM %s)", name), fmt.Sprintf("extract(month FROM %s)", name), fmt.Sprintf("extract(day FROM %s)", name)}
+	case looseEquality(t):
+		return []string{value, name + "::text"}
+	}
+	return []string{name}
+}
+
 // looseEquality reports whether two values of a type can be equal without being the same.
 func looseEquality(t vector.Type) bool {
 	switch t.Kind {
 	case vector.Float32, vector.Float64, vector.Interval, vector.List, vector.Map:
 		return true
+	case vector.Text: // that holds a value of another type, as numeric 1.0
+		return !slices.Contains([]uint32{0, codec.OIDText, codec.OIDVarchar, codec.OIDName}, t.Shown)
 	}
 	return false
 }

@@ -92,6 +92,7 @@ func (p *fromPlanner) chain(at *selectState, n *pg_query.Node) (*pg_query.Node, 
 			break
 		}
 		f.position = mark.Position
+		p.b.foundTime(f.asOf)
 		if err := f.condition(p.st, j, mark); err != nil {
 			return nil, err
 		}
@@ -242,14 +243,21 @@ func (p *fromPlanner) wrapLeft(in *selectState, plan *asofPlan, shown []shownCol
 			}
 			f.time = times[0].expr
 		}
-		move := func(name string, e *pg_query.Node) *pg_query.Node {
+		move := func(name string, e *pg_query.Node, t vector.Type) (*pg_query.Node, error) {
+			place := max(0, nodeLocation(e))
+			e, err := likeKey(e, t)
 			add(name, e)
-			return columnRef(plan.leftAlias, name, max(0, nodeLocation(e)))
+			return columnRef(plan.leftAlias, name, place), err
 		}
+		var err error
 		for k := range f.keys {
-			f.keys[k] = move(fmt.Sprintf("k%d_%d", i, k), f.keys[k])
+			if f.keys[k], err = move(fmt.Sprintf("k%d_%d", i, k), f.keys[k], f.keyTypes[k]); err != nil {
+				return err
+			}
 		}
-		f.time = move(fmt.Sprintf("t%d", i), f.time)
+		if f.time, err = move(fmt.Sprintf("t%d", i), f.time, vector.T(vector.TimestampTZ)); err != nil {
+			return err
+		}
 	}
 	plan.left = subselect(in.scope.wrap(selectNode(targets, plan.left).GetSelectStmt()), plan.leftAlias)
 	return nil

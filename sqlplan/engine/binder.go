@@ -36,6 +36,9 @@ type binder struct {
 	// params are types that $1, $2, … are cast to, where DuckDB cannot tell them; nil: none.
 	params []vector.Type
 	nulls  bool // NULLs of those types stand for the parameters
+	// given are the types that the client gave of $1, $2, …, and found those that analyses of what is computed before the statement gave
+	// them; Invalid: none.
+	given, found []vector.Type
 	// known are types of $1, $2, … that a part of the statement told which DuckDB does not see in the whole; Invalid: not told.
 	known []vector.Type
 	// system is the snapshot of PostgreSQL's catalogs that the statement reads; nil: it was not asked for yet.
@@ -49,13 +52,14 @@ type binder struct {
 	typed        bool            // the statement was analyzed: it knows how columns of ordinary tables hold their values
 	// refColumns are the columns of refs, as far as an analysis may know them.
 	refColumns map[string][]analyze.Column
-	plan       *queryPlan    // the statement's, as far as it is made; nil: none
-	varies     bool          // the SQL holds for now only: it has what a session, a catalog or a position says
-	lasting    *lastingText  // of a SELECT that reads PostgreSQL's catalogs alone, or nothing; nil of others
-	live       bool          // it has rows that a snapshot asks for when it is read, such as those of pg_stat_activity
-	sized      bool          // the statement asks for sizes of tables
-	passing    bool          // the SQL holds for this session, or at this moment, only: it has more of them than the number of a snapshot
-	hidden     hiddenColumns // of Kafka sources, that the statement names
+	samples    map[string]*sampleRead // by the aliases that stand for them
+	plan       *queryPlan             // the statement's, as far as it is made; nil: none
+	varies     bool                   // the SQL holds for now only: it has what a session, a catalog or a position says
+	lasting    *lastingText           // of a SELECT that reads PostgreSQL's catalogs alone, or nothing; nil of others
+	live       bool                   // it has rows that a snapshot asks for when it is read, such as those of pg_stat_activity
+	sized      bool                   // the statement asks for sizes of tables
+	passing    bool                   // the SQL holds for this session, or at this moment, only: it has more of them than the number of a snapshot
+	hidden     hiddenColumns          // of Kafka sources, that the statement names
 }
 
 // noteParams keeps the types of the parameters that a part of the statement names.
@@ -73,6 +77,12 @@ func (b *binder) noteParams(types []vector.Type) {
 // duckSQL is the statement's SQL for DuckDB.
 func (b *binder) duckSQL(n *pg_query.Node) (string, error) {
 	b.hidden.note(n)
+	if len(b.samples) > 0 {
+		n = clone(n)
+		if err := b.draw(n); err != nil {
+			return "", err
+		}
+	}
 	n, err := b.prepareSystem(n)
 	if err != nil {
 		return "", err

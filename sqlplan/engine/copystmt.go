@@ -116,7 +116,7 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 	}
 	var typed *typedQuery
 	if file == nil {
-		if typed, err = b.analyzed(node, plan, nil, nil); err != nil {
+		if typed, err = b.analyzed(node, nil, nil); err != nil {
 			return bound{}, err
 		}
 	}

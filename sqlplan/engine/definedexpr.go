@@ -101,7 +101,7 @@ func (d *definedExpr) sql(n *pg_query.Node, zone *time.Location) (string, *typed
 	b := &binder{ctx: d.ctx, s: d.s, cat: d.s.catalog(), describe: true, sql: d.text, refs: map[string]string{}}
 	b.setRef(name, nullRow(d.columns), analyzedColumns(d.columns))
 	query := selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(n, 0)}, placeholder(name, d.alias))
-	t, err := b.assigned(query, nil, nil, nil, assignment{settings: definitionSettings(zone)})
+	t, err := b.assigned(query, nil, nil, assignment{settings: definitionSettings(zone)})
 	if err != nil || t == nil || !t.Whole || t.Outputs == nil {
 		return "", nil, err
 	}

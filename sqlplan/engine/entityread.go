@@ -146,6 +146,16 @@ func (r *entityRead) mention() string {
 
 // describe sets the placeholder to an empty relation with the right columns.
 func (r *entityRead) describe(b *binder) {
+	for i, k := range r.terms {
+		if t := r.entity.Keys[i].Type; k.param > 0 {
+			if k.list {
+				t = vector.ListOf(t)
+			}
+			b.foundKey(k.param, t)
+		}
+	}
+	b.foundTime(r.asOf)
+	b.foundTime(r.at)
 	b.setRef(r.name, fmt.Sprintf("(SELECT %s WHERE false%s)", nullColumns(r.columns()), r.mention()), analyzedColumns(r.columns()))
 }
 
@@ -363,7 +373,7 @@ func (q *queryPlan) execute(b *binder, st *parse.SQL, args []*vector.Vector) err
 		case step.skew != nil:
 			err = step.skew.execute(b)
 		case step.sample != nil:
-			err = step.sample.execute(st, args)
+			err = step.sample.execute(b, st, args)
 		}
 		if err != nil {
 			return err

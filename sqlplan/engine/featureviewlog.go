@@ -110,7 +110,8 @@ func (s *Session) rowText(r *featurelog.Record, from, to int) string {
 type skewRead struct {
 	name  string // of the placeholder
 	view  *schema.FeatureView
-	since *pg_query.Node // nil: everything logged
+	since *pg_query.Node // a SELECT of a timestamptz; nil: everything logged
+	typed *typedQuery    // it, analyzed; nil: it has DuckDB's meaning
 }
 
 // skewColumns are the columns of tilehouse.skew.
@@ -140,11 +141,11 @@ func (s *Session) planSkews(b *binder, st *parse.SQL) ([]*skewRead, error) {
 		}
 		r.name = fmt.Sprintf("__skew_%d", len(out))
 		out = append(out, r)
-		alias := "skew"
-		if rf.Alias != nil {
-			alias = rf.Alias.Aliasname
+		alias := rf.Alias
+		n.Node = placeholder(r.name, "skew").Node
+		if alias != nil {
+			n.GetRangeVar().Alias = alias
 		}
-		n.Node = placeholder(r.name, alias).Node
 		return true
 	})
 	return out, err
@@ -187,13 +188,21 @@ func newSkew(b *binder, call *pg_query.FuncCall) (*skewRead, error) {
 		if r.since == nil {
 			return nil, refuse(nil, codeUnsupported, "since of tilehouse.skew cannot be a parameter")
 		}
+		since, err := castNode(r.since, "timestamptz")
+		if err != nil {
+			return nil, err
+		}
+		r.since = selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(since, 0)})
+		if r.typed, err = b.piece(r.since); err != nil {
+			return nil, err
+		}
 	}
 	return r, nil
 }
 
 // describe sets the placeholder to an empty relation.
 func (r *skewRead) describe(b *binder) {
-	b.refs[r.name] = fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(skewColumns))
+	b.setRef(r.name, fmt.Sprintf("(SELECT %s WHERE false)", nullColumns(skewColumns)), analyzedColumns(skewColumns))
 }
 
 // tally is what skew counts of one column.
@@ -207,11 +216,15 @@ func (r *skewRead) execute(b *binder) error {
 	s := b.s
 	since := int64(math.MinInt64)
 	if r.since != nil {
-		sql, err := s.expressions(b.ctx, []*pg_query.Node{r.since}, "")
+		write := func() (string, error) { return b.duckSQL(clone(r.since)) }
+		if r.typed != nil {
+			write = func() (string, error) { return b.typedPiece(r.typed) }
+		}
+		sql, err := write()
 		if err != nil {
 			return err
 		}
-		rows, err := s.conn.Query(b.ctx, fmt.Sprintf("SELECT CAST(%s AS TIMESTAMPTZ)", sql[0]))
+		rows, err := s.conn.Query(b.ctx, sql)
 		if err != nil {
 			return err
 		}

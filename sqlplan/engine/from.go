@@ -10,7 +10,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
-	"github.com/tilehouse/tilehouse/sqlplan/rewrite"
+	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -236,7 +236,7 @@ type leaf struct {
 func leaves(n *pg_query.Node) []leaf {
 	one := func(a *pg_query.Alias, name string) []leaf {
 		if a != nil {
-			name = rewrite.NameOfAlias(a.Aliasname)
+			name = parse.NameOfAlias(a.Aliasname)
 		}
 		return []leaf{{n, name}}
 	}
@@ -280,7 +280,32 @@ func (p *fromPlanner) columnsOf(sc scope, from []*pg_query.Node, alias string) (
 		ref := target.GetResTarget().Val.GetColumnRef()
 		ref.Fields = append([]*pg_query.Node{pg_query.MakeStrNode(alias)}, ref.Fields...)
 	}
-	sql, err := p.b.duckSQL(sc.wrap(selectNode([]*pg_query.Node{target}, from...).GetSelectStmt()))
+	columns, err := p.described(sc, []*pg_query.Node{target}, from)
+	if err != nil {
+		return nil, err
+	}
+	var out []schema.Column
+	for _, c := range columns {
+		if !strings.HasPrefix(c.Name, rowNumberColumn) {
+			out = append(out, schema.Column{Name: c.Name, Type: c.Type})
+		}
+	}
+	return out, nil
+}
+
+// described are the columns of a SELECT of targets over FROM items.
+func (p *fromPlanner) described(sc scope, targets, from []*pg_query.Node) ([]duck.Column, error) {
+	n := sc.wrap(selectNode(targets, from...).GetSelectStmt())
+	typed, err := p.b.piece(n)
+	if err != nil {
+		return nil, err
+	}
+	var sql string
+	if typed != nil {
+		sql, err = p.b.typedPiece(typed)
+	} else {
+		sql, err = p.b.duckSQL(n)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -289,13 +314,13 @@ func (p *fromPlanner) columnsOf(sc scope, from []*pg_query.Node, alias string) (
 		return nil, err
 	}
 	p.b.noteParams(params)
-	var out []schema.Column
-	for _, c := range columns {
-		if !strings.HasPrefix(c.Name, rowNumberColumn) {
-			out = append(out, schema.Column{Name: c.Name, Type: c.Type})
+	if types := typed.shown(typesOf(columns)); types != nil {
+		columns = make([]duck.Column, len(types))
+		for i, t := range types {
+			columns[i] = duck.Column{Name: typed.Outputs[i].Name, Type: t}
 		}
 	}
-	return out, nil
+	return columns, nil
 }
 
 // shows are the columns that * shows of a FROM item: those that USING makes one first, as in PostgreSQL.
@@ -552,6 +577,7 @@ func selectText(text string, nodes map[string]*pg_query.Node) (*pg_query.Node, e
 		return nil, fmt.Errorf("%w (in %q)", err, text)
 	}
 	n := st.(*parse.SQL).Node
+	clearLocations(n)
 	parse.Walk(n, func(m proto.Message) bool {
 		if sel, ok := m.(*pg_query.SelectStmt); ok {
 			for i, f := range sel.FromClause {

@@ -315,11 +315,10 @@ func (s *Session) lastingSQL(ctx context.Context, cat *schema.Catalog, text stri
 		return "", fail(codeUnsupported, "no SELECT")
 	}
 	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: text, refs: map[string]string{}}
-	plan, err := s.planQuery(b, st)
-	if err != nil {
+	if _, err := s.planQuery(b, st); err != nil {
 		return "", err
 	}
-	typed, err := b.analyzed(st.Node, plan, given, nil)
+	typed, err := b.analyzed(st.Node, given, nil)
 	if err != nil {
 		return "", err
 	}

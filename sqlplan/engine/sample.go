@@ -10,8 +10,10 @@ import (
 	"google.golang.org/protobuf/proto"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/sqlplan/analyze"
+	"github.com/tilehouse/tilehouse/sqlplan/codec"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
-	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 )
 
 // stratified is the method of TABLESAMPLE that draws so many rows of each stratum:
@@ -34,17 +36,23 @@ const (
 	codeSampleRepeat   = "2202G"
 )
 
-// seedMarker stands in the SELECT where the seed of an execution goes. It is longer than a name can be.
-var seedMarker = "__seed_" + strings.Repeat("_", 60)
+// A sample is analyzed as a SELECT of the relation's columns, and of what makes a stratum, the seed and the size, under an alias that no
+// user can have written, as names have at most 63 bytes. What draws the rows is DuckDB's SQL, and put around that SELECT where the statement
+// is written for DuckDB.
+var sampleAlias = "__tilehouse_sample_" + strings.Repeat("_", 60)
 
 // sampleRead is a stratified sample that a statement reads.
 type sampleRead struct {
 	alias  string
 	strata []string
-	size   *pg_query.Node   // the number of rows of a stratum
-	repeat int              // n of the parameter that says the seed, or 0
-	seed   *pg_query.String // what the SELECT has for a seed; nil: REPEATABLE says it
-	offset int              // bytes in the statement
+	size   *pg_query.Node // the number of rows of a stratum
+	repeat int            // n of the parameter that says the seed, or 0
+	drawn  bool           // every execution has a seed of its own
+	seed   uint64         // of this execution
+	offset int            // bytes in the statement
+	mark   string         // the alias that stands for it
+	types  []vector.Type  // of the relation's columns
+	by     []vector.Type  // of what makes a stratum
 }
 
 // sample plans TABLESAMPLE.
@@ -67,12 +75,21 @@ func (p *fromPlanner) sample(in *selectState, n *pg_query.Node, t *pg_query.Rang
 	if err != nil {
 		return nil, err
 	}
-	partition, err := p.strata(in, r, t)
-	if err != nil {
+	var targets, shown []*pg_query.Node
+	r.mark = fmt.Sprint(sampleAlias, len(p.b.samples))
+	for i, c := range cols {
+		name := fmt.Sprint("__c", i)
+		targets = append(targets, namedTarget(name, columnRef(r.alias, c.Name, 0)))
+		shown = append(shown, namedTarget(c.Name, columnRef(r.mark, name, 0)))
+		r.types = append(r.types, c.Type)
+	}
+	if err := p.strata(in, r, t); err != nil {
 		return nil, err
 	}
-	seed := "'" + seedMarker + "'"
-	if t.Repeatable != nil {
+	for i, e := range t.Args[1:] {
+		targets = append(targets, namedTarget(fmt.Sprint("__s", i), e))
+	}
+	if r.drawn = t.Repeatable == nil; !r.drawn {
 		_, null, literal := constantText(t.Repeatable)
 		r.repeat = int(uncast(t.Repeatable).GetParamRef().GetNumber())
 		switch {
@@ -81,71 +98,116 @@ func (p *fromPlanner) sample(in *selectState, n *pg_query.Node, t *pg_query.Rang
 		case !literal && r.repeat == 0:
 			return nil, refuse(codeSampleRepeat, "the seed of TABLESAMPLE must be a literal or a parameter")
 		}
-		text, err := parse.Deparse(t.Repeatable)
+		seed, err := castNode(t.Repeatable, "text")
 		if err != nil {
-			return nil, asError(err)
+			return nil, err
 		}
-		seed = "(" + text + ")::text"
+		targets = append(targets, namedTarget("__seed", seed))
 	}
-	size, err := parse.Deparse(r.size)
+	size, err := castNode(r.size, "bigint")
 	if err != nil {
-		return nil, asError(err)
+		return nil, err
 	}
-	a := duck.QuoteIdent(r.alias)
-	names, texts := make([]string, len(cols)), make([]string, len(cols))
-	for i, c := range cols {
-		names[i] = a + "." + duck.QuoteIdent(c.Name)
-		texts[i] = fmt.Sprintf("coalesce(strlen(%[1]s::text)::text || ':' || %[1]s::text, 'N')", names[i])
+	targets = append(targets, namedTarget("__size", size))
+	if p.b.samples == nil {
+		p.b.samples = map[string]*sampleRead{}
 	}
-	list := strings.Join(names, ", ")
-	sel, err := selectText(fmt.Sprintf(`SELECT %[2]s FROM (SELECT %[2]s, row_number() OVER (%[3]sORDER BY md5_number(%[4]s || '/' || %[1]s.__copy::text || '/' || %[1]s.__hash)) AS __rank
-FROM (SELECT %[2]s, %[1]s.__hash, row_number() OVER (PARTITION BY %[1]s.__hash) AS __copy FROM (SELECT %[2]s, md5(%[5]s) AS __hash FROM __sampled) AS %[1]s) AS %[1]s) AS %[1]s
-WHERE %[1]s.__rank <= (%[6]s)::bigint`, a, list, partition, seed, strings.Join(texts, " || "), size), map[string]*pg_query.Node{"__sampled": t.Relation})
-	if err != nil {
-		return nil, asError(err)
-	}
-	if t.Repeatable == nil {
-		parse.Walk(sel, func(m proto.Message) bool {
-			if c, ok := m.(*pg_query.A_Const); ok && c.GetSval().GetSval() == seedMarker {
-				r.seed = c.GetSval()
-			}
-			return true
-		})
-	}
+	p.b.samples[r.mark] = r
 	p.q.take(t)
 	p.q.steps = append(p.q.steps, planStep{sample: r})
-	return subselect(sel, r.alias), nil
+	return subselect(selectNode(shown, subselect(selectNode(targets, t.Relation), r.mark)), r.alias), nil
 }
 
-// strata is the PARTITION BY of the expressions that make a stratum.
-func (p *fromPlanner) strata(in *selectState, r *sampleRead, t *pg_query.RangeTableSample) (string, error) {
+// castNode is an expression cast to a type.
+func castNode(n *pg_query.Node, name string) (*pg_query.Node, error) {
+	cast, err := expressionText("CAST(NULL AS " + name + ")")
+	if err != nil {
+		return nil, asError(err)
+	}
+	cast.GetTypeCast().Arg = n
+	return cast, nil
+}
+
+// strata finds the types of the expressions that make a stratum.
+func (p *fromPlanner) strata(in *selectState, r *sampleRead, t *pg_query.RangeTableSample) error {
 	if len(t.Args) == 1 {
-		return "", nil
+		return nil
 	}
 	var targets []*pg_query.Node
 	for _, e := range t.Args[1:] {
 		targets = append(targets, pg_query.MakeResTargetNodeWithVal(e, 0))
 		text, err := parse.Deparse(e)
 		if err != nil {
-			return "", asError(err)
+			return asError(err)
 		}
 		r.strata = append(r.strata, text)
 	}
-	sql, err := p.b.duckSQL(in.scope.wrap(selectNode(targets, t.Relation).GetSelectStmt()))
-	if err != nil {
-		return "", err
-	}
-	_, cols, err := p.s.described(p.b.ctx, sql)
-	if err != nil {
-		return "", err
-	}
-	by := make([]string, len(cols))
+	cols, err := p.described(in.scope, targets, []*pg_query.Node{t.Relation})
 	for i, c := range cols {
-		if by[i] = "(" + r.strata[i] + ")"; looseEquality(c.Type) { // a column that DuckDB sorts by loses the sign of −0.0
-			by[i] = "ARRAY[" + by[i] + "]"
+		if !analyze.Orders(codec.OID(c.Type)) {
+			return at(hint(fail("42883", "could not identify an equality operator for type %s", pgcatalog.FormatType(codec.OID(c.Type), -1)), "Make strata of its text: TABLESAMPLE stratified (…, (%s)::text)", r.strata[i]), p.st.Text, nodeLocation(t.Args[1+i]))
 		}
+		r.by = append(r.by, c.Type)
 	}
-	return "PARTITION BY " + strings.Join(by, ", ") + " ", nil
+	return err
+}
+
+// draw puts around the SELECTs that stand for samples what draws their rows. The tree is changed.
+func (b *binder) draw(n *pg_query.Node) error {
+	var err error
+	parse.Walk(n, func(m proto.Message) bool {
+		if sub, ok := m.(*pg_query.RangeSubselect); ok && err == nil {
+			if r := b.samples[sub.GetAlias().GetAliasname()]; r != nil {
+				sub.Subquery, err = r.drawing(sub.Subquery)
+			}
+		}
+		return err == nil
+	})
+	return err
+}
+
+// drawing is the SELECT of the rows that are drawn of those of another one, in DuckDB's words.
+func (r *sampleRead) drawing(rows *pg_query.Node) (*pg_query.Node, error) {
+	var names, texts, keys []string
+	for i, t := range r.types {
+		names = append(names, fmt.Sprint("__c", i))
+		text := names[i] + "::text"
+		if t.Kind == vector.TimestampTZ { // whatever the time zone
+			text = fmt.Sprintf("CASE WHEN isfinite(%[1]s) THEN (%[1]s AT TIME ZONE 'UTC')::text || '+00' ELSE %[1]s::text END", names[i])
+		}
+		texts = append(texts, fmt.Sprintf("coalesce(strlen(%[1]s)::text || ':' || %[1]s, 'N')", text))
+	}
+	for i, t := range r.by {
+		name := fmt.Sprint("__s", i)
+		names = append(names, name)
+		key, err := parse.Deparse(analyze.Key(pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(name)}, 0), t))
+		if err != nil {
+			return nil, asError(err)
+		}
+		keys = append(keys, fmt.Sprintf("CASE WHEN %[1]s IS NOT NULL THEN %[1]s END", key)) // a column that DuckDB sorts by loses the sign of −0.0
+	}
+	seed := "__seed"
+	if r.drawn {
+		seed = fmt.Sprintf("'%d'", r.seed)
+	} else {
+		names = append(names, seed)
+	}
+	names = append(names, "__size")
+	partition := ""
+	if len(keys) > 0 {
+		partition = "PARTITION BY " + strings.Join(keys, ", ") + " "
+	}
+	from := subselect(rows, "__sampled")
+	for _, name := range names {
+		from.GetRangeSubselect().Alias.Colnames = append(from.GetRangeSubselect().Alias.Colnames, pg_query.MakeStrNode(name))
+	}
+	out, err := selectText(fmt.Sprintf(`SELECT %[1]s FROM (SELECT %[1]s, row_number() OVER (%[2]sORDER BY md5_number(%[3]s || '/' || __copy::text || '/' || __hash)) AS __rank
+FROM (SELECT %[1]s, __hash, row_number() OVER (PARTITION BY __hash) AS __copy FROM (SELECT %[1]s, md5(%[4]s) AS __hash FROM __sampled) AS __hashed) AS __copied) AS __ranked
+WHERE __rank <= __size`, strings.Join(names, ", "), partition, seed, strings.Join(texts, " || ")), map[string]*pg_query.Node{"__sampled": from})
+	if err != nil {
+		return nil, asError(err)
+	}
+	return out, nil
 }
 
 // checkSize refuses a number of rows that is none. Without arguments a parameter passes.
@@ -173,16 +235,19 @@ func (r *sampleRead) checkSize(args []*vector.Vector) error {
 }
 
 // execute checks the number where a parameter says it, and draws a seed where the statement says none.
-func (r *sampleRead) execute(st *parse.SQL, args []*vector.Vector) error {
+func (r *sampleRead) execute(b *binder, st *parse.SQL, args []*vector.Vector) error {
 	if err := r.checkSize(args); err != nil {
 		return at(asError(err), st.Text, r.offset)
 	}
 	if r.repeat > 0 && args[r.repeat-1].IsNull(0) {
 		return at(fail(codeSampleRepeat, "TABLESAMPLE REPEATABLE parameter cannot be null"), st.Text, r.offset)
 	}
-	if r.seed != nil {
-		r.seed.Sval = strconv.FormatUint(rand.Uint64(), 10)
+	drawn := *r // the plan may be of several executions
+	drawn.seed = rand.Uint64()
+	if b.samples == nil {
+		b.samples = map[string]*sampleRead{}
 	}
+	b.samples[r.mark] = &drawn
 	return nil
 }
 
@@ -194,7 +259,7 @@ func (r *sampleRead) line() string {
 		strata = "each (" + strings.Join(r.strata, ", ") + ")"
 	}
 	seed := "the seed given"
-	if r.seed != nil {
+	if r.drawn {
 		seed = "a seed of its own"
 	}
 	return fmt.Sprintf("Sample of %s: at most %s rows of %s, by a hash of the row and %s", r.alias, size, strata, seed)

@@ -33,12 +33,12 @@ func (s *Session) bindSelect(ctx context.Context, cat *schema.Catalog, st *parse
 
 // bindQuery binds a SELECT that DuckDB finishes.
 func (s *Session) bindQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
-	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}}
+	b := &binder{ctx: ctx, s: s, cat: cat, describe: true, sql: st.Text, refs: map[string]string{}, given: given}
 	plan, err := s.planQuery(b, st)
 	if err != nil {
 		return bound{}, err
 	}
-	typed, err := b.analyzed(st.Node, plan, given, nil)
+	typed, err := b.analyzed(st.Node, given, nil)
 	if err != nil {
 		return bound{}, err
 	}

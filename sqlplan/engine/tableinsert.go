@@ -81,11 +81,8 @@ func (s *Session) planInsert(ctx context.Context, cat *schema.Catalog, st *parse
 func (w *rowWrite) insertTyped(ctx context.Context, st *parse.SQL, n *pg_query.InsertStmt, targets []int, given []vector.Type) (done bool, err error) {
 	s, o := w.s, w.table
 	source := n.SelectStmt
-	if !st.Clauses.Empty() {
-		return false, nil
-	}
 	if sel := source.GetSelectStmt(); sel != nil && len(sel.ValuesLists) == 0 { // how many columns it has
-		p, err := s.typedPart(s.binderAt(ctx, w.cat, st.Text, true), st, clone(source), given, assignment{}, false)
+		p, err := s.typedPart(s.binderAt(ctx, w.cat, st.Text, true), st, source, given, assignment{}, false)
 		if err != nil || p == nil || p.typed.Outputs == nil {
 			return false, err
 		}

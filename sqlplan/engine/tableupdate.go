@@ -214,7 +214,6 @@ func (w *rowWrite) keepFrom(ctx context.Context, st *parse.SQL, with *pg_query.W
 			probe := selectNode([]*pg_query.Node{pg_query.MakeResTargetNodeWithVal(pg_query.MakeColumnRefNode([]*pg_query.Node{pg_query.MakeStrNode(l.alias), star}, 0), 0)}, w.target())
 			probe.GetSelectStmt().FromClause = append(probe.GetSelectStmt().FromClause, from...)
 			probe.GetSelectStmt().WithClause = with
-			probe = clone(probe)
 			b := s.binderAt(ctx, w.cat, st.Text, true)
 			if err := w.describeTarget(b, true); err != nil {
 				return nil, err
@@ -231,10 +230,11 @@ func (w *rowWrite) keepFrom(ctx context.Context, st *parse.SQL, with *pg_query.W
 				if err := w.describeTarget(b, false); err != nil {
 					return nil, err
 				}
-				if _, err := s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: probe}); err != nil {
+				inner := st.Part(probe)
+				if _, err := s.planQuery(b, inner); err != nil {
 					return nil, err
 				}
-				if _, columns, err = s.describeNode(ctx, b, probe, given); err != nil {
+				if _, columns, err = s.describeNode(ctx, b, inner.Node, given); err != nil {
 					return nil, withoutCandidates(err)
 				}
 			}

@@ -581,7 +581,7 @@ type keptQuery struct {
 
 // keptQuery plans a query, and the columns that keep its outputs.
 func (s *Session) keptQuery(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (*keptQuery, error) {
-	p, err := s.typedPart(s.binderAt(ctx, cat, st.Text, true), st, clone(st.Node), given, assignment{}, false)
+	p, err := s.typedPart(s.binderAt(ctx, cat, st.Text, true), st, st.Node, given, assignment{}, false)
 	if err != nil {
 		return nil, err
 	}
@@ -608,7 +608,7 @@ func (s *Session) keptQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 		}
 		o.Columns = append(o.Columns, col)
 	}
-	kept, err := s.typedPart(s.binderAt(ctx, cat, st.Text, true), st, clone(st.Node), given, assignment{targets: targetsOf(o)}, false)
+	kept, err := s.typedPart(s.binderAt(ctx, cat, st.Text, true), st, st.Node, given, assignment{targets: targetsOf(o)}, false)
 	if err != nil {
 		return nil, err
 	}
@@ -617,7 +617,7 @@ func (s *Session) keptQuery(ctx context.Context, cat *schema.Catalog, st *parse.
 
 // outputsOf are the outputs of a query.
 func (s *Session) outputsOf(ctx context.Context, st *parse.SQL, n *pgNode) ([]session.Column, error) {
-	p, err := s.typedPart(s.binderAt(ctx, s.catalog(), st.Text, true), st, clone(n), nil, assignment{}, false)
+	p, err := s.typedPart(s.binderAt(ctx, s.catalog(), st.Text, true), st, n, nil, assignment{}, false)
 	if err != nil {
 		return nil, err
 	}

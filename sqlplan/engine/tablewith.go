@@ -136,7 +136,7 @@ func (s *Session) bindWritingWith(ctx context.Context, cat *schema.Catalog, st *
 	} else {
 		b := s.binderAt(ctx, cat, st.Text, true)
 		var err error
-		if p.read, err = s.typedPart(b, st, clone(next), given, assignment{}, true); err != nil {
+		if p.read, err = s.typedPart(b, st, next, given, assignment{}, true); err != nil {
 			return bound{}, err
 		}
 		if p.read == nil {

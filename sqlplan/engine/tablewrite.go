@@ -342,7 +342,7 @@ func (w *rowWrite) bindReturning(ctx context.Context, sql string, list []*pg_que
 	}
 	b.setRef(stagedRef, w.emptyStage(), cols)
 	st := &parse.SQL{Text: sql, Plain: sql}
-	p, err := w.s.typedPart(b, st, clone(n), given, assignment{clause: "RETURNING"}, true)
+	p, err := w.s.typedPart(b, st, n, given, assignment{clause: "RETURNING"}, true)
 	if err != nil {
 		return err
 	}

@@ -32,8 +32,8 @@ var typedRules = map[string]bool{"literals": true, "parameters": true, "regex": 
 	"result_types": true, "series_alias": true, "values_names": true, "unknown_outputs": true, "column_names": true}
 
 // analyzed gives a SELECT PostgreSQL's meaning; nil for one that is left to DuckDB.
-func (b *binder) analyzed(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32) (*typedQuery, error) {
-	return b.assigned(n, plan, given, oids, assignment{})
+func (b *binder) analyzed(n *pg_query.Node, given []vector.Type, oids []uint32) (*typedQuery, error) {
+	return b.assigned(n, given, oids, assignment{})
 }
 
 // assignment is what a query's rows are for: columns that they are assigned to.
@@ -48,8 +48,8 @@ type assignment struct {
 }
 
 // assigned is analyzed for a query whose outputs are assigned to columns.
-func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type, oids []uint32, to assignment) (*typedQuery, error) {
-	if !plan.analyzable() || n.GetSelectStmt() == nil || readsCatalog(n) {
+func (b *binder) assigned(n *pg_query.Node, given []vector.Type, oids []uint32, to assignment) (*typedQuery, error) {
+	if n.GetSelectStmt() == nil || readsCatalog(n) {
 		return nil, nil
 	}
 	for name := range b.refs {
@@ -57,19 +57,7 @@ func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type
 			return nil, nil
 		}
 	}
-	for i, t := range given {
-		if i >= len(oids) || oids[i] == 0 {
-			for i >= len(oids) {
-				oids = append(oids, 0)
-			}
-			if t.Kind != vector.Invalid {
-				oids[i] = codec.OID(t)
-			}
-			if t.Kind == vector.Text && codec.IsArray(t.Shown) {
-				oids[i] = analyze.Dimensional(t.Shown)
-			}
-		}
-	}
+	oids = typedParams(typedParams(oids, given), b.found)
 	b.hidden.note(n)
 	env := b.analysis(oids, b.columnsOf)
 	env.Clause = to.clause
@@ -99,6 +87,25 @@ func (b *binder) assigned(n *pg_query.Node, plan *queryPlan, given []vector.Type
 	}
 	b.checked, b.typed = true, true
 	return t, nil
+}
+
+// typedParams are the types of parameters by oids, and of those that have none there by types.
+func typedParams(oids []uint32, types []vector.Type) []uint32 {
+	for i, t := range types {
+		for i >= len(oids) {
+			oids = append(oids, 0)
+		}
+		if oids[i] != 0 {
+			continue
+		}
+		if t.Kind != vector.Invalid {
+			oids[i] = codec.OID(t)
+		}
+		if t.Kind == vector.Text && codec.IsArray(t.Shown) {
+			oids[i] = analyze.Dimensional(t.Shown)
+		}
+	}
+	return oids
 }
 
 // analysis is what an analysis of the statement needs to know; relation says what its relations' columns are.
@@ -252,21 +259,53 @@ func (s *Session) describeTyped(b *binder, t *typedQuery, given []vector.Type) (
 			params[i] = t
 		}
 	}
-	for i, p := range t.Params {
-		for i >= len(params) {
-			params = append(params, vector.Type{})
-		}
-		if p.Kind != vector.Invalid {
-			params[i] = plainType(p)
+	for _, list := range [][]vector.Type{b.found, t.Params} {
+		for i, p := range list {
+			for i >= len(params) {
+				params = append(params, vector.Type{})
+			}
+			if p.Kind != vector.Invalid {
+				params[i] = plainType(p)
+			}
 		}
 	}
-	for i := range columns {
-		if i < len(t.Outputs) && len(columns) == len(t.Outputs) {
-			columns[i].Table, columns[i].Number = t.Outputs[i].Table, t.Outputs[i].Number
-			columns[i].Name, columns[i].Type = t.Outputs[i].Name, shownType(columns[i].Type, t.Outputs[i].Type)
+	types := make([]vector.Type, len(columns))
+	for i, c := range columns {
+		types[i] = c.Type
+	}
+	if types = t.shown(types); types != nil {
+		columns = make([]session.Column, len(types))
+		for i, c := range t.Outputs {
+			columns[i] = session.Column{Name: c.Name, Type: types[i], Table: c.Table, Number: c.Number}
 		}
 	}
 	return params, columns, nil
+}
+
+// shown are the types of the query's outputs as PostgreSQL shows those that DuckDB says; nil where they are not known. DuckDB says one
+// column of no type where one depends on a parameter that it cannot type.
+func (t *typedQuery) shown(have []vector.Type) []vector.Type {
+	unknown := len(have) == 1 && have[0].Kind == vector.Invalid
+	if t == nil || len(have) != len(t.Outputs) && !unknown {
+		return nil
+	}
+	out := make([]vector.Type, len(t.Outputs))
+	for i, c := range t.Outputs {
+		if unknown {
+			out[i] = plainType(c.Type)
+		} else {
+			out[i] = shownType(have[i], c.Type)
+		}
+	}
+	return out
+}
+
+func typesOf(columns []duck.Column) []vector.Type {
+	out := make([]vector.Type, len(columns))
+	for i, c := range columns {
+		out[i] = c.Type
+	}
+	return out
 }
 
 // plainType is t without what clients see where that is its kind's own.

@@ -34,22 +34,21 @@ type part struct {
 	fixed string
 }
 
-// typedPart analyzes a part; nil where it cannot be. describe asks DuckDB for the columns.
+// typedPart analyzes a part of a statement, which it does not change; nil where it cannot be. describe asks DuckDB for the columns.
 func (s *Session) typedPart(b *binder, st *parse.SQL, n *pgNode, given []vector.Type, to assignment, describe bool) (*part, error) {
-	if !st.Clauses.Empty() {
-		return nil, nil
-	}
 	p := &part{}
+	inner := st.Part(n)
+	b.given = given
 	var err error
-	if p.plan, err = s.planQuery(b, &parse.SQL{Text: st.Text, Plain: st.Plain, Node: n}); err != nil {
+	if p.plan, err = s.planQuery(b, inner); err != nil {
 		return nil, err
 	}
-	if p.typed, err = b.assigned(n, p.plan, given, nil, to); err != nil || p.typed == nil || !p.typed.Whole && p.typed.Outputs == nil {
+	if p.typed, err = b.assigned(inner.Node, given, nil, to); err != nil || p.typed == nil || !p.typed.Whole && p.typed.Outputs == nil {
 		return nil, err
 	}
 	p.node = p.typed.node
 	if p.typed.Whole && !describe {
-		p.params = s.partParams(p.typed, given)
+		p.params = b.partParams(p.typed, given)
 		for _, c := range p.typed.Outputs {
 			p.columns = append(p.columns, session.Column{Name: c.Name, Type: c.Type})
 		}
@@ -63,12 +62,14 @@ func (s *Session) typedPart(b *binder, st *parse.SQL, n *pgNode, given []vector.
 }
 
 // partParams are the types of parameters that an analysis found.
-func (s *Session) partParams(t *typedQuery, given []vector.Type) []vector.Type {
-	params := make([]vector.Type, len(t.Params))
-	for i, p := range t.Params {
+func (b *binder) partParams(t *typedQuery, given []vector.Type) []vector.Type {
+	params := make([]vector.Type, max(len(t.Params), len(b.found)))
+	for i := range params {
 		switch {
-		case p.Kind != vector.Invalid:
-			params[i] = plainType(p)
+		case i < len(t.Params) && t.Params[i].Kind != vector.Invalid:
+			params[i] = plainType(t.Params[i])
+		case i < len(b.found) && b.found[i].Kind != vector.Invalid:
+			params[i] = plainType(b.found[i])
 		case i < len(given):
 			params[i] = given[i]
 		}
@@ -196,7 +197,10 @@ func (w *rowWrite) stageTyped(ctx context.Context, st *parse.SQL, stage *pgNode,
 	if err := w.describeTarget(b, true); err != nil {
 		return false, err
 	}
-	p, err := w.s.typedPart(b, st, clone(stage), given, to, false)
+	if n := st.Part(stage).Clauses.Len(); n < st.Clauses.Len() {
+		return false, fail(codeUnsupported, "ASOF JOIN, WINDOW, TABLESAMPLE and FOR SYSTEM_TIME of a statement that writes can stand in what it reads its rows from, and not elsewhere")
+	}
+	p, err := w.s.typedPart(b, st, stage, given, to, false)
 	if err != nil || p == nil {
 		return false, err
 	}
@@ -244,7 +248,7 @@ func decimalColumns(o *tables.Object) string {
 		case c.Type.Kind == vector.List:
 			items[i] = fmt.Sprintf("CAST(%s AS DECIMAL(%d,%d)[]) AS %s", q, parse.BareNumericPrecision, parse.BareNumericScale, q)
 		default:
-			items[i] = fmt.Sprintf("CAST(__numeric_fixed(%s, %d) AS DECIMAL(%d,%d)) AS %s", q, parse.BareNumericScale, parse.BareNumericPrecision, parse.BareNumericScale, q)
+			items[i] = fmt.Sprintf("CAST(__numeric_fixed(%s, %d, %d) AS DECIMAL(%d,%d)) AS %s", q, parse.BareNumericPrecision, parse.BareNumericScale, parse.BareNumericPrecision, parse.BareNumericScale, q)
 		}
 	}
 	return strings.Join(items, ", ")
@@ -323,7 +327,7 @@ func (s *Session) compileExpr(ctx context.Context, o *tables.Object, n *pgNode, 
 		b.setRef(rowRef, emptyRows(o), declaredColumns(o))
 		sel.GetSelectStmt().FromClause = []*pgNode{placeholder(rowRef, o.Name)}
 	}
-	t, err := b.assigned(sel, nil, nil, nil, to)
+	t, err := b.assigned(sel, nil, nil, to)
 	if err != nil {
 		return "", vector.Type{}, err
 	}

@@ -190,10 +190,10 @@ func init() {
 		return nil
 	})
 	// What DuckDB computes with has a fixed scale, in which a numeric without a precision may not fit.
-	ours("__numeric_fixed(numeric,int4)", "numeric", func(a args, out *vector.Vector) error {
-		n := numArg(a, 0)
-		if n.special != 0 || cmpNum(n.trunc(int(a.n(1))), n) != 0 {
-			return bad("0A000", "numeric %s of a column without a precision does not fit numeric(38,%d), as which this statement reads it", n, a.n(1))
+	ours("__numeric_fixed(numeric,int4,int4)", "numeric", func(a args, out *vector.Vector) error {
+		n, whole := numArg(a, 0), int(a.n(1)-a.n(2))
+		if n.special != 0 || cmpNum(n.trunc(int(a.n(2))), n) != 0 || len(strings.TrimLeft(n.trunc(0).String(), "-0")) > whole {
+			return bad("0A000", "numeric %s, which has no precision of its own, does not fit numeric(%d,%d), as which it is read here", n, a.n(1), a.n(2))
 		}
 		return putNum(out, n, nil)
 	})

@@ -97,16 +97,6 @@ func (c *context) relation(rv *pg_query.RangeVar, ctes []string) error {
 	return nil
 }
 
-// asofPrefix begins the alias of the right side of an ASOF join; the user cannot have written it, as with placeholder.
-var asofPrefix = "__tilehouse_asof_" + strings.Repeat("_", 60)
-
-// AsofAlias is the alias to give to the right side of a join in an AST, a sub-SELECT, so that the text says ASOF before that
-// join and name for the alias: PostgreSQL's AST has no room for the word.
-func AsofAlias(name string) string { return asofPrefix + name }
-
-// NameOfAlias is the name that an alias stands for, whether AsofAlias made it or not.
-func NameOfAlias(alias string) string { return strings.TrimPrefix(alias, asofPrefix) }
-
 // joinOf is the offset of the words LEFT JOIN or JOIN before the sub-SELECT whose alias is token i, or -1.
 func joinOf(toks []*pg_query.ScanToken, i int) int {
 	i--
@@ -139,7 +129,7 @@ var reserved = map[string]bool{
 
 // finish puts the replacements into the text, and quotes around reserved names. It works on tokens, so that it changes no literal.
 func (c *context) finish(sql string) (string, error) {
-	if len(c.replaced) == 0 && !anyReserved(sql) && !strings.Contains(sql, asofPrefix) {
+	if len(c.replaced) == 0 && !anyReserved(sql) && !strings.Contains(sql, parse.AsofAliasPrefix) {
 		return sql, nil
 	}
 	r, err := pg_query.Scan(sql)
@@ -167,7 +157,7 @@ func (c *context) finish(sql string) (string, error) {
 				return "", &parse.Error{Code: "XX000", Message: "rewriting lost a relation"}
 			}
 			put = c.replaced[k]
-		} else if name, ok := strings.CutPrefix(bare, asofPrefix); ok {
+		} else if name, ok := strings.CutPrefix(bare, parse.AsofAliasPrefix); ok {
 			at := joinOf(r.Tokens, i)
 			if at < 0 {
 				return "", &parse.Error{Code: "XX000", Message: "rewriting lost an ASOF join"}
