@@ -190,7 +190,8 @@ An event view says what an event is, and when it happened. Its expressions are e
 must be deterministic. It stores nothing.
 
 Without ` + "`event_time`" + ` a view is PostgreSQL's: a name for any SELECT, also of entities, of feature views whose keys it binds, with ASOF JOIN and
-TABLESAMPLE stratified: a training set that is always current. FOR SYSTEM_TIME has no place in it.`,
+TABLESAMPLE stratified: a training set that is always current. The time of FOR SYSTEM_TIME is fixed when
+the view is made.`,
 		Options: []Option{
 			{"event_time", "a column of the view", "", "when the event happened"},
 			{"lateness", "a duration", "that of the relation below", "how long after its end a day is first settled"},

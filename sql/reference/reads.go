@@ -12,7 +12,10 @@ SELECT column, … FROM entity [FOR SYSTEM_TIME AS OF time]
 One row comes for every distinct key that is not NULL, known or not: a key without events has a count of 0, and NULL for everything else. Row
 order is not specified. Without a condition on every key, the rows are the keys that have an event in any partial of the
 entity. The instant is now, or what ` + "`SET tilehouse.read_time`" + ` says. FOR SYSTEM_TIME AS OF reads what was known then: rows that were
-committed later do not count.
+committed later do not count. The time is a literal or a parameter.
+
+An event table, a source or an event view FOR SYSTEM_TIME AS OF has the rows that it had then, by its columns of today; those of a table are
+replayed from the log. In a view the time is fixed when the view is made.
 
 Beside other relations the keys may also be bound by a join, an expression, a sub-SELECT, an array, or another entity's value; an alias
 list reads an entity twice: ` + "`customer AS s(sender_id), customer AS r(receiver_id)`" + `.`,
@@ -20,6 +23,10 @@ list reads an entity twice: ` + "`customer AS s(sender_id), customer AS r(receiv
 			{"One key, and several:", []string{
 				`SELECT spend_total_1d, spend_total_7d FROM customer WHERE customer_id = 42`,
 				`SELECT customer_id, spend_n_7d FROM customer WHERE customer_id = ANY ('{42, 43, 999}') ORDER BY customer_id`,
+			}},
+			{"What was known at a time, of a customer and of the rows:", []string{
+				`SELECT spend_n_7d FROM customer FOR SYSTEM_TIME AS OF '2020-01-01' WHERE customer_id = 42`,
+				`SELECT count(*) FROM purchases FOR SYSTEM_TIME AS OF '2020-01-01'`,
 			}},
 			{"All keys:", []string{`SELECT customer_id, spend_total_7d FROM customer ORDER BY customer_id`}},
 		},

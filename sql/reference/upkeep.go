@@ -90,7 +90,9 @@ log, how many, and of how many bytes before compression (` + "`log, trimmed`" + 
 ALTER FEATURE [IF EXISTS] name {SUSPEND | RESUME | SET (option = value, …) | RESET (option, …) | RENAME TO name}
 ALTER {TABLE | SOURCE | VIEW} [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
 ALTER TABLE name ADD COLUMN [IF NOT EXISTS] column type [DEFAULT value] [NOT NULL], …
-ALTER TABLE name ALTER COLUMN column {SET DEFAULT value | DROP DEFAULT | SET NOT NULL | DROP NOT NULL}, …
+ALTER TABLE name DROP COLUMN [IF EXISTS] column [CASCADE | RESTRICT], …
+ALTER TABLE name ALTER COLUMN column {SET DEFAULT value | DROP DEFAULT | SET NOT NULL | DROP NOT NULL | TYPE type}, …
+ALTER TABLE name RENAME [COLUMN] column TO name
 ALTER FEATURE VIEW [IF EXISTS] name {SET (option = value, …) | RESET (option, …) | RENAME TO name}
 ALTER {ENTITY | CONNECTION | SECRET} [IF EXISTS] name RENAME TO name
 ALTER SOURCE name {SUSPEND | RESUME | FORMAT format [(option = value, …)] ENCODE encode [(option = value, …)]}`,
@@ -103,8 +105,11 @@ features over it do not read further back. A shorter one drops days at once; wha
 it are refused.
 
 An event table takes further columns. Rows that are there have the default in them as it was then, also in features; the transaction that adds
-one cannot read or write the table before COMMIT. Columns are not dropped, renamed or of another type: an event view leaves them out, and gives
-them other names and types. Ordinary tables are altered as in PostgreSQL.
+one, or gives one another type, cannot read or write the table before COMMIT. No row is touched by what is altered: a type becomes one that has all
+of its values (smallint, integer, bigint; real, double precision; numeric of more digits), which nothing may read meanwhile, and other values
+are an event view's. A column that features or event views read is dropped by CASCADE, with them; the error and the notice name them. The columns of
+the event time and of the primary key stay. The texts of features and event views follow a column's new name, and their own columns keep theirs; one that
+cannot follow, such as a column of USING, is named, and an ordinary view, too. Ordinary tables are altered as in PostgreSQL.
 
 RENAME TO gives a feature's columns their names anew. The definitions of readers follow: one that reads a renamed table goes on to know it by its
 old name, as an alias. What a feature view names is not renamed.`,
@@ -119,6 +124,11 @@ old name, as an alias. What a feature view names is not renamed.`,
 				`ALTER TABLE purchases ADD COLUMN channel text DEFAULT 'web'`,
 				`CREATE FEATURE web_30d ON customer AS SELECT customer_id, count(*) FILTER (WHERE channel = 'web') FROM purchases GROUP BY customer_id WINDOW 30 DAYS`,
 				`SELECT web_30d FROM customer WHERE customer_id = 42`,
+			}},
+			{"A column's other name, and one that is not needed any more:", []string{
+				`ALTER TABLE purchases RENAME COLUMN channel TO sold_by`,
+				`SELECT definition FROM tilehouse.features WHERE name = 'web_30d'`,
+				`ALTER TABLE purchases DROP COLUMN sold_by CASCADE`,
 			}},
 			{"Another name, and another option:", []string{
 				`ALTER FEATURE rare_1d RENAME TO seldom_1d`,

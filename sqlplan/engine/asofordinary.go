@@ -522,7 +522,11 @@ func (p *fromPlanner) declaredKey(in *selectState, n *pg_query.Node) (d declared
 	if rv == nil || in.scope.has(rv) || len(rv.GetAlias().GetColnames()) > 0 || rv.Schemaname != "" && rv.Schemaname != "public" {
 		return d, nil
 	}
-	if r := p.b.cat.Relation(rv.Relname); r != nil {
+	r := p.q.then[rv.Relname]
+	if r == nil {
+		r = p.b.cat.Relation(rv.Relname)
+	}
+	if r != nil {
 		return declaredOrder{r.EventTime, r.PrimaryKey, len(r.PrimaryKey) > 0 && r.Logged()}, nil
 	}
 	o, err := p.s.object(p.b.ctx, rv.Schemaname, rv.Relname)

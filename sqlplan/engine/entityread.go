@@ -325,7 +325,8 @@ type queryPlan struct {
 	steps    []planStep      // in the order in which they run
 	marks    []proto.Message // joins, SELECTs, relations and samples whose clauses the plan takes
 	times    []*pg_query.Node
-	ordinary []*ordinaryJoin // ASOF joins that DuckDB runs
+	ordinary []*ordinaryJoin             // ASOF joins that DuckDB runs
+	then     map[string]*schema.Relation // what is read FOR SYSTEM_TIME AS OF, by placeholder
 }
 
 // planStep is one replacement in FROM: one of its fields is set.
@@ -334,6 +335,7 @@ type planStep struct {
 	entity *entityRead
 	skew   *skewRead
 	sample *sampleRead
+	then   *thenRead
 }
 
 // take notes that the plan answers the clauses of nodes.
@@ -374,6 +376,8 @@ func (q *queryPlan) execute(b *binder, st *parse.SQL, args []*vector.Vector) err
 			err = step.skew.execute(b)
 		case step.sample != nil:
 			err = step.sample.execute(b, st, args)
+		case step.then != nil:
+			err = step.then.execute(b, st, args)
 		}
 		if err != nil {
 			return err

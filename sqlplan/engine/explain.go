@@ -129,6 +129,8 @@ func (s *Session) planLines(ctx context.Context, cat *schema.Catalog, st *parse.
 			lines = append(lines, more...)
 		case step.sample != nil:
 			lines = append(lines, step.sample.line())
+		case step.then != nil:
+			lines = append(lines, step.then.line())
 		}
 	}
 	for _, o := range whole.ordinary {

@@ -21,6 +21,7 @@ import (
 //	  to features
 //	ASOF join to a relation    → DuckDB's, over a right side without ties
 //	TABLESAMPLE stratified     → a SELECT of the rows that are drawn    (sampleRead)
+//	table FOR SYSTEM_TIME      → its rows then, from the log            (thenRead)
 //
 // What a replacement shows of its own (row numbers) never reaches a *: such SELECTs get their columns written out.
 type fromPlanner struct {
@@ -161,6 +162,9 @@ func (p *fromPlanner) item(at *selectState, n *pg_query.Node) (*pg_query.Node, e
 	}
 	if rv := n.GetRangeVar(); rv != nil && at.scope.has(rv) {
 		return n, nil
+	}
+	if then, err := p.then(n); then != nil || err != nil {
+		return then, err
 	}
 	ref, err := p.s.entityIn(p.b.cat, p.st, n)
 	if err != nil {

@@ -103,7 +103,7 @@ func (s *Session) refuseLeftOver(b *binder, st *parse.SQL, q *queryPlan) error {
 	}
 	for _, t := range st.Clauses.SystemTime {
 		if !slices.Contains(q.times, t.Expr) && !q.took(t.Relation) {
-			return at(fail(codeUnsupported, "FOR SYSTEM_TIME AS OF is for entities"), st.Text, t.Position)
+			return at(notThen(), st.Text, t.Position)
 		}
 	}
 	for _, t := range st.Clauses.Samples {

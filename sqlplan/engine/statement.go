@@ -472,6 +472,11 @@ func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, 
 
 // bindSQL binds a statement of PostgreSQL's.
 func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQL, given []vector.Type) (bound, error) {
+	for _, t := range st.Clauses.SystemTime {
+		if !hasQuery(st.Node) || st.Node.GetInsertStmt().GetRelation() == t.Relation {
+			return bound{}, at(notThen(), st.Text, t.Position)
+		}
+	}
 	switch n := st.Node.Node.(type) {
 	case *pg_query.Node_SelectStmt:
 		if into := n.SelectStmt.IntoClause; into != nil {
@@ -495,7 +500,7 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 		return s.bindWriteOrdinary(ctx, cat, st, n.InsertStmt.WithClause, given)
 	case *pg_query.Node_UpdateStmt:
 		if r := eventTableOf(cat, n.UpdateStmt.Relation); r != nil {
-			if stagesUpdate(n.UpdateStmt) && !writesInWith(n.UpdateStmt.WithClause) {
+			if (stagesUpdate(n.UpdateStmt) || !st.Clauses.Empty()) && !writesInWith(n.UpdateStmt.WithClause) {
 				return s.bindEventWrite(ctx, cat, st, given)
 			}
 			return s.bindUpdate(ctx, cat, st, n.UpdateStmt, r, given)
@@ -503,7 +508,7 @@ func (s *Session) bindSQL(ctx context.Context, cat *schema.Catalog, st *parse.SQ
 		return s.bindWriteOrdinary(ctx, cat, st, n.UpdateStmt.WithClause, given)
 	case *pg_query.Node_DeleteStmt:
 		if r := eventTableOf(cat, n.DeleteStmt.Relation); r != nil {
-			if (len(n.DeleteStmt.ReturningList) > 0 || n.DeleteStmt.WithClause != nil) && !writesInWith(n.DeleteStmt.WithClause) {
+			if (len(n.DeleteStmt.ReturningList) > 0 || n.DeleteStmt.WithClause != nil || !st.Clauses.Empty()) && !writesInWith(n.DeleteStmt.WithClause) {
 				return s.bindEventWrite(ctx, cat, st, given)
 			}
 			return s.bindDelete(ctx, cat, st, n.DeleteStmt, r, given)

@@ -18,11 +18,13 @@ import (
 //
 //	a ASOF LEFT JOIN b ON …      (a LEFT JOIN b ON …) AS __asof_…
 //	SELECT … WINDOW 7 DAYS       SELECT … WINDOW __window_… AS ()
+//	a FOR SYSTEM_TIME AS OF 't'  a TABLESAMPLE __then ('t')
 //
 // so the text can be parsed, changed and written again as any other. planQuery makes clauses of them again.
 
 const (
 	asofMark   = "__asof_"
+	thenMark   = "__then"
 	windowMark = "__window_"
 )
 
@@ -77,8 +79,10 @@ func (s *Session) markClauses(st *parse.SQL) error {
 	if c.Empty() {
 		return nil
 	}
-	if len(c.SystemTime) > 0 {
-		return at(hint(fail(codeUnsupported, "a view with FOR SYSTEM_TIME is not supported"), "CREATE TABLE … AS keeps the rows as they were known then."), st.Text, c.SystemTime[0].Position)
+	for _, t := range c.SystemTime {
+		if err := s.markThen(st, t); err != nil {
+			return err
+		}
 	}
 	for _, a := range c.Asof {
 		j := a.Join
@@ -106,6 +110,41 @@ func (s *Session) markClauses(st *parse.SQL) error {
 	return nil
 }
 
+// markThen puts the mark of FOR SYSTEM_TIME AS OF around a relation. The time is fixed, in UTC: views are read by sessions in other zones.
+func (s *Session) markThen(st *parse.SQL, t parse.SystemTime) error {
+	when, err := s.timeOf(t.Expr, nil)
+	if err != nil {
+		return at(asError(err), st.Text, max(nodeLocation(t.Expr), t.Position))
+	}
+	var node *pgNode
+	parse.Walk(st.Node, func(m proto.Message) bool {
+		if n, ok := m.(*pgNode); ok && n.GetRangeVar() == t.Relation {
+			node = n
+		}
+		return node == nil
+	})
+	if node == nil {
+		return at(fail(codeUnsupported, "FOR SYSTEM_TIME AS OF cannot stand here"), st.Text, t.Position)
+	}
+	node.Node = &pg_query.Node_RangeTableSample{RangeTableSample: &pg_query.RangeTableSample{Relation: &pgNode{Node: node.Node},
+		Method: []*pgNode{pg_query.MakeStrNode(thenMark)}, Args: []*pgNode{pg_query.MakeAConstStrNode(formatTime(when), -1)}, Location: t.Relation.Location}}
+	return nil
+}
+
+// unmarkThen takes the mark from around a relation, and is what it said; nil: n has none.
+func unmarkThen(n *pgNode) *parse.SystemTime {
+	t := n.GetRangeTableSample()
+	if t == nil || len(t.Method) != 1 || t.Method[0].GetString_().GetSval() != thenMark || len(t.Args) != 1 {
+		return nil
+	}
+	n.Node = t.Relation.Node
+	rv := n.GetRangeVar()
+	if rv == nil { // a view that was put there: no plan takes it, so it is refused
+		rv = &pg_query.RangeVar{}
+	}
+	return &parse.SystemTime{Relation: rv, Expr: t.Args[0], Position: -1}
+}
+
 // defaultFrame is the frame of a window that says none, as PostgreSQL's parser has it.
 const defaultFrame = 1058
 
@@ -124,6 +163,10 @@ func (s *Session) unmarkClauses(st *parse.SQL) {
 	}
 	parse.Walk(st.Node, func(m proto.Message) bool {
 		switch n := m.(type) {
+		case *pgNode:
+			if t := unmarkThen(n); t != nil {
+				st.Clauses.SystemTime = append(st.Clauses.SystemTime, *t)
+			}
 		case *pg_query.JoinExpr:
 			if a, ok := readAsof(n.GetAlias().GetAliasname()); ok {
 				n.Alias, a.Join = nil, n
