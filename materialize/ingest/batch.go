@@ -88,7 +88,9 @@ func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Rel
 		if rejected != nil {
 			b.refused[i] = rejected
 		} else {
-			b.add(&records[i], i)
+			if err := b.add(&records[i], i); err != nil {
+				return nil, err
+			}
 		}
 	}
 	change, err := b.resolve(ctx, records)
@@ -139,8 +141,8 @@ func filledColumns(cat *schema.Catalog, r *schema.Relation, key []int) []int {
 	return slices.Compact(out)
 }
 
-// add appends what a message does, or notes why it does nothing.
-func (b *builder) add(rec *message, index int) {
+// add appends what a message does, or notes why it does nothing. An error says that it cannot be read now.
+func (b *builder) add(rec *message, index int) error {
 	n, taken := b.rows.N, b.gone.N
 	effect, err := b.c.decoder.Append(b.rows, b.gone, Message{Key: rec.Key, Value: rec.Value})
 	if err == nil && effect&Puts != 0 {
@@ -157,10 +159,10 @@ func (b *builder) add(rec *message, index int) {
 		}
 		var why *Rejected
 		if !errors.As(err, &why) {
-			why = &Rejected{"XX000", err.Error()}
+			return err
 		}
 		b.refused[index] = why
-		return
+		return nil
 	}
 	if effect&Takes != 0 {
 		b.gone.N++
@@ -176,6 +178,7 @@ func (b *builder) add(rec *message, index int) {
 		b.rows.N++
 	}
 	b.steps = append(b.steps, step{message: index, effect: effect, row: n, taken: taken})
+	return nil
 }
 
 func appendBytes(v *vector.Vector, b []byte) {

@@ -124,10 +124,10 @@ func ClientOptions(cat *schema.Catalog, c *schema.Connection) ([]kgo.Opt, error)
 		return opts, nil
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.Options[OptServerName]}
+	var err error
 	if ca := values[OptCA]; ca != "" {
-		cfg.RootCAs = x509.NewCertPool()
-		if !cfg.RootCAs.AppendCertsFromPEM([]byte(ca)) {
-			return nil, errors.New(OptCA + " holds no certificate in PEM")
+		if cfg.RootCAs, err = certificates(ca); err != nil {
+			return nil, err
 		}
 	}
 	if values[OptCert] != "" {
@@ -138,4 +138,13 @@ func ClientOptions(cat *schema.Catalog, c *schema.Connection) ([]kgo.Opt, error)
 		cfg.Certificates = []tls.Certificate{pair}
 	}
 	return append(opts, kgo.DialTLSConfig(cfg)), nil
+}
+
+// certificates are those of a text in PEM.
+func certificates(pem string) (*x509.CertPool, error) {
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(pem)) {
+		return nil, errors.New(OptCA + " holds no certificate in PEM")
+	}
+	return pool, nil
 }

@@ -126,7 +126,7 @@ func (c *consumer) read(ctx context.Context) error {
 		return errors.New("its connection is gone")
 	}
 	var err error
-	if c.decoder, err = c.cfg.Decoder(r); err != nil {
+	if c.decoder, err = c.cfg.Decoder(cat, r); err != nil {
 		return err
 	}
 	if c.state, err = streams.Load(c.cfg.Log, reclog.SourceID(c.id)); err != nil {

@@ -29,7 +29,8 @@ const (
 type Decoder interface {
 	// Append appends, where the message puts a row, one value to each of the columns of rows that the source declares, the first
 	// ones; rows may have more; and where it takes one, its primary key to gone, whose columns are those of the key. After an
-	// error they are as they were. rows.N and gone.N are the caller's. Errors: *Rejected.
+	// error they are as they were. rows.N and gone.N are the caller's. Errors: *Rejected; others, of a schema registry, say that the
+	// message cannot be read now.
 	Append(rows, gone *vector.Chunk, m Message) (Effect, error)
 }
 
@@ -45,7 +46,7 @@ func (r *Rejected) Error() string { return r.Reason + " (" + r.Code + ")" }
 type Config struct {
 	Log     *reclog.Log
 	Catalog *schema.Registry
-	Decoder func(r *schema.Relation) (Decoder, error)
+	Decoder func(cat *schema.Catalog, r *schema.Relation) (Decoder, error)
 	// OfRow says whether an error of committing rows is one of the rows themselves, that any try would have: a feature cannot be
 	// computed of one. Then it is a *Rejected.
 	OfRow  func(cat *schema.Catalog, changes []reclog.Change, err error) *Rejected

@@ -81,7 +81,7 @@ func (in *Ingest) Replay(ctx context.Context, r *schema.Relation, numbers []uint
 		return out, ErrSuspended
 	}
 	var err error
-	if c.decoder, err = in.cfg.Decoder(r); err != nil {
+	if c.decoder, err = in.cfg.Decoder(in.cfg.Catalog.Current(), r); err != nil {
 		return out, err
 	}
 	for len(numbers) > 0 {

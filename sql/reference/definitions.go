@@ -77,7 +77,7 @@ again.`,
 CREATE SOURCE [IF NOT EXISTS] name (column type [NOT NULL], … [, PRIMARY KEY (column, …)]
     [, WATERMARK FOR column AS column - INTERVAL 'duration'])
   WITH (connector = 'kafka', connection = 'name', topic = 'name' [, option = value …])
-  FORMAT {PLAIN | UPSERT [(key_encode = {'json' | 'text'})] | DEBEZIUM} ENCODE JSON [(option = value, …)]
+  FORMAT {PLAIN | UPSERT [(key_encode = 'json')] | DEBEZIUM} ENCODE {JSON | AVRO | PROTOBUF} [(option = value, …)]
 ALTER SOURCE name {SUSPEND | RESUME | FORMAT … ENCODE …}`,
 		Text: `
 Each message is a row, or a dead letter. A consumer in the server writes them to the log of record, rows and offsets in one commit,
@@ -92,11 +92,31 @@ names no zone, or a number in ` + "`timestamp_unit`" + ` since 1970. Numbers of 
 With FORMAT PLAIN a message is a row, and a second one of a primary key a dead letter (23505). With the others it is a change of the row of a primary
 key, which the source declares: what was the row stops to count for every feature at the commit that the new version counts from, as after an UPDATE or DELETE of a table.
 
-- UPSERT: the message's key is the primary key, an object of its columns, or the value itself where it is one column; the value is the newest version of the
+- UPSERT: the message's key is the primary key, an object of its columns, or the value itself where it is one column, encoded as the value is where a registry has its schema, else as
+  ` + "`key_encode`" + ` says; the value is the newest version of the
   row, and NULL its end. The value may leave the key's columns out; another key in it is refused (22000), and so is a message without a key (23502).
 - DEBEZIUM: the value has ` + "`op`, `before` and `after`" + `, with their schema beside them or without. c, r and u put the row after, u with another primary key
   in before takes that row away, d takes the one of before, or of the message's key, and so does a tombstone. TRUNCATE (t) and every other kind is refused (0A000): the rows
   stay. Dates may be days since 1970, decimals are strings (` + "`decimal.handling.mode`" + `), times in ` + "`timestamp_unit`" + `.
+
+AVRO and PROTOBUF have a schema: that of the connection's registry whose id a message begins with (a zero byte and four bytes; of PROTOBUF the path of its type
+behind them), so that messages of several versions stand in one topic, or one that is given, for messages without an id. A field is the column of its name; a column that a message's
+schema lacks is NULL. An id that the registry does not know makes a dead letter (42704); a registry that does not answer makes the source wait. What a column takes:
+
+| type | AVRO | PROTOBUF |
+|---|---|---|
+| boolean | boolean | bool |
+| smallint, integer, bigint, numeric | int, long; numeric: decimal | integers, enums |
+| real, double precision | float; double precision: double, and integers of 53 bits | the same |
+| text | string, enum | string, enum |
+| bytea, uuid | bytes, fixed; uuid: 16 bytes | bytes |
+| timestamptz, timestamp | timestamp and local-timestamp of millis and micros, in UTC; a plain number in ` + "`timestamp_unit`" + ` | Timestamp; a number |
+| date, time, interval | date; time-millis, time-micros; duration | google.type.Date; Duration |
+| arrays of these | array | repeated |
+| json | everything | everything |
+
+A string is read as JSON's strings are, for every type but boolean. A union has the type of its branch, and null is NULL. Of PROTOBUF a field without presence is its
+default, wrappers (Int64Value) are their values or NULL. Everything else is refused (42804).
 
 Which of two versions is the newer one, the order of their partition says, and nothing else; so a change of a row that came by another partition is refused
 (55000): keys must stay in their partition, and a topic whose partitions were added to has moved some. Of several versions in one commit the last one is a row. Where a version is a dead
@@ -123,9 +143,12 @@ and made anew is another one, and messages that the topic's retention deletes be
 			{"future_bound", "a duration", "`1 day`", "messages further ahead of the server's clock than this are dead letters (22008)"},
 			{"idle_timeout", "a duration, at least a second", "`30 seconds`", "when a partition without messages does not hold the watermark back any more"},
 			{"lateness", "a duration", "`0`", "how long after its end a day is first settled; later rows count all the same"},
-			{"key_encode", "`json` or `text`, of FORMAT UPSERT", "`json`", "how a message's key is read; text: the value of a primary key of one column"},
-			{"timestamp_unit", "`s`, `ms`, `us` or `ns`, of ENCODE JSON", "`ms`", "what numbers for timestamptz and timestamp are"},
-			{"unknown_fields", "`ignore` or `refuse`, of ENCODE JSON", "`ignore`", "what becomes of a message with a field that is no column"},
+			{"key_encode", "`json`, `text`, or with a registry `avro` or `protobuf`, of FORMAT UPSERT", "as ENCODE; without a registry `json`", "how a message's key is read; text: the value of a primary key of one column"},
+			{"timestamp_unit", "`s`, `ms`, `us` or `ns`, of ENCODE", "`ms`", "what plain numbers for timestamptz and timestamp are"},
+			{"unknown_fields", "`ignore` or `refuse`, of ENCODE", "`ignore`", "what becomes of a message with a field that is no column"},
+			{"schema", "a text, of ENCODE AVRO and PROTOBUF", "the registry's", "the schema of messages without an id"},
+			{"schema.file", "a path below `--file-root`, of ENCODE AVRO and PROTOBUF", "the registry's", "the same, read when the statement runs, by members of pg_read_server_files"},
+			{"message", "a name, of ENCODE PROTOBUF", "the first one", "the type of the messages in a schema that is given"},
 		},
 		Examples: []Example{{"A topic of purchases, a feature over it, and what became of its messages:", []string{
 			`CREATE CONNECTION bus WITH (type = 'kafka', brokers = '127.0.0.1:9092')`,
@@ -141,6 +164,10 @@ and made anew is another one, and messages that the topic's retention deletes be
 			`CREATE SOURCE orders (order_id bigint, customer_id bigint, total numeric(12,2), placed timestamptz,
     PRIMARY KEY (order_id), WATERMARK FOR placed AS placed - INTERVAL '10 minutes')
   WITH (connector = 'kafka', connection = 'bus', topic = 'shop.orders') FORMAT DEBEZIUM ENCODE JSON (timestamp_unit = 'us')`,
+		}}, {"Messages in Avro, without a registry:", []string{
+			`CREATE SOURCE clicks (page text, at timestamptz) WITH (connector = 'kafka', connection = 'bus', topic = 'clicks', event_time = 'at')
+  FORMAT PLAIN ENCODE AVRO (schema = '{"type": "record", "name": "click", "fields": [
+    {"name": "page", "type": "string"}, {"name": "at", "type": {"type": "long", "logicalType": "timestamp-millis"}}]}')`,
 		}}},
 		Outside: "brokers",
 		See:     []string{"CREATE CONNECTION", "REPLAY DEAD LETTERS", "CREATE FEATURE"},
@@ -170,6 +197,9 @@ the server connects and reads files with its own rights. ` + "`tilehouse.connect
 			{"tls.cert", "a text or SECRET: PEM", "none", "the client's certificate"},
 			{"tls.key", "a SECRET: PEM", "none", "its key"},
 			{"tls.server_name", "a name", "the broker's host", "whom the brokers' certificates must be of"},
+			{"schema.registry", "`http://host:port` or https, with commas", "none", "a schema registry as Confluent's, for ENCODE AVRO and PROTOBUF; its certificate is checked by `tls.ca`, too"},
+			{"schema.registry.username", "a text or SECRET", "none", "to log in by, over https"},
+			{"schema.registry.password", "a SECRET", "none", "its password"},
 		},
 		Examples: []Example{{"A cluster that wants a login:", []string{
 			`CREATE SECRET bus_password WITH (backend = 'env') AS 'KAFKA_PASSWORD'`,

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -46,7 +47,7 @@ func (s *Session) createSecret(sql string, st *parse.CreateSecret) (string, erro
 }
 
 // secretOptions are the options of connections whose values no statement has: only a SECRET can say them.
-var secretOptions = []string{ingest.OptPassword, ingest.OptToken, ingest.OptKey}
+var secretOptions = []string{ingest.OptPassword, ingest.OptToken, ingest.OptKey, ingest.OptRegistryPassword}
 
 // createConnection is CREATE CONNECTION. Whether something answers there shows when a source is made of it.
 func (s *Session) createConnection(sql string, st *parse.CreateConnection) (string, error) {
@@ -59,7 +60,8 @@ func (s *Session) createConnection(sql string, st *parse.CreateConnection) (stri
 	if o.err != nil { // what another type needs is not known
 		return "", o.err
 	}
-	known := []string{ingest.OptBrokers, ingest.OptMechanism, ingest.OptUsername, ingest.OptPassword, ingest.OptToken, ingest.OptTLS, ingest.OptCA, ingest.OptCert, ingest.OptKey, ingest.OptServerName}
+	known := []string{ingest.OptBrokers, ingest.OptMechanism, ingest.OptUsername, ingest.OptPassword, ingest.OptToken, ingest.OptTLS, ingest.OptCA, ingest.OptCert, ingest.OptKey, ingest.OptServerName,
+		ingest.OptRegistry, ingest.OptRegistryUsername, ingest.OptRegistryPassword}
 	for _, name := range known {
 		if o.has(name) {
 			v := st.Options[name]
@@ -67,7 +69,7 @@ func (s *Session) createConnection(sql string, st *parse.CreateConnection) (stri
 			case v.Kind != parse.OptSecret && secretly:
 				e := hint(fail(codeInvalidParameter, "option %q takes a secret: its value must not stand in a statement", name), "CREATE SECRET … WITH (backend = 'env') AS 'VARIABLE'; then %s = SECRET name", name)
 				return "", at(e, sql, v.ValuePosition)
-			case v.Kind == parse.OptSecret && !secretly && !slices.Contains([]string{ingest.OptUsername, ingest.OptCA, ingest.OptCert}, name):
+			case v.Kind == parse.OptSecret && !secretly && !slices.Contains([]string{ingest.OptUsername, ingest.OptCA, ingest.OptCert, ingest.OptRegistryUsername}, name):
 				return "", at(fail(codeInvalidParameter, "option %q takes no secret", name), sql, v.ValuePosition)
 			case v.Kind != parse.OptSecret:
 				x.Options[name] = v.Value
@@ -119,8 +121,23 @@ func checkConnection(o *optionReader, x *schema.Connection) error {
 	if given(ingest.OptTLS) {
 		x.Options[ingest.OptTLS] = fmt.Sprint(o.bool(ingest.OptTLS, false))
 	}
+	registry := strings.FieldsFunc(x.Options[ingest.OptRegistry], func(r rune) bool { return r == ',' || r == ' ' })
+	secure := false
+	for _, at := range registry {
+		u, err := url.Parse(at)
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" || u.User != nil {
+			refuse(ingest.OptRegistry, "schema registry %q is not written http://host:port, or https://host:port", at)
+		} else if secure = secure || u.Scheme == "https"; u.Scheme == "http" && given(ingest.OptRegistryPassword) {
+			refuse(ingest.OptRegistry, "a password is sent to a schema registry over https only")
+		}
+	}
+	for _, name := range []string{ingest.OptRegistryUsername, ingest.OptRegistryPassword} {
+		if given(name) && (len(registry) == 0 || !given(ingest.OptRegistryUsername) || !given(ingest.OptRegistryPassword)) {
+			refuse(name, "a login of a schema registry is %s, %s and %s, all of them", ingest.OptRegistry, ingest.OptRegistryUsername, ingest.OptRegistryPassword)
+		}
+	}
 	for _, name := range []string{ingest.OptCA, ingest.OptCert, ingest.OptKey, ingest.OptServerName} {
-		if given(name) && x.Options[ingest.OptTLS] != "true" {
+		if given(name) && x.Options[ingest.OptTLS] != "true" && !(name == ingest.OptCA && secure) {
 			refuse(name, "option %q needs tls = true", name)
 		}
 	}

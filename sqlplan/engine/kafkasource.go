@@ -14,7 +14,6 @@ import (
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/materialize/ingest"
-	"github.com/tilehouse/tilehouse/sqlplan/message"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -67,15 +66,15 @@ func (s *Session) createKafkaSource(ctx context.Context, st *parse.CreateSource,
 	case st.Format == "":
 		return at(hint(fail(codeDefinition, "source %q does not say how its messages are read", r.Name), "WITH (…) FORMAT PLAIN ENCODE JSON"), st.Text, place)
 	}
-	if err := setCoding(st.Text, r, &st.Coding); err != nil {
-		return err
-	}
 	cat := s.catalog()
 	connection := cat.Connection(name)
 	if connection == nil {
 		return at(hint(fail(codeUndefinedObject, "connection %q does not exist", name), "CREATE CONNECTION %s WITH (type = 'kafka', brokers = 'host:9092')", name), st.Text, st.Options["connection"].ValuePosition)
 	}
 	k.Connection = connection.ID
+	if err := s.setCoding(st.Text, r, connection, &st.Coding); err != nil {
+		return err
+	}
 	if r.Watermark, err = watermarkOf(st.Text, r, st.Watermark); err != nil {
 		return err
 	}
@@ -100,66 +99,6 @@ func (s *Session) createKafkaSource(ctx context.Context, st *parse.CreateSource,
 	}
 	k.TopicID, k.Start = topic.ID, topic.Start
 	return s.putRelation(r)
-}
-
-// setCoding is FORMAT … ENCODE … of a source.
-func setCoding(sql string, r *schema.Relation, c *parse.Coding) error {
-	k := r.Kafka
-	k.Format, k.Encode = c.Format, c.Encode
-	switch {
-	case !slices.Contains(message.Formats, k.Format):
-		return at(hint(fail(codeUnsupported, "FORMAT %s is not supported", k.Format), "FORMAT %s", strings.Join(message.Formats, ", FORMAT ")), sql, c.CodingPosition)
-	case k.Encode != "JSON":
-		return at(hint(fail(codeUnsupported, "ENCODE %s is not supported", k.Encode), "ENCODE JSON"), sql, c.EncodePosition)
-	case k.Replaces() && len(r.PrimaryKey) == 0:
-		return at(hint(fail(codeDefinition, "source %q has no primary key, by which FORMAT %s knows its rows", r.Name, k.Format), "Among its columns: PRIMARY KEY (id)"), sql, c.CodingPosition)
-	}
-	format := readOptions(sql, "FORMAT "+k.Format, c.FormatOptions)
-	k.KeyEncode = ""
-	if k.Format == message.Upsert {
-		k.KeyEncode = format.oneOf("key_encode", message.KeyJSON, message.KeyEncodings...)
-		if k.KeyEncode == message.KeyText && len(r.PrimaryKey) > 1 {
-			return at(fail(codeDefinition, "key_encode = 'text' is for a primary key of one column: that of source %q has %d", r.Name, len(r.PrimaryKey)), sql, c.FormatOptions["key_encode"].ValuePosition)
-		}
-	}
-	if err := format.done(); err != nil {
-		return err
-	}
-	enc := readOptions(sql, "ENCODE JSON", c.EncodeOptions)
-	k.TimeUnit = enc.oneOf("timestamp_unit", "ms", message.Units...)
-	k.RefuseUnknown = enc.oneOf("unknown_fields", "ignore", "ignore", "refuse") == "refuse"
-	return enc.done()
-}
-
-// alterCoding is ALTER SOURCE … FORMAT … ENCODE …: messages that are read from then on, dead letters too, are read by it.
-func (s *Session) alterCoding(sql string, st *parse.Alter, r *schema.Relation) error {
-	next, kafka := *r, *r.Kafka
-	next.Kafka = &kafka
-	if err := setCoding(sql, &next, &st.Coding); err != nil {
-		return err
-	}
-	if kafka.Format != r.Kafka.Format {
-		return at(hint(fail(codeInvalidParameter, "source %q has FORMAT %s, which says what its rows are, and cannot be changed", r.Name, r.Kafka.Format), "DROP it and CREATE it anew."), sql, st.CodingPosition)
-	}
-	parsed, err := parse.Parse(r.SQL)
-	if err != nil {
-		return err
-	}
-	made, ok := parsed.(*parse.CreateSource)
-	if !ok {
-		return fmt.Errorf("source %q is not made by CREATE SOURCE", r.Name)
-	}
-	next.SQL = r.SQL[:made.CodingPosition] + strings.TrimRight(sql[st.CodingPosition:], "; \t\r\n")
-	return s.define(func(c *schema.Catalog) error {
-		have := c.Relations[r.ID]
-		if have == nil || have.SQL != r.SQL {
-			return fail(codeConflict, "source %q was changed meanwhile", r.Name)
-		}
-		now := *have
-		now.SQL, now.Kafka = next.SQL, &kafka
-		c.Relations[r.ID] = &now
-		return nil
-	})
 }
 
 // brokersSay is an error of the brokers of a new source.

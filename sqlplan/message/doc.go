@@ -32,5 +32,11 @@
 // Units of times do not overlap: a number in a unit lies between 1973-03-03 and 5138-11-16, so that seconds where milliseconds were
 // meant are refused instead of being taken for a day of January 1970.
 //
+// # Avro and Protobuf
+//
+// A value is read by its schema: one that is given, or that of a registry (Schemas) whose id the value begins with. What was made of a
+// schema is remembered. Fields are columns by name, types as doc of CREATE SOURCE has them; values of any bytes cost no more than they
+// have: depth and elements are bounded (maxDepth, maxElements).
+//
 // It does not talk to brokers or registries.
 package message

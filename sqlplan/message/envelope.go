@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/materialize/ingest"
@@ -19,17 +18,14 @@ const (
 	Debezium = "DEBEZIUM" // it says how a row of a table was before a change, and is after it
 )
 
-// The encodings of keys of Upsert.
+// The encodings of keys of Upsert. Without one of them the key is encoded as the value is.
 const (
 	KeyJSON = "json" // an object of the primary key's columns; of a primary key of one column its value, too
 	KeyText = "text" // the value of the primary key's one column, as PostgreSQL reads it
 )
 
-// Formats and KeyEncodings are all of them.
-var (
-	Formats      = []string{Plain, Upsert, Debezium}
-	KeyEncodings = []string{KeyJSON, KeyText}
-)
+// Formats are all of them.
+var Formats = []string{Plain, Upsert, Debezium}
 
 // The SQLSTATEs of messages that an envelope refuses.
 const (
@@ -39,71 +35,101 @@ const (
 	codeUnsupported = "0A000" // a change of more than one row
 )
 
-// New is what reads the messages of a source.
-func New(r *schema.Relation) (ingest.Decoder, error) {
+// encoding reads what stands in messages, by ENCODE. What it appends to is as it was after an error. Errors: *ingest.Rejected, and those of
+// Schemas.
+type encoding interface {
+	// row appends a value's row to the declared columns, the first ones of rows.
+	row(rows *vector.Chunk, value []byte) error
+	// key appends the primary key that is a message's key, which is not NULL, to gone; parts of it may be NULL.
+	key(gone *vector.Chunk, key []byte) error
+	// change reads an envelope of Debezium's.
+	change(value []byte) (change, error)
+}
+
+// change is a change of a row. before appends to columns of the primary key, after to the declared ones; nil: NULL.
+type change struct {
+	op            string
+	before, after func(ch *vector.Chunk) error
+}
+
+// New is what reads the messages of a source. schemas is nil where the source needs none.
+func New(r *schema.Relation, schemas Schemas) (ingest.Decoder, error) {
 	k := r.Kafka
-	if k.Encode != "JSON" {
-		return nil, fmt.Errorf("ENCODE %s is not supported", k.Encode)
+	o := options{columns: r.Columns, unit: k.TimeUnit, strict: k.RefuseUnknown, debezium: k.Format == Debezium}
+	if o.unit == "" {
+		o.unit = "ms"
 	}
-	o := JSONOptions{Unit: k.TimeUnit, RefuseUnknown: k.RefuseUnknown, DateNumbers: k.Format == Debezium}
-	value := NewJSON(r.Columns, o)
-	o.RefuseUnknown = false
-	key := make([]int, len(r.PrimaryKey))
-	for i, name := range r.PrimaryKey {
-		key[i] = r.ColumnIndex(name)
+	var key []int
+	for _, name := range r.PrimaryKey {
+		c := r.ColumnIndex(name)
+		key, o.keys = append(key, c), append(o.keys, r.Columns[c])
 	}
-	keys := newKeys(r, key, o)
+	enc, err := newEncoding(k, o, schemas)
+	if err != nil {
+		return nil, err
+	}
+	keys := keyReader{columns: o.keys, read: enc.key}
+	switch k.KeyEncode {
+	case KeyText:
+		keys.read = func(gone *vector.Chunk, key []byte) error {
+			return parsed(codec.AppendParsed(gone.Cols[0], key, codec.Defaults))
+		}
+	case KeyJSON:
+		keys.read = newJSONEncoding(o).key
+	}
 	switch k.Format {
 	case Plain:
-		return plain{value}, nil
+		return plain{enc}, nil
 	case Upsert:
-		return &upsert{value: value, key: key, keys: keys, text: k.KeyEncode == KeyText}, nil
+		return &upsert{enc: enc, key: key, keys: keys}, nil
 	case Debezium:
-		return &debezium{value: value, key: key, keys: keys}, nil
+		return &debezium{enc: enc, key: key, keys: keys}, nil
 	}
 	return nil, fmt.Errorf("FORMAT %s is not supported", k.Format)
 }
 
-// reader reads a value as a row of columns: Append appends one value to each of the first columns of ch, or leaves them as they were.
-type reader interface {
-	Append(ch *vector.Chunk, value []byte) error
+// Encodings are those of ENCODE.
+var Encodings = []string{"JSON", "AVRO", "PROTOBUF"}
+
+func newEncoding(k *schema.Kafka, o options, schemas Schemas) (encoding, error) {
+	switch k.Encode {
+	case "JSON":
+		return newJSONEncoding(o), nil
+	case "AVRO":
+		return newAvroEncoding(k.Schema, o, schemas)
+	case "PROTOBUF":
+		return newProtoEncoding(k.Schema, k.Message, o, schemas)
+	}
+	return nil, fmt.Errorf("ENCODE %s is not supported", k.Encode)
+}
+
+// options are what encodings have in common.
+type options struct {
+	columns  []schema.Column // declared
+	keys     []schema.Column // of the primary key
+	unit     string          // of Units: of times that are plain numbers
+	strict   bool            // fields that are no columns refuse the message
+	debezium bool
 }
 
 // plain is FORMAT PLAIN.
-type plain struct{ value reader }
+type plain struct{ enc encoding }
 
 func (p plain) Append(rows, _ *vector.Chunk, m ingest.Message) (ingest.Effect, error) {
 	if m.Value == nil {
 		return 0, rejected(codeNull, "the message has no value: a tombstone of a compacted topic, which FORMAT PLAIN has no meaning for")
 	}
-	return ingest.Puts, p.value.Append(rows, m.Value)
+	return ingest.Puts, p.enc.row(rows, m.Value)
 }
 
-// keys reads primary keys.
-type keys struct {
+// keyReader reads primary keys.
+type keyReader struct {
 	columns []schema.Column
-	json    *JSON
-}
-
-func newKeys(r *schema.Relation, key []int, o JSONOptions) *keys {
-	k := &keys{}
-	for _, c := range key {
-		k.columns = append(k.columns, r.Columns[c])
-	}
-	k.json = NewJSON(k.columns, o)
-	return k
-}
-
-// row appends the primary key of a row that is an object, before or after a change.
-func (k *keys) row(gone *vector.Chunk, raw []byte) error {
-	if err := k.json.Append(gone, raw); err != nil {
-		return err
-	}
-	return k.whole(gone)
+	read    func(gone *vector.Chunk, key []byte) error
 }
 
 // whole refuses a primary key with a NULL in it, which was appended.
-func (k *keys) whole(gone *vector.Chunk) error {
+func (k *keyReader) whole(gone *vector.Chunk) error {
 	for i, v := range gone.Cols {
 		if v.IsNull(gone.N) {
 			undo(gone)
@@ -121,50 +147,40 @@ func undo(ch *vector.Chunk) {
 }
 
 // message appends the primary key that is a message's key.
-func (k *keys) message(gone *vector.Chunk, key []byte, text bool) error {
-	err := k.read(gone, key, text)
+func (k *keyReader) message(gone *vector.Chunk, key []byte) error {
+	err := error(rejected(codeNoKey, "it is NULL"))
+	if key != nil {
+		err = k.read(gone, key)
+	}
 	if err == nil {
 		return k.whole(gone)
 	}
 	undo(gone)
 	var r *ingest.Rejected
 	if errors.As(err, &r) {
-		r.Reason = "the message's key: " + r.Reason
+		return rejected(r.Code, "the message's key: %s", r.Reason)
 	}
 	return err
 }
 
-func (k *keys) read(gone *vector.Chunk, key []byte, text bool) error {
-	switch {
-	case key == nil:
-		return rejected(codeNoKey, "it is NULL")
-	case text:
-		return parsed(codec.AppendParsed(gone.Cols[0], key, codec.Defaults))
-	case len(k.columns) > 1 || bytes.HasPrefix(bytes.TrimLeft(key, " \t\r\n"), []byte("{")):
-		return k.json.Append(gone, key)
-	}
-	return k.json.single(gone.Cols[0], key)
-}
-
 // upsert is FORMAT UPSERT.
 type upsert struct {
-	value  reader
+	enc    encoding
 	key    []int // the primary key's columns
-	keys   *keys
-	text   bool
+	keys   keyReader
 	buf    []byte
 	inside []byte
 }
 
 func (u *upsert) Append(rows, gone *vector.Chunk, m ingest.Message) (ingest.Effect, error) {
-	if err := u.keys.message(gone, m.Key, u.text); err != nil {
+	if err := u.keys.message(gone, m.Key); err != nil {
 		return 0, err
 	}
 	if m.Value == nil {
 		return ingest.Takes, nil
 	}
 	defer undo(gone)
-	if err := u.value.Append(rows, m.Value); err != nil {
+	if err := u.enc.row(rows, m.Value); err != nil {
 		return 0, err
 	}
 	// The value may leave the key out, and cannot have another one.
@@ -177,10 +193,10 @@ func (u *upsert) Append(rows, gone *vector.Chunk, m ingest.Message) (ingest.Effe
 		}
 		u.buf, u.inside = vector.AppendKey(u.buf[:0], gone.Cols[i], gone.N), vector.AppendKey(u.inside[:0], v, rows.N)
 		if !bytes.Equal(u.buf, u.inside) {
-			of := u.keys.columns[i].Name
-			reason := fmt.Sprintf("column %q is %s, and %s in the message's key", of, codec.AppendText(nil, v, rows.N, codec.Defaults), codec.AppendText(nil, gone.Cols[i], gone.N, codec.Defaults))
+			err := rejected(codeOtherKey, "column %q is %s, and %s in the message's key", u.keys.columns[i].Name,
+				codec.AppendText(nil, v, rows.N, codec.Defaults), codec.AppendText(nil, gone.Cols[i], gone.N, codec.Defaults))
 			undo(rows)
-			return 0, rejected(codeOtherKey, "%s", reason)
+			return 0, err
 		}
 	}
 	return ingest.Puts, nil
@@ -188,76 +204,80 @@ func (u *upsert) Append(rows, gone *vector.Chunk, m ingest.Message) (ingest.Effe
 
 // debezium is FORMAT DEBEZIUM.
 type debezium struct {
-	value reader
-	key   []int // the primary key's columns
-	keys  *keys
-	buf   []byte
-	old   []byte
+	enc  encoding
+	key  []int // the primary key's columns
+	keys keyReader
+	buf  []byte
+	old  []byte
 }
 
-// Append reads an envelope, with its schema or without. A tombstone repeats the end of a row.
+// Append reads an envelope. A tombstone repeats the end of a row.
 func (d *debezium) Append(rows, gone *vector.Chunk, m ingest.Message) (ingest.Effect, error) {
-	key, err := payload(m.Key)
-	if err != nil {
-		key = m.Key // it counts only where the row does not say its key
-	}
 	if m.Value == nil {
-		if key == nil || d.keys.message(gone, key, false) != nil {
+		if m.Key == nil {
 			return 0, nil
 		}
-		return ingest.Takes, nil
+		return d.maybe(ingest.Takes, d.keys.message(gone, m.Key))
 	}
-	value, err := payload(m.Value)
+	c, err := d.enc.change(m.Value)
 	if err != nil {
 		return 0, err
 	}
-	parts, err := fields(value, "op", "before", "after")
-	if err != nil {
-		return 0, err
-	}
-	op, before, after := string(parts[0]), parts[1], parts[2]
-	switch op {
-	case `"c"`, `"r"`, `"u"`:
-		if isNull(after) {
-			return 0, rejected(codeNull, "a change of kind %s without the row after it", op)
+	switch c.op {
+	case "c", "r", "u":
+		if c.after == nil {
+			return 0, rejected(codeNull, "a change of kind %q without the row after it", c.op)
 		}
-		if err := d.value.Append(rows, after); err != nil {
+		if err := c.after(rows); err != nil {
 			return 0, err
 		}
-		if op == `"u"` && !isNull(before) && d.keys.row(gone, before) == nil {
-			d.buf, d.old = d.buf[:0], d.old[:0]
-			for i, c := range d.key {
-				d.buf, d.old = vector.AppendKey(d.buf, rows.Cols[c], rows.N), vector.AppendKey(d.old, gone.Cols[i], gone.N)
-			}
-			if !bytes.Equal(d.buf, d.old) {
-				return ingest.Takes | ingest.Puts, nil
-			}
+		effect, err := d.before(c, gone)
+		if err != nil || c.op != "u" || effect == 0 {
 			undo(gone)
+			return ingest.Puts, err
 		}
-		return ingest.Puts, nil
-	case `"d"`:
-		if !isNull(before) && d.keys.row(gone, before) == nil {
-			return ingest.Takes, nil
+		d.buf, d.old = d.buf[:0], d.old[:0]
+		for i, col := range d.key {
+			d.buf, d.old = vector.AppendKey(d.buf, rows.Cols[col], rows.N), vector.AppendKey(d.old, gone.Cols[i], gone.N)
 		}
-		return ingest.Takes, d.keys.message(gone, key, false)
-	case `"t"`:
+		if bytes.Equal(d.buf, d.old) {
+			undo(gone)
+			return ingest.Puts, nil
+		}
+		return ingest.Takes | ingest.Puts, nil
+	case "d":
+		effect, err := d.before(c, gone)
+		if effect == 0 && err == nil {
+			return ingest.Takes, d.keys.message(gone, m.Key)
+		}
+		return effect, err
+	case "t":
 		return 0, rejected(codeUnsupported, "a TRUNCATE of the table: its rows are kept")
 	case "":
-		return 0, rejected(codeType, "the message has no field \"op\": it is no change as Debezium writes them")
+		return 0, rejected(codeType, "the message has no text \"op\": it is no change as Debezium writes them")
 	}
-	return 0, rejected(codeUnsupported, "a change of kind %s", clip(parts[0]))
+	return 0, rejected(codeUnsupported, "a change of kind %q", clip([]byte(c.op)))
 }
 
-func isNull(raw []byte) bool { return raw == nil || bytes.Equal(raw, []byte("null")) }
+// before appends the primary key of the row before a change: Takes, or nothing where it does not say it.
+func (d *debezium) before(c change, gone *vector.Chunk) (ingest.Effect, error) {
+	if c.before == nil {
+		return 0, nil
+	}
+	err := c.before(gone)
+	if err == nil {
+		err = d.keys.whole(gone)
+	}
+	return d.maybe(ingest.Takes, err)
+}
 
-// payload is what stands beside a schema, or all of a value that has none.
-func payload(value []byte) ([]byte, error) {
-	if !bytes.HasPrefix(bytes.TrimLeft(value, " \t\r\n"), []byte("{")) {
-		return value, nil
+// maybe is an effect, or nothing where the message does not say what it needs.
+func (d *debezium) maybe(effect ingest.Effect, err error) (ingest.Effect, error) {
+	switch {
+	case err == nil:
+		return effect, nil
+	case errors.As(err, new(*ingest.Rejected)):
+		return 0, nil
 	}
-	parts, err := fields(value, "schema", "payload")
-	if err != nil || parts[0] == nil || parts[1] == nil {
-		return value, err
-	}
-	return slices.Clip(parts[1]), nil
+	return 0, err
 }

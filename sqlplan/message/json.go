@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 
@@ -23,6 +22,7 @@ const (
 	codeType    = "42804" // a value of another kind than the column
 	codeTime    = "22008" // a time in another unit
 	codeUnknown = "42703" // a field that is no column
+	codeRange   = "22003" // a number beyond its type
 )
 
 // Units are the units of times that are numbers, with the microseconds, or for ns the part of one, that they are.
@@ -259,7 +259,7 @@ func (j *JSON) scalar(v *vector.Vector, kind jsontext.Kind, raw []byte) error {
 		}
 	case vector.TimestampTZ, vector.Timestamp:
 		if kind == '0' {
-			t, err := j.moment(raw)
+			t, err := moment(raw, j.unit)
 			if err != nil {
 				return err
 			}
@@ -274,13 +274,7 @@ func (j *JSON) scalar(v *vector.Vector, kind jsontext.Kind, raw []byte) error {
 	if j.text, err = jsontext.AppendUnquote(j.text[:0], raw); err != nil {
 		return notJSON(err)
 	}
-	switch v.Type.Kind {
-	case vector.Date, vector.Time, vector.Timestamp, vector.TimestampTZ:
-		if relative(j.text) {
-			return rejected(codeSyntax, "%s for a column of type %s: only a time that does not depend on the clock is read", clip(raw), v.Type)
-		}
-	}
-	return parsed(codec.AppendParsed(v, j.text, codec.Defaults))
+	return appendText(v, j.text)
 }
 
 // leastDay and mostDay bound dates that are numbers: the years 1 and 9999.
@@ -288,76 +282,6 @@ const (
 	leastDay = -719162
 	mostDay  = 2932896
 )
-
-// relative reports whether a time is a word such as now, which means another time whenever it is read.
-func relative(b []byte) bool {
-	b = bytes.ToLower(bytes.TrimSpace(b))
-	for _, word := range []string{"now", "today", "tomorrow", "yesterday"} {
-		if bytes.Contains(b, []byte(word)) {
-			return true
-		}
-	}
-	return false
-}
-
-// moment is a time that is a number, in microseconds.
-func (j *JSON) moment(raw []byte) (int64, error) {
-	low, up := 1e8, 1e11 // of seconds: 1973-03-03, 5138-11-16
-	at := 0
-	for Units[at] != j.unit {
-		low, up, at = low*1e3, up*1e3, at+1
-	}
-	n, err := strconv.ParseInt(string(raw), 10, 64)
-	if err != nil {
-		f, err := strconv.ParseFloat(string(raw), 64)
-		if err != nil || f != math.Trunc(f) && j.unit != "s" && j.unit != "ms" {
-			return 0, rejected(codeSyntax, "%s is no whole number of %s since 1970", clip(raw), j.unit)
-		}
-		if math.Abs(f) >= low && math.Abs(f) < up && f > 0 && (j.unit == "s" || j.unit == "ms") {
-			scale := 1e6
-			if j.unit == "ms" {
-				scale = 1e3
-			}
-			return int64(math.Round(f * scale)), nil
-		}
-		return 0, j.wrongUnit(raw, f)
-	}
-	if x := float64(n); x < low || x >= up {
-		return 0, j.wrongUnit(raw, x)
-	}
-	switch j.unit {
-	case "s":
-		return n * 1_000_000, nil
-	case "ms":
-		return n * 1000, nil
-	case "us":
-		return n, nil
-	}
-	return n / 1000, nil
-}
-
-func (j *JSON) wrongUnit(raw []byte, x float64) error {
-	low := 1e8
-	for _, u := range Units {
-		if x >= low && x < low*1e3 {
-			return rejected(codeTime, "%s is a time in %s, and the source's numbers are %s", clip(raw), u, j.unit)
-		}
-		low *= 1e3
-	}
-	return rejected(codeTime, "%s is no time between 1973 and 5138 in %s since 1970", clip(raw), j.unit)
-}
-
-// parsed makes a Rejected of a codec's error.
-func parsed(err error) error {
-	if err == nil {
-		return nil
-	}
-	var e *codec.Error
-	if errors.As(err, &e) {
-		return &ingest.Rejected{Code: e.Code, Reason: e.Message}
-	}
-	return &ingest.Rejected{Code: codeSyntax, Reason: err.Error()}
-}
 
 func notJSON(err error) error {
 	var s *jsontext.SyntacticError
@@ -386,13 +310,4 @@ func kindName(k jsontext.Kind) string {
 		return "an array"
 	}
 	return "no JSON"
-}
-
-// clip shortens a value for a message.
-func clip(raw []byte) string {
-	const most = 80
-	if len(raw) > most {
-		return string(bytes.ToValidUTF8(raw[:most], nil)) + "…"
-	}
-	return string(raw)
 }

@@ -41,8 +41,10 @@ type Kafka struct {
 	Start      []int64 `json:"start"`              // the first offset read, by partition; partitions that come later are read from their start
 
 	Format        string `json:"format"`                   // "PLAIN", "UPSERT" or "DEBEZIUM"
-	Encode        string `json:"encode"`                   // "JSON"
-	KeyEncode     string `json:"key_encode,omitempty"`     // of UPSERT: how a message's key is read, "json" or "text"
+	Encode        string `json:"encode"`                   // "JSON", "AVRO" or "PROTOBUF"
+	KeyEncode     string `json:"key_encode,omitempty"`     // of UPSERT: how a message's key is read, "json" or "text"; "": as Encode says
+	Schema        string `json:"schema,omitempty"`         // of AVRO and PROTOBUF; "": the connection's registry has it
+	Message       string `json:"message,omitempty"`        // of PROTOBUF: the type in Schema; "": the first one
 	TimeUnit      string `json:"time_unit,omitempty"`      // of times that are numbers: "s", "ms", "us" or "ns"
 	RefuseUnknown bool   `json:"refuse_unknown,omitempty"` // messages with fields that are no columns are refused
 

@@ -10,7 +10,7 @@ import (
 
 // The examples of Kafka sources in the reference run as they stand, but for the brokers' address.
 func TestReferenceExamples(t *testing.T) {
-	bus, client := cluster(t, 1, "purchases", "shop.orders")
+	bus, client := cluster(t, 1, "purchases", "shop.orders", "clicks")
 	t.Setenv("KAFKA_PASSWORD", "x")
 	conn := harness.Start(t, harness.Options{}).Connect(t)
 	exec(t, conn, "CREATE ENTITY customer (customer_id bigint)")

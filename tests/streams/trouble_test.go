@@ -74,7 +74,6 @@ func TestRefusals(t *testing.T) {
 		{with("connector = 'kafka', connection = 'bus', topic = 'events', idle_timeout = '10 ms'"), "22023", `option "idle_timeout" must be at least 1 second`, "'10 ms'"},
 		{with("connector = 'nats', connection = 'bus'"), "0A000", `connector "nats" is not supported`, "'nats'"},
 		{strings.Replace(source("s", ""), "FORMAT PLAIN ENCODE JSON", "", 1), "42P17", `source "s" does not say how its messages are read`, "s (id"},
-		{strings.Replace(source("s", ""), "JSON", "AVRO", 1), "0A000", `ENCODE AVRO is not supported`, "ENCODE"},
 		{strings.Replace(source("s", ""), "PLAIN", "MAXWELL", 1), "0A000", `FORMAT MAXWELL is not supported`, "FORMAT"},
 		{strings.Replace(source("s", ""), "PLAIN", "UPSERT (key_encode = 'xml')", 1), "22023", `option "key_encode" must be one of json, text`, "'xml'"},
 		{strings.Replace(source("s", ""), "PLAIN", "DEBEZIUM (key_encode = 'text')", 1), "22023", `unknown option "key_encode" of FORMAT DEBEZIUM`, "key_encode"},
