@@ -160,7 +160,7 @@ func TestWireFormat(t *testing.T) {
 		{"AVRO", "\x00\x00\x00\x00", "22P02 the message does not begin with the id"},
 		{"AVRO", "", "22P02 the message is empty"},
 		{"AVRO", `{"c": "x"}`, "22P02 the message does not begin with the id"},
-		{"PROTOBUF", "\x00\x00\x00\x00\x01\x00\x0a\x01x", "NULL"}, // the first type, Inner, has no such field
+		{"PROTOBUF", "\x00\x00\x00\x00\x01\x00\x0a\x01x", "NULL"},                      // the first type, Inner, has no such field
 		{"PROTOBUF", "\x00\x00\x00\x00\x01\x04\x04\x00\x0a\x01x", "x"},                 // 2, 0: Other.Nested
 		{"PROTOBUF", "\x00\x00\x00\x00\x01\x02\x04\x08\x05", "NULL"},                   // 2: Other
 		{"PROTOBUF", "\x00\x00\x00\x00\x01\x02\x0e", "22P02 the message does not say"}, // 7
