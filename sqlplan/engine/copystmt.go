@@ -115,10 +115,13 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 		return bound{}, err
 	}
 	var typed *typedQuery
-	if file == nil {
-		if typed, err = b.analyzed(node, nil, nil); err != nil {
-			return bound{}, err
-		}
+	if file != nil {
+		typed, err = b.exported(node, file)
+	} else {
+		typed, err = b.analyzed(node, nil, nil)
+	}
+	if err != nil {
+		return bound{}, err
 	}
 	var params []vector.Type
 	var columns []session.Column
@@ -135,7 +138,7 @@ func (s *Session) bindCopyOut(ctx context.Context, cat *schema.Catalog, st *pars
 	}
 	if file != nil {
 		return bound{params: params, run: func(ctx context.Context, args []*vector.Vector) (session.Result, error) {
-			rows, err := s.export(ctx, cat, inner, plan, file, args)
+			rows, err := s.export(ctx, cat, inner, plan, typed, file, args)
 			return noRows{fmt.Sprintf("COPY %d", rows)}, err
 		}}, nil
 	}

@@ -249,7 +249,7 @@ func exportError(t *exportTarget, err error) error {
 }
 
 // export runs the SELECT into a file, and is how many rows it has. A statement that fails or is cancelled leaves none.
-func (s *Session) export(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *queryPlan, t *exportTarget, args []*vector.Vector) (rows int64, err error) {
+func (s *Session) export(ctx context.Context, cat *schema.Catalog, st *parse.SQL, plan *queryPlan, typed *typedQuery, t *exportTarget, args []*vector.Vector) (rows int64, err error) {
 	x := s.e.exports
 	if err := x.check(cat, t); err != nil {
 		return 0, err
@@ -276,7 +276,12 @@ func (s *Session) export(ctx context.Context, cat *schema.Catalog, st *parse.SQL
 	if err := plan.execute(b, st, args); err != nil {
 		return 0, err
 	}
-	sql, err := b.duckSQL(clone(st.Node))
+	var sql string
+	if typed == nil {
+		sql, err = b.duckSQL(clone(st.Node))
+	} else if sql, err = b.typedSQL(typed); err == nil {
+		sql = t.fileSQL(typed, sql)
+	}
 	if err != nil {
 		return 0, err
 	}
