@@ -26,6 +26,7 @@ import (
 type keySource struct {
 	node  *pg_query.Node // a SELECT whose first columns are the keys
 	typed *typedQuery    // it, analyzed; nil: it has DuckDB's meaning
+	types []vector.Type  // of the keys selected
 	order bool           // every row in its order is a key: a batch
 	text  string         // for EXPLAIN
 }
@@ -153,6 +154,9 @@ func (s *keySource) sql(b *binder, r *entityRef) (string, error) {
 	for i, k := range r.entity.Keys {
 		column := fmt.Sprintf(keyColumn, i)
 		items[i] = fmt.Sprintf("CAST(%s AS %s)", column, k.Type.DuckDB())
+		if i < len(s.types) {
+			items[i] = exactSQL(column, s.types[i], k.Type)
+		}
 		if !r.takesNull(i) {
 			where = append(where, column+" IS NOT NULL")
 		}
@@ -560,6 +564,7 @@ func (s *sourceBuilder) checkTypes() error {
 		return err
 	}
 	s.p.b.noteParams(params)
+	source.types = typesOf(cols)
 	for i, k := range s.r.entity.Keys {
 		if i >= len(cols) {
 			break

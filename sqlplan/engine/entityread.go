@@ -151,7 +151,7 @@ func (r *entityRead) describe(b *binder) {
 			if k.list {
 				t = vector.ListOf(t)
 			}
-			b.foundKey(k.param, t)
+			b.foundKey(k.param, exactParam(t))
 		}
 	}
 	b.foundTime(r.asOf)
@@ -309,7 +309,11 @@ func (r *entityRead) castArgs(b *binder, args []*vector.Vector) ([]*vector.Vecto
 		if term.list {
 			want = vector.ListOf(want)
 		}
-		if have := args[term.param-1]; !have.Type.Equal(want) {
+		have, err := exactArg(args[term.param-1], want)
+		if err != nil {
+			return nil, err
+		}
+		if out[term.param-1] = have; !have.Type.Equal(want) {
 			v := vector.New(want, 1)
 			if err := b.s.cast(v, have, 0); err != nil {
 				return nil, fmt.Errorf("key %q: %w", r.keys[i], err)

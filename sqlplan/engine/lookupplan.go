@@ -265,6 +265,11 @@ func (s *Session) keyListOf(sql string, items []*pg_query.Node, t vector.Type) (
 		if !ok {
 			return k, false, nil
 		}
+		if text, null, _ := constantText(uncast(n)); t.Kind == vector.Decimal && !null {
+			if err := exactDecimal(k.consts, text); err != nil {
+				return k, false, at(asError(err), sql, nodeLocation(n))
+			}
+		}
 	}
 	return k, true, nil
 }
@@ -288,7 +293,7 @@ func (p *lookupPlan) paramTypes() []vector.Type {
 			if k.list {
 				t = vector.ListOf(t)
 			}
-			out[k.param-1] = t
+			out[k.param-1] = exactParam(t)
 		}
 	}
 	return p.timeParams(out)
@@ -340,7 +345,10 @@ func (p *lookupPlan) keysOf(args []*vector.Vector, out *vector.Chunk, enc *vecto
 		case k.param == 0:
 			lists[i] = k.consts
 		case !k.list:
-			lists[i] = args[k.param-1]
+			var err error
+			if lists[i], err = exactArg(args[k.param-1], p.entity.Keys[i].Type); err != nil {
+				return err
+			}
 		case args[k.param-1].IsNull(0):
 			lists[i] = vector.New(p.entity.Keys[i].Type, 0)
 		default:

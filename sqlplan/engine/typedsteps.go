@@ -132,6 +132,8 @@ func (b *binder) pieceExpr(e, from *pg_query.Node, to vector.Type) (string, erro
 			to = vector.DecimalOf(parse.BareNumericPrecision, parse.BareNumericScale)
 		}
 		sql = fmt.Sprintf("CAST(__numeric_fixed(%s, %d, %d) AS %s)", sql, to.Precision, to.Scale, to.DuckDB())
+	case held.Kind == vector.Decimal && to.Kind == vector.Decimal && held.Scale > to.Scale:
+		sql = exactSQL(sql, held, to)
 	case to.Kind == vector.JSON && (held.Shown == codec.OIDJSON || held.Shown == codec.OIDJSONB): // of a function of ours, which DuckDB does not know to be JSON
 		sql = "CAST(" + sql + " AS JSON)"
 	}
