@@ -2,6 +2,7 @@ package duck
 
 import (
 	"testing"
+	"time"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
@@ -55,4 +56,16 @@ func BenchmarkAppend(b *testing.B) {
 	b.StopTimer()
 	must(b, a.Close())
 	exec(b, c, "ROLLBACK")
+}
+
+// BenchmarkReclaim is the look at what DuckDB's allocator keeps, and the end of a statement that took some milliseconds.
+func BenchmarkReclaim(b *testing.B) {
+	db := open(b, Options{MemoryLimit: 1 << 30})
+	for name, run := range map[string]func(){"look": db.reclaim.look, "ended": func() { db.reclaim.ended(time.Time{}) }} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				run()
+			}
+		})
+	}
 }

@@ -59,6 +59,8 @@ const (
 	largeBlock = 1 << 20
 	// briefly is how long a statement takes that is not looked after: it cannot have freed much.
 	briefly = 2 * time.Millisecond
+	// pause is how long, at least, lies between two looks at the allocator, which take some 30 µs each.
+	pause = 20 * time.Millisecond
 )
 
 // reclaimer gives memory back.
@@ -66,6 +68,7 @@ type reclaimer struct {
 	kept    int64
 	garbage atomic.Int64 // of large calls, since the last collection, in bytes
 	mu      sync.Mutex   // held while memory is given back
+	looked  atomic.Int64 // when the last look at the allocator was, or the next will be, in nanoseconds
 }
 
 var large = sync.OnceFunc(func() { C.tilehouseLarge(largeBlock) })
@@ -77,7 +80,23 @@ func newReclaimer(memoryLimit int64) *reclaimer {
 
 // ended gives back what DuckDB's allocator keeps, after a statement that began then.
 func (r *reclaimer) ended(began time.Time) {
-	if time.Since(began) < briefly || !r.mu.TryLock() {
+	now := time.Now()
+	if now.Sub(began) < briefly {
+		return
+	}
+	last := r.looked.Load()
+	next := max(last+int64(pause), now.UnixNano())
+	switch {
+	case last > now.UnixNano() || !r.looked.CompareAndSwap(last, next): // another statement sees to it
+	case next > now.UnixNano():
+		time.AfterFunc(time.Duration(next-now.UnixNano()), r.look)
+	default:
+		r.look()
+	}
+}
+
+func (r *reclaimer) look() {
+	if !r.mu.TryLock() {
 		return
 	}
 	defer r.mu.Unlock()
