@@ -33,7 +33,7 @@ const (
 	// pgxShare is how much of what passes on PostgreSQL must pass on Tilehouse, over all packages: a sample does not say.
 	pgxShare = 0.85
 	// pgxIdle is how long a test binary may be silent before the test it runs counts as failed and is left out.
-	pgxIdle = 25 * time.Second
+	pgxIdle = 90 * time.Second
 )
 
 // TestPgxSuite runs pgx's own tests, as they are in the module that go.mod names, against PostgreSQL and against Tilehouse.
@@ -259,7 +259,7 @@ func (s pgxSuite) run(t *testing.T, database string) map[string]*testResult {
 
 // command runs the suite with a database, and flags.
 func (s pgxSuite) command(database string, flags ...string) *exec.Cmd {
-	cmd := exec.Command("go", append([]string{"tool", "test2json", s.binary, "-test.v=test2json", "-test.timeout=10m"}, flags...)...)
+	cmd := exec.Command("go", append([]string{"tool", "test2json", s.binary, "-test.v=test2json", "-test.timeout=30m"}, flags...)...)
 	cmd.Dir = s.folder
 	for _, v := range os.Environ() {
 		if !strings.HasPrefix(v, "PG") {

@@ -23,7 +23,7 @@ import (
 var rewritePrograms = flag.Bool("rewrite-programs", false, "write testdata/programs.txt anew, keeping its reasons")
 
 // programTimeout is how long a program may run against one server.
-const programTimeout = 2 * time.Minute
+const programTimeout = 10 * time.Minute
 
 // A clientProgram is a program of this folder that reads where the server is from libpq's environment variables and prints
 // sections: a line "== name", then what it saw.
