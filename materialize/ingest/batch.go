@@ -146,13 +146,20 @@ func (b *builder) add(rec *message, index int) error {
 	n, taken := b.rows.N, b.gone.N
 	effect, err := b.c.decoder.Append(b.rows, b.gone, Message{Key: rec.Key, Value: rec.Value})
 	if err == nil && effect&Puts != 0 {
+		cols := b.rows.Cols[b.declared:]
+		cols[0].AppendInt(int64(rec.Partition))
+		cols[1].AppendInt(rec.Offset)
+		cols[messageTime].AppendInt(rec.Timestamp.UnixMicro())
+		cols[3].AppendInt(rec.arrived)
+		appendBytes(cols[4], rec.Key)
+		appendBytes(cols[5], rec.headers)
 		if why := b.check(n); why != nil {
 			err = why
 		}
 	}
 	if err != nil {
-		for i := range b.declared {
-			b.rows.Cols[i].Truncate(n)
+		for _, v := range b.rows.Cols {
+			v.Truncate(n)
 		}
 		for _, v := range b.gone.Cols {
 			v.Truncate(taken)
@@ -168,13 +175,6 @@ func (b *builder) add(rec *message, index int) error {
 		b.gone.N++
 	}
 	if effect&Puts != 0 {
-		cols := b.rows.Cols[b.declared:]
-		cols[0].AppendInt(int64(rec.Partition))
-		cols[1].AppendInt(rec.Offset)
-		cols[messageTime].AppendInt(rec.Timestamp.UnixMicro())
-		cols[3].AppendInt(rec.arrived)
-		appendBytes(cols[4], rec.Key)
-		appendBytes(cols[5], rec.headers)
 		b.rows.N++
 	}
 	b.steps = append(b.steps, step{message: index, effect: effect, row: n, taken: taken})
@@ -197,7 +197,7 @@ func (b *builder) check(n int) *Rejected {
 	}
 	for _, i := range b.filled {
 		if cols[i].IsNull(n) {
-			return &Rejected{codeNotNull, fmt.Sprintf("column %q is NULL: it is a key, or declared NOT NULL", b.rel.Columns[i].Name)}
+			return &Rejected{codeNotNull, fmt.Sprintf("column %q is NULL: it is a key, or declared NOT NULL", b.rel.Stored()[i].Name)}
 		}
 	}
 	switch t := cols[b.time].I64[n]; {

@@ -130,7 +130,7 @@ Whatever else fails is tried again, at longer and longer intervals up to 30 seco
 where each partition is. A full disk pauses the reading, and reads go on.
 
 The watermark is the least of the partitions' newest event times, less the duration; one that gave nothing for ` + "`idle_timeout`" + ` does not hold it back. It never goes back,
-and labels (FOLLOWING) wait for it. Columns that ` + "`*`" + ` does not give: ` + "`__partition`, `__offset`, `__timestamp`, `__arrived`, `__key`, `__headers`" + `.
+and labels (FOLLOWING) wait for it. Columns that ` + "`*`" + ` does not give, and features and event views may name: ` + "`__partition`, `__offset`, `__timestamp`, `__arrived`, `__key`, `__headers`" + `.
 
 The topic and its offsets are looked up when the source is made. Partitions that are added are read from their start. A topic that was deleted
 and made anew is another one, and messages that the topic's retention deletes before they were read stop the source with that reason. A role needs USAGE on the connection.`,

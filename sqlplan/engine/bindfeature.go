@@ -74,7 +74,7 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 	if src.Alias != nil {
 		alias = src.Alias.Aliasname
 	}
-	exprs := &exprBinder{s: s, sql: sql, rel: b.relation, alias: alias, zone: zone}
+	exprs := &exprBinder{s: s, sql: sql, rel: b.relation.WithHidden(), alias: alias, zone: zone}
 	for _, u := range body.Unnest {
 		if err := exprs.addUnnest(ctx, u); err != nil {
 			return nil, err
@@ -125,7 +125,7 @@ func (s *Session) bindAggregates(ctx context.Context, cat *schema.Catalog, sql s
 			}
 		}
 		if e.Column >= 0 && name == g.Text {
-			name = b.relation.Columns[b.relation.AtPlace(e.Column)].Name
+			name = exprs.rel.Columns[exprs.rel.AtPlace(e.Column)].Name
 		}
 		b.keys, b.keyNames = append(b.keys, e), append(b.keyNames, name)
 	}

@@ -352,7 +352,7 @@ func (s *Session) bindEventView(ctx context.Context, cat *schema.Catalog, st *pa
 	if err := o.done(); err != nil {
 		return nil, err
 	}
-	x := &exprBinder{s: s, sql: st.Text, rel: rv, alias: alias, zone: zone}
+	x := &exprBinder{s: s, sql: st.Text, rel: rv.WithHidden(), alias: alias, zone: zone}
 	var names []string
 	var parts []parse.Expr
 	for i, t := range sel.TargetList {

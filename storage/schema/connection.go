@@ -1,6 +1,8 @@
 package schema
 
 import (
+	"slices"
+
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
@@ -76,6 +78,17 @@ func (r *Relation) Hidden() []Column {
 		return kafkaColumns
 	}
 	return nil
+}
+
+// WithHidden is the relation as if its hidden columns were declared, which expressions of definitions may name.
+func (r *Relation) WithHidden() *Relation {
+	hidden := r.Hidden()
+	if len(hidden) == 0 {
+		return r
+	}
+	out := *r
+	out.Columns = append(slices.Clip(r.Columns), hidden...)
+	return &out
 }
 
 // Connection is the connection of a name, nil if there is none. Connections have names of their own.

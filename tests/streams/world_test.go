@@ -65,3 +65,11 @@ func eventually(t *testing.T, conn *pgx.Conn, sql, want string) {
 }
 
 func now() string { return time.Now().UTC().Add(-time.Second).Format(time.RFC3339Nano) }
+
+// produceRaw produces one message; nil is NULL.
+func produceRaw(t *testing.T, client *kgo.Client, partition int32, key, value []byte) {
+	t.Helper()
+	if err := client.ProduceSync(context.Background(), &kgo.Record{Topic: "events", Partition: partition, Key: key, Value: value}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
