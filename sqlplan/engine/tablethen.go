@@ -11,6 +11,7 @@ import (
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
 	"github.com/tilehouse/tilehouse/storage/duck"
+	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
@@ -82,7 +83,9 @@ func (t *thenRead) execute(b *binder, st *parse.SQL, args []*vector.Vector) erro
 	case base.Logged() && b.s.unborn(base):
 		sql = fmt.Sprintf("(SELECT %s, 0::BIGINT AS %s WHERE false)", nullColumns(base.Stored()), rowIDName)
 	case base.Logged():
-		sql, err = b.replayed(base, position)
+		if sql, err = b.replayed(base, position); err == nil {
+			err = b.s.notTrimmed(base, position)
+		}
 	default:
 		sql, err = b.s.e.mat.RelationSQL(b.ctx, b.cat, base, position)
 	}
@@ -95,6 +98,16 @@ func (t *thenRead) execute(b *binder, st *parse.SQL, args []*vector.Vector) erro
 	}
 	b.refs[t.name] = fmt.Sprintf("(SELECT %s FROM %s)", strings.Join(cols, ", "), materialize.RowsOver(b.cat, t.rel, sql))
 	return nil
+}
+
+// notTrimmed refuses the rows that a table had at a position of before retention took some of them out of the log. It is asked after they
+// were read: a trim says so before it begins.
+func (s *Session) notTrimmed(r *schema.Relation, position uint64) error {
+	trimmed, err := s.e.log.Trimmed(reclog.SourceID(r.ID))
+	if err != nil || position >= trimmed.Position {
+		return err
+	}
+	return hint(fail(codeInvalidParameter, "what table %q had then is not kept whole: its retention has dropped rows since", r.Name), "Read it without FOR SYSTEM_TIME AS OF; its features are read at that position as far as their events are kept.")
 }
 
 // line tells of the rows in EXPLAIN.
