@@ -104,8 +104,7 @@ func (a *Appender) append(ch *vector.Chunk) error {
 		return nil
 	}
 	a.buffered, a.rows = 0, 0
-	var state m.State
-	if writing(func() { state = m.AppenderFlush(a.a) }); state == m.StateError {
+	if m.AppenderFlush(a.a) == m.StateError {
 		return a.failure()
 	}
 	return nil
@@ -176,11 +175,8 @@ func (a *Appender) Close() error {
 	}
 	err := a.err
 	if err == nil {
-		if err = a.c.ready(background); err == nil {
-			var state m.State
-			if writing(func() { state = m.AppenderClose(a.a) }); state == m.StateError {
-				err = a.failure()
-			}
+		if err = a.c.ready(background); err == nil && m.AppenderClose(a.a) == m.StateError {
+			err = a.failure()
 		}
 		if err != nil {
 			m.AppenderClear(a.a)
