@@ -58,9 +58,9 @@ func TestRetentionDisk(t *testing.T) {
 		hour, day = int64(3600e6), int64(86400e6)
 		keep      = 3
 	)
-	days, perCommit := int64(20), 120
+	days, perCommit, slack := int64(20), 120, int64(2<<20)
 	if soak() {
-		days, perCommit = 120, 1500
+		days, perCommit, slack = 120, 1500, 24<<20
 	}
 	base := time.Date(2024, 4, 2, 0, 0, 0, 0, time.UTC).UnixMicro()
 	var now atomic.Int64
@@ -310,8 +310,8 @@ func TestRetentionDisk(t *testing.T) {
 	}) {
 		early, late := mean(sizes[keep+3:keep+3+third], part), mean(sizes[len(sizes)-third:], part)
 		t.Logf("%s: %d bytes on average early, %d late", part, early, late)
-		// A file of DuckDB's grows in steps of a quarter of a megabyte, and is written anew now and then.
-		if part == "log" && late > early+early/4+256<<10 || part == "all" && late > early+early/2+2<<20 {
+		// A file of DuckDB's has twice what a checkpoint writes, which gives up deleted rows by groups of 122,880: some days of these rows.
+		if part == "log" && late > early+early/4+256<<10 || part == "all" && late > early+early/2+slack {
 			t.Errorf("%s grows: %d bytes early, %d late", part, early, late)
 		}
 	}
