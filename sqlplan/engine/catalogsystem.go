@@ -28,7 +28,7 @@ type systemCatalog struct {
 	snapshot *pgcatalog.Snapshot
 	number   int64
 	release  func()
-	plans    keptStatements // of statements that read it alone, as its rows do not change
+	plans    keptStatements // of a statement that reads it alone, as its rows do not change
 }
 
 // systemCatalog is the snapshot that the statement reads: the session's last one where nothing changed since.
@@ -51,7 +51,7 @@ func (b *binder) systemCatalog() (*systemCatalog, error) {
 		o.Tables = append(catalogTables(b.cat), o.Tables...)
 		o.Functions = catalogFunctionsOf(b.cat)
 		s.addRights(o, b.cat, tabs)
-		next := &systemCatalog{cat: b.cat, tabs: tabs, settings: s.settingsVersion, role: s.role, snapshot: pgcatalog.New(o, s.catalogSettings())}
+		next := &systemCatalog{cat: b.cat, tabs: tabs, settings: s.settingsVersion, role: s.role, snapshot: pgcatalog.New(o, s.catalogSettings()), plans: keptStatements{most: maxKeptCatalog}}
 		next.number, next.release = duck.Provide(next.snapshot)
 		s.dropSystemCatalog()
 		s.system = next

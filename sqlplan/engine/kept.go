@@ -6,13 +6,19 @@ import (
 	"github.com/tilehouse/tilehouse/storage/duck"
 )
 
-// maxKept is how many prepared statements of DuckDB's are kept together: a session's projections of feature views and parts of changes
-// of few rows, and those that read a snapshot of PostgreSQL's catalogs.
-const maxKept = 64
+// How many prepared statements of DuckDB's a session keeps: projections of feature views and parts of changes of few rows; and of those that
+// read its snapshot of PostgreSQL's catalogs the last one, for its execution after its description. A dozen of them took 4 MB.
+const (
+	maxKept        = 64
+	maxKeptCatalog = 1
+)
 
 // keptStatements are prepared statements of a session by their SQL. They must not read a table: DuckDB takes conditions out of a plan that
 // the rows of the moment make true or false, and keeps the plan when they change.
-type keptStatements struct{ by map[string]*duck.Stmt }
+type keptStatements struct {
+	most int // 0: maxKept
+	by   map[string]*duck.Stmt
+}
 
 // get is a prepared statement, made at its first use. It is good until the next call.
 func (k *keptStatements) get(ctx context.Context, conn *duck.Conn, sql string) (*duck.Stmt, error) {
@@ -23,7 +29,7 @@ func (k *keptStatements) get(ctx context.Context, conn *duck.Conn, sql string) (
 	if err != nil {
 		return nil, err
 	}
-	if len(k.by) >= maxKept {
+	if most := k.most; len(k.by) >= most && most > 0 || len(k.by) >= maxKept {
 		k.drop()
 	}
 	if k.by == nil {

@@ -9,7 +9,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -275,6 +277,34 @@ func TestCatalogPlans(t *testing.T) {
 		if r.Err != nil || len(r.Rows) != map[string]int{"one": 1, "two": 1}[name] {
 			t.Errorf("%s: %v %v", name, r.Rows, r.Err)
 		}
+	}
+}
+
+// Many sessions that begin at once, on new threads, end: a thread that gave memory back first once waited for itself.
+func TestCatalogSessions(t *testing.T) {
+	s := servertest.Start(t, t.TempDir(), servertest.Options{})
+	const sessions, rounds = 50, 3
+	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	defer cancel()
+	for range rounds {
+		var all sync.WaitGroup
+		for range sessions {
+			all.Go(func() {
+				conn, err := pgconn.Connect(ctx, s.DSN())
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				defer conn.Close(ctx)
+				for _, sql := range []string{"SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute WHERE attnum > 0", "SELECT * FROM pg_proc", "SELECT * FROM information_schema.columns"} {
+					if _, err := conn.Exec(ctx, sql).ReadAll(); err != nil {
+						t.Errorf("%s: %v", sql, err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
 	}
 }
 
