@@ -40,10 +40,14 @@ const (
 	dialTimeout = 5 * time.Second
 	// retryTimeout is how long a request is tried before its error is told.
 	retryTimeout = 10 * time.Second
-	// fetchBytes is how many bytes the client holds of a broker, and partitionBytes of a partition; a single larger batch of
-	// messages is held as a whole.
-	fetchBytes     = 8 << 20
-	partitionBytes = 2 << 20
+	// maxFetches is from how many brokers at once a client fetches messages. What it fetches it holds until it is taken, and is then
+	// rows: twice maxFetches times the bytes of a fetch are a consumer's share of Config.FetchBytes.
+	maxFetches = 4
+	// leastFetch and mostFetch bound the bytes of a fetch, as the broker has them; a single larger batch of messages is held as a whole.
+	leastFetch = 64 << 10
+	mostFetch  = 8 << 20
+	// batchBytes is the most that a compressed batch of messages may be.
+	batchBytes = 64 << 20
 	// metadataAge is how old what is known of a topic's partitions and leaders may be.
 	metadataAge = 30 * time.Second
 )
@@ -77,6 +81,11 @@ func Reveal(s *schema.Secret) (string, error) {
 		return strings.TrimSuffix(v, "\r"), nil
 	}
 	return "", &SecretError{s.Name, fmt.Sprintf("unknown backend %q", s.Backend)}
+}
+
+// fetchBytes are the bytes of a fetch of one of so many consumers.
+func fetchBytes(all int64, consumers int) int32 {
+	return int32(min(max(all/int64(2*maxFetches*max(consumers, 1)), leastFetch), mostFetch))
 }
 
 // value is an option of a connection, given as it is or by a secret; "" where it is not given.

@@ -45,7 +45,8 @@ type consumer struct {
 	cancel     context.CancelFunc
 	ended      chan struct{}
 	status     statusBox
-	turn       turn // of the source: who has it writes
+	turn       turn  // of the source: who has it writes
+	fetch      int32 // bytes of a fetch
 
 	// What follows belongs to run.
 	decoder  Decoder
@@ -55,8 +56,8 @@ type consumer struct {
 	progress bool        // something was committed since the last error
 }
 
-func newConsumer(cfg Config, cat *schema.Catalog, r *schema.Relation, turn turn) *consumer {
-	c := &consumer{cfg: cfg, turn: turn, id: r.ID, name: r.Name, kafka: r.Kafka, connection: cat.Connections[r.Kafka.Connection], ended: make(chan struct{})}
+func newConsumer(cfg Config, cat *schema.Catalog, r *schema.Relation, turn turn, fetch int32) *consumer {
+	c := &consumer{cfg: cfg, turn: turn, fetch: fetch, id: r.ID, name: r.Name, kafka: r.Kafka, connection: cat.Connections[r.Kafka.Connection], ended: make(chan struct{})}
 	c.secrets = secretsOf(cat, c.connection)
 	c.status.state(StateStarting, "", cfg.Clock())
 	return c
@@ -136,8 +137,8 @@ func (c *consumer) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := kgo.NewClient(append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(fetchBytes), kgo.FetchMaxPartitionBytes(partitionBytes),
-		kgo.FetchMaxWait(tick), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	client, err := kgo.NewClient(append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(c.fetch), kgo.FetchMaxPartitionBytes(max(c.fetch/4, leastFetch)),
+		kgo.MaxConcurrentFetches(maxFetches), kgo.MaxDecompressBatchBytes(batchBytes), kgo.FetchMaxWait(tick), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
 	if err != nil {
 		return err
 	}
@@ -183,13 +184,12 @@ func (c *consumer) poll(ctx context.Context, client *kgo.Client) error {
 		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
 		case errors.Is(err, kerr.OffsetOutOfRange):
 			failure = fmt.Errorf("offset %d of partition %d is not there: messages were deleted before they were read, or the topic was made anew", c.state.Partitions[p].Next, p)
+		case errors.As(err, new(*kgo.ErrDecompressTooLarge)):
+			failure = fmt.Errorf("a batch of messages from offset %d of partition %d on is of more than %d bytes, compressed", c.state.Partitions[p].Next, p, batchBytes)
 		case failure == nil:
 			failure = fmt.Errorf("partition %d: %w", p, brokerError(err))
 		}
 	})
-	if failure != nil {
-		return failure
-	}
 	var records []message
 	arrived := c.cfg.Clock().UnixMicro()
 	fetches.EachRecord(func(r *kgo.Record) {
@@ -197,7 +197,10 @@ func (c *consumer) poll(ctx context.Context, client *kgo.Client) error {
 			records = append(records, message{Record: r, headers: headers(r), arrived: arrived})
 		}
 	})
-	return c.take(ctx, records)
+	if err := c.take(ctx, records); err != nil { // what other partitions gave is taken, whatever one of them has
+		return err
+	}
+	return failure
 }
 
 // take commits messages, which are in the order of their offsets by partition, and tries again while the disk is full.

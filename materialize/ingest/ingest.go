@@ -55,6 +55,8 @@ type Config struct {
 	// Freshness takes, by source, the seconds from the time of each message that became a row to the commit that makes it count; nil:
 	// nobody asks.
 	Freshness *prometheus.HistogramVec
+	// FetchBytes is about how many bytes of messages that are fetched, and not yet committed, the consumers hold together.
+	FetchBytes int64
 	// LetterBytes is streams.MaxLetterBytes but for tests.
 	LetterBytes int64
 }
@@ -124,11 +126,17 @@ func (in *Ingest) follow(ctx context.Context, cat *schema.Catalog) {
 	if ctx.Err() != nil {
 		return
 	}
+	wanted := 0 // consumers of before keep what they fetch at once: together at most 1 + ln(wanted) times FetchBytes
+	for _, r := range cat.Relations {
+		if r.Kafka != nil && !r.Suspended {
+			wanted++
+		}
+	}
 	for id, r := range cat.Relations {
 		if r.Kafka == nil || r.Suspended || in.consumers[id] != nil {
 			continue
 		}
-		c := newConsumer(in.cfg, cat, r, in.turnOf(id))
+		c := newConsumer(in.cfg, cat, r, in.turnOf(id), fetchBytes(in.cfg.FetchBytes, wanted))
 		in.consumers[id] = c
 		run, cancel := context.WithCancel(ctx)
 		c.cancel = cancel

@@ -127,7 +127,7 @@ column, an event time beyond the future bound, or of which a feature cannot be c
 ` + "`tilehouse.dead_letters`" + ` has its bytes, key, partition, offset and reason; the newest 1 GiB of a source are kept. Dead letters hold nothing up,
 and REPLAY DEAD LETTERS takes them once what was wrong is put right.
 Whatever else fails is tried again, at longer and longer intervals up to 30 seconds: ` + "`tilehouse.sources`" + ` has state, reason, lag and counts, ` + "`tilehouse.source_partitions`" + `
-where each partition is. A full disk pauses the reading, and reads go on.
+where each partition is. What one partition has, the others are read all the same. A full disk pauses the reading, and reads go on.
 
 The watermark is the least of the partitions' newest event times, less the duration; one that gave nothing for ` + "`idle_timeout`" + ` does not hold it back. It never goes back,
 and labels (FOLLOWING) wait for it. Columns that ` + "`*`" + ` does not give, and features and event views may name: ` + "`__partition`, `__offset`, `__timestamp`, `__arrived`, `__key`, `__headers`" + `.

@@ -167,7 +167,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: e.decoder, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh})
+	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: e.decoder, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh})
 	return e, nil
 }
 
