@@ -324,6 +324,9 @@ func (s *sourceBuilder) addArray(key, array *pg_query.Node) error {
 		return nil
 	}
 	from, ok, err := s.relations(array)
+	if err == nil && !ok {
+		err = s.refuseOuter(k, array)
+	}
 	if !ok || err != nil {
 		return err
 	}
@@ -350,8 +353,12 @@ func (s *sourceBuilder) addSet(test, rows *pg_query.Node) error {
 		}
 		keys = append(keys, k)
 	}
-	if from, ok, err := s.relations(rows); !ok || err != nil || len(from) > 0 {
-		return err // a correlated one binds nothing by itself
+	from, ok, err := s.relations(rows)
+	if err == nil && !ok {
+		err = s.refuseOuter(keys[0], rows)
+	}
+	if !ok || err != nil || len(from) > 0 {
+		return err // one over this FROM's rows binds nothing by itself
 	}
 	s.addRows(keys, rows)
 	return nil
@@ -419,9 +426,14 @@ func (s *sourceBuilder) addUsing() error {
 func (s *sourceBuilder) refuseOuter(k int, e *pg_query.Node) error {
 	nested := s.p.st.Node.GetSelectStmt() != s.in.sel
 	var err error
+	within := map[string]bool{} // relations of sub-SELECTs inside e
 	parse.Walk(e, func(m proto.Message) bool {
-		if _, inner := m.(*pg_query.SelectStmt); inner {
-			return false
+		if sel, inner := m.(*pg_query.SelectStmt); inner {
+			for _, n := range sel.FromClause {
+				for _, l := range leaves(n) {
+					within[l.alias] = true
+				}
+			}
 		}
 		ref, is := m.(*pg_query.ColumnRef)
 		if !is || !nested || err != nil {
@@ -430,13 +442,16 @@ func (s *sourceBuilder) refuseOuter(k int, e *pg_query.Node) error {
 		name := ref.Fields[len(ref.Fields)-1].GetString_().GetSval()
 		if len(ref.Fields) > 1 {
 			alias := ref.Fields[len(ref.Fields)-2].GetString_().GetSval()
+			if within[alias] {
+				return true
+			}
 			for _, n := range s.in.sel.FromClause {
 				if slices.ContainsFunc(leaves(n), func(l leaf) bool { return l.alias == alias }) {
 					return true
 				}
 			}
 			name = alias + "." + name
-		} else if _, own := s.r.outputs(s.p.b.cat).find(name); own || slices.Contains(s.r.keys, name) {
+		} else if _, own := s.r.outputs(s.p.b.cat).find(name); own || len(within) > 0 || slices.Contains(s.r.keys, name) {
 			return true
 		}
 		err = at(hint(fail(codeUnsupported, "key %q of %s cannot be bound to %s, which is no column of this FROM", s.r.keys[k], s.r.what(), name),

@@ -36,7 +36,8 @@ var (
 )
 
 // formatVersion is the version of all bytes that this package writes, and of the documents of ordinary tables beside them. Open refuses a
-// higher one. 2: columns of numeric without a precision are texts. 3: rows are trimmed from changes, positions name their source.
+// higher one. 2: columns of numeric without a precision are texts. 3: rows are trimmed from changes, positions name their source;
+// columns of event tables are dropped and renamed, whose documents earlier versions would misread.
 const formatVersion = 3
 
 // SourceID names an event table or stream. It is given once and never reused (Sequence).
