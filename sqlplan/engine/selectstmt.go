@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"regexp"
 	"slices"
@@ -230,6 +231,9 @@ func (s *Session) runQuery(ctx context.Context, cat *schema.Catalog, st *parse.S
 	}()
 	if err != nil {
 		done()
+		if errors.Is(err, errStalePlan) { // which is no error that a client sees
+			return nil, err
+		}
 		return nil, asError(err)
 	}
 	tag := "SELECT"
