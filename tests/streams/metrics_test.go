@@ -26,14 +26,23 @@ var rewrite = flag.Bool("rewrite", false, "write docs/monitoring/README.md's tab
 
 const monitoring = "../../docs/monitoring/"
 
-// scrape reads all metrics of a server that was started with --metrics-listen.
+// metricsOf is the address of the metrics of a server that was started with --metrics-listen, as its log says, which is read beside what
+// says that it is ready.
+func metricsOf(t *testing.T, s *servertest.Server) string {
+	t.Helper()
+	for end := time.Now().Add(20 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if at := regexp.MustCompile(`msg=metrics address=(\S+)`).FindStringSubmatch(s.Log()); at != nil {
+			return at[1]
+		}
+	}
+	t.Fatalf("the server does not say where its metrics are: %s", s.Log())
+	return ""
+}
+
+// scrape reads all metrics of a server.
 func scrape(t *testing.T, s *servertest.Server) map[string]*dto.MetricFamily {
 	t.Helper()
-	at := regexp.MustCompile(`msg=metrics address=(\S+)`).FindStringSubmatch(s.Log())
-	if at == nil {
-		t.Fatalf("the server does not say where its metrics are: %s", s.Log())
-	}
-	res, err := http.Get("http://" + at[1] + "/metrics")
+	res, err := http.Get("http://" + metricsOf(t, s) + "/metrics")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,8 +224,7 @@ func TestMetricsAddress(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	s := servertest.Start(t, t.TempDir(), servertest.Options{Args: []string{"--metrics-listen", "127.0.0.1:0"}})
-	at := regexp.MustCompile(`msg=metrics address=(\S+)`).FindStringSubmatch(s.Log())
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+at[1]+"/ready", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+metricsOf(t, s)+"/ready", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
