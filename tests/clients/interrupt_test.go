@@ -38,8 +38,9 @@ func TestInterrupts(t *testing.T) {
 		} {
 			conn := connectTo(t, s.DSN())
 			must(t, conn, stop.before)
-			told := make(chan time.Time, 1)
+			told, done := make(chan time.Time, 1), make(chan struct{})
 			go func() {
+				defer close(done)
 				time.Sleep(300 * time.Millisecond)
 				told <- time.Now()
 				stop.do(conn.PID(), func() { conn.CancelRequest(context.Background()) })
@@ -50,6 +51,7 @@ func TestInterrupts(t *testing.T) {
 				t.Errorf("%s, ended by %s: %q after %v", sql, how, got, took)
 			}
 			t.Logf("%v after %s: %s", took.Round(time.Millisecond), how, sql)
+			<-done // the other session has its answer, too
 			conn.Close(context.Background())
 		}
 	}

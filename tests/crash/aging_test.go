@@ -24,6 +24,9 @@ const keepDays = 3
 
 const dayMicros = 24 * 3_600_000_000
 
+// agingFrom is the first event time, of 1990: four minutes a row later, those of all rounds over a directory lie before the server's clock.
+const agingFrom = 7_305 * dayMicros
+
 // agingWorld is a table with a retention whose event times run ahead, so that rows are dropped and trimmed from the log all the time, and
 // what its writers were told. Rows of event times that are not kept any more may be there or not; once gone they must not come back.
 type agingWorld struct {
@@ -42,7 +45,7 @@ type agingWriter struct {
 
 func newAgingWorld(rng *rand.Rand) *agingWorld {
 	w := &agingWorld{rng: rand.New(rand.NewPCG(rng.Uint64(), 2)), clock: &atomic.Int64{}}
-	w.clock.Store(base)
+	w.clock.Store(agingFrom)
 	for i := range int64(4) {
 		w.writers = append(w.writers, &agingWriter{writer: newWriter(i+1, "aging", rand.New(rand.NewPCG(rng.Uint64(), uint64(i)))), clock: w.clock})
 	}
