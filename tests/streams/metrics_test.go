@@ -140,9 +140,12 @@ func TestMetrics(t *testing.T) {
 	named(t, families)
 	document(t, families)
 	exec(t, conn, "DROP SOURCE s CASCADE")
-	families = scrape(t, s)
 	for _, name := range []string{"tilehouse_source_rows_total", "tilehouse_source_freshness_seconds"} {
-		if got, ok := sample(families, name, "source=s"); ok {
+		got, ok := sample(scrape(t, s), name, "source=s")
+		for end := time.Now().Add(20 * time.Second); ok && time.Now().Before(end); got, ok = sample(scrape(t, s), name, "source=s") {
+			time.Sleep(10 * time.Millisecond) // its consumer ends after DROP has answered
+		}
+		if ok {
 			t.Errorf("%s is %v after the source was dropped", name, got)
 		}
 	}
