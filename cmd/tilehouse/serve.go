@@ -120,6 +120,8 @@ type running struct {
 	engine *engine.Engine
 	server *server.Server
 	serve  chan error
+	// stopMetrics ends what reads the engine for Prometheus; nil: nothing does.
+	stopMetrics func(context.Context) error
 	access string // how clients get in, in words
 	took   time.Duration
 }
@@ -168,7 +170,7 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 		}
 	}
 	if c.metricsListen != "" {
-		if err := serveMetrics(c.metricsListen, log, eng, r.server); err != nil {
+		if r.stopMetrics, err = serveMetrics(c.metricsListen, log, eng, r.server); err != nil {
 			return nil, errors.Join(err, r.server.Shutdown(ctx), eng.Close())
 		}
 	}
@@ -184,16 +186,26 @@ const shutdownGrace = 3 * time.Second
 func (r *running) wait(ctx context.Context) error {
 	select {
 	case err := <-r.serve:
-		return errors.Join(err, r.engine.Close())
+		return errors.Join(err, r.endMetrics(), r.engine.Close())
 	case <-ctx.Done():
 	}
+	err := r.endMetrics() // first, so that /ready is refused
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
 	defer cancel()
-	err := r.server.Shutdown(end)
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = nil // what still ran was cancelled, in order
+	if stopped := r.server.Shutdown(end); !errors.Is(stopped, context.DeadlineExceeded) { // else what still ran was cancelled, in order
+		err = errors.Join(err, stopped)
 	}
 	return errors.Join(err, r.engine.Close())
+}
+
+// endMetrics ends what reads the engine for Prometheus, which must not meet a closed one.
+func (r *running) endMetrics() error {
+	if r.stopMetrics == nil {
+		return nil
+	}
+	end, cancel := context.WithTimeout(context.Background(), scrapeTimeout)
+	defer cancel()
+	return r.stopMetrics(end)
 }
 
 func setPassword(ctx context.Context, eng *engine.Engine, password string) error {
