@@ -122,8 +122,8 @@ type running struct {
 	serve  chan error
 	// stopMetrics ends what reads the engine for Prometheus; nil: nothing does.
 	stopMetrics func(context.Context) error
-	access string // how clients get in, in words
-	took   time.Duration
+	access      string // how clients get in, in words
+	took        time.Duration
 }
 
 func (r *running) addr() string { return r.server.Addr().String() }
