@@ -178,10 +178,7 @@ func appendRows(conn *duck.Conn, catalog, table string, ch *vector.Chunk) error 
 	if err != nil {
 		return err
 	}
-	types := make([]vector.Type, len(ch.Cols))
-	for i, c := range ch.Cols {
-		types[i] = c.Type
-	}
+	types := ch.Types()
 	part := vector.NewChunk(types, min(ch.N, appendChunkRows))
 	for i := 0; i < ch.N; {
 		part.Reset()

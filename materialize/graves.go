@@ -32,10 +32,7 @@ type grave struct {
 
 // note remembers a change that is about to be committed. forget takes it back.
 func (g *graves) note(c *reclog.Applied) (forget func()) {
-	types := make([]vector.Type, len(c.Deleted.Cols))
-	for i, v := range c.Deleted.Cols {
-		types[i] = v.Type
-	}
+	types := c.Deleted.Types()
 	rows := vector.NewChunk(types, c.Deleted.N)
 	for i := range c.Deleted.N {
 		rows.AppendRow(c.Deleted, i)

@@ -46,10 +46,7 @@ func (r *baseRows) take(ch *vector.Chunk, keys int) *vector.Chunk {
 	if first == ch.N {
 		return ch
 	}
-	types := make([]vector.Type, len(ch.Cols))
-	for i, c := range ch.Cols {
-		types[i] = c.Type
-	}
+	types := ch.Types()
 	out := vector.NewChunk(types, ch.N)
 	r.rejected.mu.Lock()
 	defer r.rejected.mu.Unlock()

@@ -22,11 +22,7 @@ func (a *copyAhead) add(ch *vector.Chunk) error {
 	}
 	if a.work == nil {
 		a.work, a.free, a.ended = make(chan *vector.Chunk), make(chan *vector.Chunk, 1), make(chan struct{})
-		types := make([]vector.Type, len(ch.Cols))
-		for i, v := range ch.Cols {
-			types[i] = v.Type
-		}
-		a.free <- vector.NewChunk(types, ch.N)
+		a.free <- vector.NewChunk(ch.Types(), ch.N)
 		go a.run(a.work)
 	}
 	select {

@@ -280,6 +280,15 @@ func (c *Chunk) Reset() {
 	}
 }
 
+// Types are the types of the columns, in their order.
+func (c *Chunk) Types() []Type {
+	types := make([]Type, len(c.Cols))
+	for i, v := range c.Cols {
+		types[i] = v.Type
+	}
+	return types
+}
+
 // AppendRow appends row i of src, whose columns have the same types.
 func (c *Chunk) AppendRow(src *Chunk, i int) {
 	for j, v := range c.Cols {

@@ -197,11 +197,7 @@ func appendKeyOf(dst []byte, c *vector.Chunk, key []int, i int) []byte {
 
 // without is the rows of a chunk that are not dropped.
 func without(c *vector.Chunk, dropped []bool) *vector.Chunk {
-	types := make([]vector.Type, len(c.Cols))
-	for i, col := range c.Cols {
-		types[i] = col.Type
-	}
-	out := vector.NewChunk(types, c.N)
+	out := vector.NewChunk(c.Types(), c.N)
 	for i, drop := range dropped {
 		if !drop {
 			out.AppendRow(c, i)

@@ -56,10 +56,7 @@ func (s *Session) one(ctx context.Context, sql string) (*vector.Chunk, error) {
 	if err != nil || ch == nil || ch.N == 0 {
 		return nil, err
 	}
-	types := make([]vector.Type, len(ch.Cols))
-	for i, v := range ch.Cols {
-		types[i] = v.Type
-	}
+	types := ch.Types()
 	out := vector.NewChunk(types, 1)
 	out.AppendRow(ch, 0)
 	return out, nil

@@ -33,11 +33,7 @@ func (k kept) count(n int) int {
 // thinned is the encoding of a chunk without the rows that left does not have. c has all n rows that once were; those that left does not
 // have may be anything.
 func thinned(c *vector.Chunk, left kept) []byte {
-	types := make([]vector.Type, len(c.Cols))
-	for i, v := range c.Cols {
-		types[i] = v.Type
-	}
-	rest := vector.NewChunk(types, left.count(c.N))
+	rest := vector.NewChunk(c.Types(), left.count(c.N))
 	for i := range c.N {
 		if left.has(i) {
 			rest.AppendRow(c, i)
@@ -81,11 +77,7 @@ func decodeKept(b []byte) (*vector.Chunk, kept, error) {
 	if c.N != k.count(n) {
 		return nil, nil, fmt.Errorf("%w: %d rows where %d are kept", ErrBadChunk, c.N, k.count(n))
 	}
-	types := make([]vector.Type, len(c.Cols))
-	for i, v := range c.Cols {
-		types[i] = v.Type
-	}
-	out, at := vector.NewChunk(types, n), 0
+	out, at := vector.NewChunk(c.Types(), n), 0
 	for i := range n {
 		if k.has(i) {
 			out.AppendRow(c, at)
@@ -105,10 +97,7 @@ func eachRun(c *vector.Chunk, k kept, fn func(from int, rows *vector.Chunk) erro
 	if k == nil {
 		return fn(0, c)
 	}
-	types := make([]vector.Type, len(c.Cols))
-	for i, v := range c.Cols {
-		types[i] = v.Type
-	}
+	types := c.Types()
 	for from := 0; from < c.N; {
 		if !k.has(from) {
 			from++

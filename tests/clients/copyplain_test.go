@@ -8,27 +8,13 @@ import (
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
-
-	"github.com/tilehouse/tilehouse/tests/clients/servertest"
-	"github.com/tilehouse/tilehouse/tests/postgres"
 )
 
 // TestCopyIntoPlainTables compares COPY into tables that nothing but NOT NULL is asked of, whose rows are appended as they come, and into
 // ones that ask just a little more, with PostgreSQL: what is refused and where, what the table has then, and what savepoints leave of it.
 func TestCopyIntoPlainTables(t *testing.T) {
 	ctx := context.Background()
-	oracle := postgres.Start(t)
-	s := servertest.Start(t, t.TempDir(), servertest.Options{})
-	there, err := pgconn.Connect(ctx, dsnOf(freshDatabase(t, oracle)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer there.Close(ctx)
-	here, err := pgconn.Connect(ctx, s.DSN("sslmode=disable"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer here.Close(ctx)
+	there, here := bothServers(t)
 	shown := func(c *pgconn.PgConn, sql, data string) string {
 		var err error
 		var out strings.Builder

@@ -18,18 +18,7 @@ import (
 // TestCopyErrorsSayWhere compares the errors of rows that break a constraint in COPY with PostgreSQL's, with their CONTEXT.
 func TestCopyErrorsSayWhere(t *testing.T) {
 	ctx := context.Background()
-	oracle := postgres.Start(t)
-	s := servertest.Start(t, t.TempDir(), servertest.Options{})
-	there, err := pgconn.Connect(ctx, dsnOf(freshDatabase(t, oracle)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer there.Close(ctx)
-	here, err := pgconn.Connect(ctx, s.DSN("sslmode=disable"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer here.Close(ctx)
+	there, here := bothServers(t)
 	both := func(sql string) {
 		t.Helper()
 		for _, c := range []*pgconn.PgConn{there, here} {
@@ -90,7 +79,7 @@ func TestCopyErrorsSayWhere(t *testing.T) {
 			all := binaryRows([]string{"\x00\x00\x00\x01", "a"}, []string{"\x00\x00\x00\x02", ""})
 			slow.pieces, want = []string{all[:len(all)-2], binaryRows([]string{"\x00\x00\x00\x03", "c"})[19:34]}, "COPY c, line 2"
 		}
-		_, err = here.CopyFrom(ctx, slow, "COPY c (id, s) FROM STDIN (FORMAT "+format+")")
+		_, err := here.CopyFrom(ctx, slow, "COPY c (id, s) FROM STDIN (FORMAT "+format+")")
 		if slow.read > 100 || !strings.HasPrefix(said(err), "23502 ") || !strings.Contains(said(err), want) {
 			t.Errorf("%s: a NULL in a column that takes none was refused after %d rows: %v", format, slow.read, said(err))
 		}
@@ -135,4 +124,20 @@ func binaryRows(rows ...[]string) string {
 		}
 	}
 	return out + "\xff\xff"
+}
+
+// bothServers are connections to a PostgreSQL and to a server of ours, both empty, which end with the test.
+func bothServers(t *testing.T) (there, here *pgconn.PgConn) {
+	t.Helper()
+	s := servertest.Start(t, t.TempDir(), servertest.Options{})
+	conns := make([]*pgconn.PgConn, 2)
+	for i, dsn := range []string{dsnOf(freshDatabase(t, postgres.Start(t))), s.DSN("sslmode=disable")} {
+		c, err := pgconn.Connect(context.Background(), dsn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close(context.Background()) })
+		conns[i] = c
+	}
+	return conns[0], conns[1]
 }
