@@ -109,7 +109,7 @@ func (c *Conn) Prepare(ctx context.Context, sql string) (*Stmt, error) {
 	s := &Stmt{c: c}
 	var state m.State
 	began := time.Now()
-	c.watch(ctx, func() { c.interruption.plan(func() { state = m.Prepare(c.c, sql, &s.s) }) })
+	c.watch(ctx, func() { c.interruption.plan(func() { state = prepare(c.c, sql, &s.s) }) })
 	if state == m.StateError {
 		err := failure(ctx, m.PrepareError(s.s))
 		m.DestroyPrepare(&s.s)

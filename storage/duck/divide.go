@@ -193,6 +193,7 @@ func argumentType(info m.BindInfo, i int) vector.Type {
 
 //export tilehouseDivide
 func tilehouseDivide(info, chunk, out unsafe.Pointer) {
+	defer called()()
 	if err := divideChunk(m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
 		m.ScalarFunctionSetError(m.FunctionInfo{Ptr: info}, err.Error())
 	}

@@ -116,6 +116,7 @@ func (c *Conn) registerEach() error {
 //
 //export tilehouseEach
 func tilehouseEach(info, chunk, result unsafe.Pointer) {
+	defer called()()
 	ch := m.DataChunk{Ptr: chunk}
 	n := int(m.DataChunkGetSize(ch))
 	if n == 0 {

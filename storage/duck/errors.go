@@ -191,6 +191,9 @@ func parseError(raw string) *Error {
 	if e.Type == "Out of Memory" {
 		message, _, _ = strings.Cut(message, "\n") // The rest advises settings that are locked.
 		message, _, _ = strings.Cut(message, " This limit was set by")
+		if strings.HasSuffix(message, "(bad allocation)") { // bound.go refused it
+			message = tooMuchText
+		}
 	}
 	if csv, hint, ok := csvMessage(message); ok {
 		e.Message, e.Hint = csv, hint

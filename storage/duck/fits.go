@@ -66,6 +66,7 @@ func tilehouseFitsNumber(info, chunk, out unsafe.Pointer) { fits(info, chunk, ou
 func tilehouseFitsText(info, chunk, out unsafe.Pointer) { fits(info, chunk, out) }
 
 func fits(info, chunk, out unsafe.Pointer) {
+	defer called()()
 	if err := fitsChunk(m.DataChunk{Ptr: chunk}, m.Vector{Ptr: out}); err != nil {
 		m.ScalarFunctionSetError(m.FunctionInfo{Ptr: info}, err.Error())
 	}

@@ -156,6 +156,7 @@ func registerProvided(c m.Connection) error {
 
 //export tilehouseScanBind
 func tilehouseScanBind(p unsafe.Pointer) {
+	defer called()()
 	info := m.BindInfo{Ptr: p}
 	if err := bindScan(info); err != nil {
 		m.BindSetError(info, err.Error())
@@ -193,6 +194,7 @@ func bindScan(info m.BindInfo) error {
 
 //export tilehouseScanInit
 func tilehouseScanInit(p unsafe.Pointer) {
+	defer called()()
 	info := m.InitInfo{Ptr: p}
 	c := &cursor{}
 	for i := range m.InitGetColumnCount(info) {
@@ -204,6 +206,7 @@ func tilehouseScanInit(p unsafe.Pointer) {
 
 //export tilehouseScan
 func tilehouseScan(p, chunk unsafe.Pointer) {
+	defer called()()
 	info, out := m.FunctionInfo{Ptr: p}, m.DataChunk{Ptr: chunk}
 	s, c := keptAt[*scan](m.FunctionGetBindData(info)), keptAt[*cursor](m.FunctionGetInitData(info))
 	for c.next < len(s.rows) && s.rows[c.next].N == 0 {
@@ -229,6 +232,7 @@ func tilehouseScan(p, chunk unsafe.Pointer) {
 
 //export tilehouseCall
 func tilehouseCall(p, chunk, result unsafe.Pointer) {
+	defer called()()
 	info := m.FunctionInfo{Ptr: p}
 	if err := call(m.DataChunk{Ptr: chunk}, m.Vector{Ptr: result}); err != nil {
 		m.ScalarFunctionSetError(info, raise(err))

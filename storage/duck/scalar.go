@@ -99,6 +99,7 @@ func registerScalar(c *Conn, s Scalar) error {
 
 //export tilehouseScalar
 func tilehouseScalar(info, chunk, out unsafe.Pointer) {
+	defer called()()
 	i := m.FunctionInfo{Ptr: info}
 	s := scalarOf(m.ScalarFunctionGetExtraInfo(i))
 	on := (*interruption)(m.ScalarFunctionGetBindData(i))
@@ -177,6 +178,9 @@ func (s *Scalar) chunk(c *Call, chunk m.DataChunk, out m.Vector) (err error) {
 		}
 	}
 	c.on.spend(result.MemBytes())
+	if err := noRoom(result.MemBytes()); err != nil {
+		return err
+	}
 	w := writer{call: c}
 	// DuckDB reads the strings after this returns, so that they are copied into its own memory.
 	defer w.release()

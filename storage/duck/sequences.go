@@ -56,6 +56,7 @@ func registerSequences(c m.Connection) error {
 
 //export tilehouseSequence
 func tilehouseSequence(info, chunkPtr, outPtr unsafe.Pointer) {
+	defer called()()
 	chunk := m.DataChunk{Ptr: chunkPtr}
 	n := int(m.DataChunkGetSize(chunk))
 	var numbers [4][]int64

@@ -109,7 +109,7 @@ func (s *Stmt) Exec(ctx context.Context, args ...*vector.Vector) (changed int64,
 	defer s.c.db.reclaim.ended(time.Now())
 	defer m.DestroyResult(&res)
 	var state m.State
-	s.c.watch(ctx, func() { state = m.ExecutePrepared(s.s, &res) })
+	s.c.watch(ctx, func() { state = compute(s.s, &res, false) })
 	if state == m.StateError {
 		return 0, failure(ctx, m.ResultError(&res))
 	}
@@ -127,7 +127,7 @@ func (s *Stmt) Query(ctx context.Context, args ...*vector.Vector) (*Rows, error)
 	r := &Rows{c: s.c, ctx: ctx, began: time.Now(), step: chunkRows}
 	var state m.State
 	// Streaming is called deprecated in DuckDB's header and has no successor there.
-	s.c.watch(ctx, func() { state = m.ExecutePreparedStreaming(s.s, &r.res) })
+	s.c.watch(ctx, func() { state = compute(s.s, &r.res, true) })
 	if state == m.StateError {
 		err := failure(ctx, m.ResultError(&r.res))
 		m.DestroyResult(&r.res)

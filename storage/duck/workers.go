@@ -3,7 +3,6 @@ package duck
 /*
 typedef void *duckdb_task_state;
 duckdb_task_state duckdb_create_task_state(void *database);
-void duckdb_execute_tasks_state(duckdb_task_state state);
 void duckdb_finish_execution(duckdb_task_state state);
 void duckdb_destroy_task_state(duckdb_task_state state);
 */
@@ -13,6 +12,7 @@ import (
 	"runtime"
 	"sync"
 	"time"
+	"unsafe"
 
 	m "github.com/duckdb/duckdb-go-bindings"
 )
@@ -67,7 +67,7 @@ func (w *workers) work() {
 		last = t
 		t.users++
 		w.mu.Unlock()
-		C.duckdb_execute_tasks_state(t.state)
+		executeTasks(unsafe.Pointer(t.state))
 		w.mu.Lock()
 		t.users--
 		w.free(t)
