@@ -86,7 +86,7 @@ var catalogViews = map[string]catalogView{
 		return out, nil
 	}},
 	"feature_views": {slices.Concat(text("name", "keys", "request", "columns", "entities", "views", "features"), flags("online"), floats("log_fraction"), numbers("logged", "dropped"), text("definition")), featureViewRows},
-	"feature_log":   {slices.Concat(text("view"), times("logged", "read_time"), numbers("position"), text("bound", "columns")), featureLogRows},
+	"feature_log":   {slices.Concat(text("view"), times("logged", "read_time"), numbers("position"), times("committed"), text("bound", "columns")), featureLogRows},
 	"entities": {text("name", "keys", "comment"), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, e := range sorted(cat.Entities, func(e *schema.Entity) string { return e.Name }) {

@@ -78,10 +78,18 @@ func featureLogRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 		return nil, err
 	}
 	var out [][]string
+	var position uint64
+	var committed string // when position was; "": not asked yet
 	for _, v := range sorted(cat.FeatureViews, func(v *schema.FeatureView) string { return v.Name }) {
 		n := 0
 		if err := s.e.features.Scan(ctx, v.ID, math.MinInt64, true, func(r featurelog.Record) (bool, error) {
-			out = append(out, []string{duck.QuoteLiteral(v.Name), timeLiteral(r.At), timeLiteral(r.Instant), fmt.Sprint(r.Position),
+			if r.Position != position || committed == "" {
+				position, committed = r.Position, "NULL"
+				if t := s.e.log.TimeOf(position); t != 0 {
+					committed = timeLiteral(t)
+				}
+			}
+			out = append(out, []string{duck.QuoteLiteral(v.Name), timeLiteral(r.At), timeLiteral(r.Instant), fmt.Sprint(r.Position), committed,
 				duck.QuoteLiteral(s.rowText(&r, 0, r.Bound)), duck.QuoteLiteral(s.rowText(&r, r.Bound, len(r.Columns)))})
 			n++
 			return n < maxLogShown, nil

@@ -1,0 +1,229 @@
+package streams
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tilehouse/tilehouse/tests/clients/servertest"
+	"github.com/tilehouse/tilehouse/tests/kafka"
+)
+
+const (
+	loggedSessions = 8
+	loggedRound    = 8_000 // reads between two looks at tilehouse.feature_log, which shows 10,000
+	loggedRate     = 2_000 // messages a second
+	loggedKeys     = 300
+)
+
+// loggedColumns are the outputs of the view whose reads are made again.
+var loggedColumns = []string{"n_n_10m", "n_n_lifetime", "n_total_10m", "n_x_10m", "n_seen_1h", "n_who_lifetime", "n_kinds_lifetime", "state_n", "state_amount", "part"}
+
+// Lookups under load, while rows come, change and go, are logged with their instants and positions. An ASOF join at both gives later what
+// they gave, to the bit, and so does tilehouse.skew.
+func TestLoggedReads(t *testing.T) {
+	reads := loggedRound
+	if soak() {
+		reads = 1_000_000
+	}
+	bus, client := cluster(t, 8, "events")
+	loggedReads(t, bus.ListenAddrs()[0], client, reads)
+}
+
+// TestKafkaLoggedReads is TestLoggedReads with a real Kafka.
+func TestKafkaLoggedReads(t *testing.T) {
+	skipFast(t)
+	b, client := realKafka(t, kafka.Options{}, 8, "events")
+	loggedReads(t, b.Addr, client, 10*loggedRound)
+}
+
+func loggedReads(t *testing.T, brokers string, client *kgo.Client, reads int) {
+	rng := seeded(t)
+	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 8, 1, nil, "states"); err != nil {
+		t.Fatal(err)
+	}
+	s := servertest.Start(t, t.TempDir(), servertest.Options{})
+	conn := dial(t, s.DSN())
+	for _, sql := range []string{
+		fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", brokers),
+		`CREATE SOURCE events (id bigint, k bigint, x double precision, amount numeric(12,2), kind text, ts timestamptz, PRIMARY KEY (id), WATERMARK FOR ts AS ts - INTERVAL '1 minute')
+			WITH (connector = 'kafka', connection = 'bus', topic = 'events') FORMAT PLAIN ENCODE JSON`,
+		`CREATE SOURCE states (id bigint, k bigint, amount numeric(12,2), ts timestamptz, PRIMARY KEY (id), WATERMARK FOR ts AS ts - INTERVAL '1 minute')
+			WITH (connector = 'kafka', connection = 'bus', topic = 'states') FORMAT UPSERT ENCODE JSON`,
+		"CREATE ENTITY visitor (k bigint)",
+		`CREATE FEATURE n ON visitor AS SELECT k, count(*) AS n, sum(amount) AS total, sum(x) AS x, last(amount) AS seen, last(kind) AS who, count(DISTINCT kind) AS kinds
+			FROM events GROUP BY k WINDOW 10 MINUTES, 1 HOUR, LIFETIME`,
+		"CREATE FEATURE state ON visitor AS SELECT k, count(*) AS n, sum(amount) AS amount FROM states GROUP BY k WINDOW 1 HOUR",
+		`CREATE FEATURE VIEW served WITH (log_fraction = 1) AS SELECT ` + strings.Join(loggedColumns[:9], ", ") + `, n_x_lifetime / nullif(r.a, 3) AS part FROM visitor, request() AS r(a double precision)`,
+		"CREATE TABLE reads (at timestamptz, position bigint, committed timestamptz, k bigint, a double precision, logged text)",
+	} {
+		exec(t, conn, sql)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	var loading sync.WaitGroup
+	loading.Go(func() { load(ctx, client, rand.New(rand.NewPCG(rng.Uint64(), 1))) })
+	eventually(t, conn, "SELECT (rows > 100)::text FROM tilehouse.sources WHERE name = 'states'", "true")
+	sessions := make([]*pgx.Conn, loggedSessions)
+	for i := range sessions {
+		sessions[i] = dial(t, s.DSN())
+	}
+	done, compared, positions, took := 0, 0, 0, time.Duration(0)
+	for since := "-infinity"; done < reads; done += loggedRound {
+		began := time.Now()
+		var reading sync.WaitGroup
+		for _, c := range sessions {
+			seed := rng.Uint64()
+			reading.Go(func() {
+				r := rand.New(rand.NewPCG(seed, 2))
+				for range loggedRound / loggedSessions {
+					if _, err := c.Exec(ctx, "SELECT * FROM served WHERE k = $1 AND a = $2", r.IntN(loggedKeys+10), float64(1+r.IntN(8))); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			})
+		}
+		reading.Wait()
+		took += time.Since(began)
+		if t.Failed() {
+			return
+		}
+		since = keepReads(t, conn, since)
+		n, p := again(t, conn)
+		compared, positions = compared+n, positions+p
+	}
+	stop()
+	loading.Wait()
+	if compared != done {
+		t.Errorf("%d reads, %d compared", done, compared)
+	}
+	rows, err := conn.Query(context.Background(), "SELECT column_name, rows, different, coalesce(example, '') FROM tilehouse.skew('served')")
+	if err != nil {
+		t.Fatal(err)
+	}
+	columns := 0
+	var column, example string
+	var n, different int
+	if _, err := pgx.ForEachRow(rows, []any{&column, &n, &different, &example}, func() error {
+		if columns++; n != done || different != 0 {
+			t.Errorf("%s: %d values logged, %d different: %s", column, n, different, example)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if columns != len(loggedColumns) {
+		t.Errorf("%d columns compared", columns)
+	}
+	t.Logf("soak: %d logged reads of %d columns at %d positions, %.0f a second by %d sessions beside %d messages a second, are the same when made again, by an ASOF join at both and by tilehouse.skew",
+		compared, columns, positions, float64(done)/took.Seconds(), loggedSessions, loggedRate)
+}
+
+// load sends messages until ctx ends: events, of which some are late, doubled or broken, and states that are new, changed or deleted.
+func load(ctx context.Context, client *kgo.Client, r *rand.Rand) {
+	began := time.Now()
+	for n := 0; ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		for ; n < int(time.Since(began).Seconds()*loggedRate); n++ {
+			at := time.Now().Add(-time.Duration(r.IntN(2_000)) * time.Millisecond)
+			if r.IntN(20) == 0 {
+				at = at.Add(-time.Duration(r.IntN(7_200)) * time.Second)
+			}
+			record := &kgo.Record{Topic: "events", Partition: int32(r.IntN(8)), Value: fmt.Appendf(nil, `{"id": %d, "k": %d, "x": %g, "amount": %d.25, "kind": "%c", "ts": "%s"}`,
+				n-r.IntN(50)/49, r.IntN(loggedKeys), r.NormFloat64(), r.IntN(1000), 'a'+r.IntN(20), at.UTC().Format(time.RFC3339Nano))}
+			switch {
+			case r.IntN(100) == 0:
+				record.Value = record.Value[:r.IntN(len(record.Value))]
+			case r.IntN(3) == 0:
+				id := r.IntN(5_000)
+				record.Topic, record.Partition, record.Key = "states", int32(id%8), fmt.Appendf(nil, `{"id": %d}`, id)
+				record.Value = fmt.Appendf(nil, `{"id": %d, "k": %d, "amount": %d.50, "ts": "%s"}`, id, r.IntN(loggedKeys), r.IntN(100), at.UTC().Format(time.RFC3339Nano))
+				if r.IntN(4) == 0 {
+					record.Value = nil
+				}
+			}
+			client.Produce(ctx, record, nil)
+		}
+	}
+}
+
+// keepReads takes what was logged after since into the table reads, and returns until when.
+func keepReads(t *testing.T, conn *pgx.Conn, since string) string {
+	t.Helper()
+	exec(t, conn, "TRUNCATE reads")
+	var until string
+	if err := conn.QueryRow(context.Background(), "SELECT max(logged)::text FROM tilehouse.feature_log").Scan(&until); err != nil {
+		t.Fatal(err)
+	}
+	exec(t, conn, fmt.Sprintf(`INSERT INTO reads SELECT read_time, position, committed, (bound::json->>'k')::bigint, (bound::json->>'a')::double precision, columns
+		FROM tilehouse.feature_log WHERE logged > '%s' AND logged <= '%s'`, since, until))
+	return until
+}
+
+// again makes the reads of the table again by ASOF joins, one for each position, and compares.
+func again(t *testing.T, conn *pgx.Conn) (compared, positions int) {
+	t.Helper()
+	ctx := context.Background()
+	rows, err := conn.Query(ctx, "SELECT position, committed::text FROM reads GROUP BY position, committed ORDER BY position")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type place struct {
+		Position  int64
+		Committed string
+	}
+	places, err := pgx.CollectRows(rows, pgx.RowToStructByPos[place])
+	if err != nil {
+		t.Fatal(err)
+	}
+	texts := strings.Join(loggedColumns, "::text, f.")
+	for _, p := range places {
+		rows, err := conn.Query(ctx, fmt.Sprintf(`SELECT l.logged, f.%s::text FROM (SELECT * FROM reads WHERE position = %d) l
+			ASOF JOIN served FOR SYSTEM_TIME AS OF '%s' f ON f.k = l.k AND f.a = l.a AND l.at > f.ts`, texts, p.Position, p.Committed))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for rows.Next() {
+			var logged string
+			got := make([]*string, len(loggedColumns))
+			to := []any{&logged}
+			for i := range got {
+				to = append(to, &got[i])
+			}
+			if err := rows.Scan(to...); err != nil {
+				t.Fatal(err)
+			}
+			var want map[string]*string
+			if err := json.Unmarshal([]byte(logged), &want); err != nil {
+				t.Fatal(err)
+			}
+			for i, c := range loggedColumns {
+				w, there := want[c]
+				if !there || (w == nil) != (got[i] == nil) || (w != nil && *w != *got[i]) {
+					t.Fatalf("%s at position %d: online %s, offline %v", c, p.Position, logged, text(got[i]))
+				}
+			}
+			compared++
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return compared, len(places)
+}
+
+func text(s *string) string {
+	if s == nil {
+		return "NULL"
+	}
+	return *s
+}
