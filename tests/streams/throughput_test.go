@@ -25,6 +25,9 @@ var throughputColumns = []schema.Column{
 	{Name: "amount", Type: vector.DecimalOf(12, 2)}, {Name: "status", Type: vector.T(vector.Text)}, {Name: "ts", Type: vector.T(vector.TimestampTZ)},
 }
 
+const throughputSource = `CREATE SOURCE s (id bigint, customer_id bigint, merchant_id bigint, amount numeric(12,2), status text, ts timestamptz, PRIMARY KEY (id), WATERMARK FOR ts AS ts - INTERVAL '10 minutes')
+	WITH (connector = 'kafka', connection = 'bus', topic = 'events') FORMAT PLAIN ENCODE JSON`
+
 // throughputFeatures are ten features of two entities.
 var throughputFeatures = []string{
 	"CREATE ENTITY customer (customer_id bigint)", "CREATE ENTITY merchant (merchant_id bigint)",
@@ -120,8 +123,7 @@ func ingestAll(t *testing.T, addr string, n int) float64 {
 	defer func() { _ = conn.Close(context.Background()) }()
 	exec(t, conn, fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", addr))
 	began := time.Now()
-	exec(t, conn, `CREATE SOURCE s (id bigint, customer_id bigint, merchant_id bigint, amount numeric(12,2), status text, ts timestamptz, PRIMARY KEY (id), WATERMARK FOR ts AS ts - INTERVAL '10 minutes')
-		WITH (connector = 'kafka', connection = 'bus', topic = 'events') FORMAT PLAIN ENCODE JSON`)
+	exec(t, conn, throughputSource)
 	for _, sql := range throughputFeatures {
 		exec(t, conn, sql)
 	}
