@@ -47,7 +47,7 @@ type message struct {
 	letter  *streams.Letter // nil: of the broker
 }
 
-// builder makes a batch.
+// builder makes a batch: of each message what it does (add), then of all together what they do to the rows that are there (complete).
 type builder struct {
 	c        *consumer
 	rel      *schema.Relation
@@ -72,8 +72,18 @@ type step struct {
 
 // build makes a batch of messages; nil where there is nothing to commit. rejected, if it is not nil, is why the only message is no row.
 func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Relation, records []message, rejected *Rejected) (*batch, error) {
-	b := &builder{c: c, rel: r, now: c.cfg.Clock().UnixMicro(), time: r.ColumnIndex(r.EventTime), declared: len(r.Columns), refused: make([]*Rejected, len(records))}
-	b.rows = vector.NewChunk(typesOf(r.Stored()), len(records))
+	b := c.newBuilder(cat, r, len(records))
+	if rejected != nil {
+		b.refused = append(b.refused, rejected)
+	} else if err := b.addAll(records); err != nil {
+		return nil, err
+	}
+	return b.complete(ctx, records)
+}
+
+func (c *consumer) newBuilder(cat *schema.Catalog, r *schema.Relation, messages int) *builder {
+	b := &builder{c: c, rel: r, time: r.ColumnIndex(r.EventTime), declared: len(r.Columns)}
+	b.rows = vector.NewChunk(typesOf(r.Stored()), messages)
 	for _, k := range r.PrimaryKey {
 		b.key = append(b.key, r.ColumnIndex(k))
 	}
@@ -83,16 +93,30 @@ func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Rel
 	}
 	b.gone = vector.NewChunk(keys, 0)
 	b.filled = filledColumns(cat, r, b.key)
-	b.out = &batch{Batch: streams.Batch{Source: reclog.SourceID(r.ID), State: c.state.Clone()}, declared: len(r.Columns), mark: streams.NoEvent}
+	return b
+}
+
+// fits reports whether what was added is what it would be by a catalog.
+func (b *builder) fits(cat *schema.Catalog, r *schema.Relation) bool {
+	return b.rel == r && slices.Equal(b.filled, filledColumns(cat, r, b.key))
+}
+
+// addAll adds messages, of which those before the one that has an error are added.
+func (b *builder) addAll(records []message) error {
+	b.c.decoding.Lock()
+	defer b.c.decoding.Unlock()
+	b.now = b.c.cfg.Clock().UnixMicro()
 	for i := range records {
-		if rejected != nil {
-			b.refused[i] = rejected
-		} else {
-			if err := b.add(&records[i], i); err != nil {
-				return nil, err
-			}
+		if err := b.add(&records[i], len(b.refused)); err != nil {
+			return err
 		}
 	}
+	return nil
+}
+
+// complete makes a batch of the messages that were added; nil where there is nothing to commit.
+func (b *builder) complete(ctx context.Context, records []message) (*batch, error) {
+	b.out = &batch{Batch: streams.Batch{Source: reclog.SourceID(b.rel.ID), State: b.c.state.Clone()}, declared: len(b.rel.Columns), mark: streams.NoEvent}
 	change, err := b.resolve(ctx, records)
 	if err != nil {
 		return nil, err
@@ -168,9 +192,10 @@ func (b *builder) add(rec *message, index int) error {
 		if !errors.As(err, &why) {
 			return err
 		}
-		b.refused[index] = why
+		b.refused = append(b.refused, why)
 		return nil
 	}
+	b.refused = append(b.refused, nil)
 	if effect&Takes != 0 {
 		b.gone.N++
 	}

@@ -7,11 +7,11 @@ import (
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tilehouse/tilehouse/storage/reclog"
@@ -20,8 +20,6 @@ import (
 )
 
 const (
-	// batchMessages is how many messages one transaction takes.
-	batchMessages = 4096
 	// leastBackoff and mostBackoff bound the wait after an error; it doubles with each.
 	leastBackoff = 200 * time.Millisecond
 	mostBackoff  = 30 * time.Second
@@ -48,8 +46,10 @@ type consumer struct {
 	turn       turn  // of the source: who has it writes
 	fetch      int32 // bytes of a fetch
 
-	// What follows belongs to run.
+	decoding sync.Mutex // of the decoder
 	decoder  Decoder
+
+	// What follows belongs to run.
 	state    *streams.State
 	last     []time.Time // of each partition, when it last gave a message, or when the reading began
 	marked   int64       // the newest mark that was committed; streams.NoEvent: none since the reading began
@@ -156,6 +156,8 @@ func (c *consumer) read(ctx context.Context) error {
 		c.keepProbing(probing, adm, partitions, failed)
 	}()
 	defer func() { end(); <-stopped }()
+	a := c.readAhead(ctx, client)
+	defer a.stop()
 	for {
 		select {
 		case err := <-failed:
@@ -164,7 +166,7 @@ func (c *consumer) read(ctx context.Context) error {
 			c.add(client, n)
 		default:
 		}
-		if err := c.poll(ctx, client); err != nil {
+		if err := c.next(ctx, a); err != nil {
 			return err
 		}
 		if ctx.Err() != nil {
@@ -173,44 +175,23 @@ func (c *consumer) read(ctx context.Context) error {
 	}
 }
 
-// poll takes the next messages, or waits a tick for some.
-func (c *consumer) poll(ctx context.Context, client *kgo.Client) error {
-	waiting, end := context.WithTimeout(ctx, tick)
-	fetches := client.PollRecords(waiting, batchMessages)
-	end()
-	var failure error
-	fetches.EachError(func(_ string, p int32, err error) {
-		switch {
-		case errors.Is(err, context.DeadlineExceeded), errors.Is(err, context.Canceled):
-		case errors.Is(err, kerr.OffsetOutOfRange):
-			failure = fmt.Errorf("offset %d of partition %d is not there: messages were deleted before they were read, or the topic was made anew", c.state.Partitions[p].Next, p)
-		case errors.As(err, new(*kgo.ErrDecompressTooLarge)):
-			failure = fmt.Errorf("a batch of messages from offset %d of partition %d on is of more than %d bytes, compressed", c.state.Partitions[p].Next, p, batchBytes)
-		case failure == nil:
-			failure = fmt.Errorf("partition %d: %w", p, brokerError(err))
-		}
-	})
-	var records []message
-	arrived := c.cfg.Clock().UnixMicro()
-	fetches.EachRecord(func(r *kgo.Record) {
-		if r.Offset >= c.state.Partitions[r.Partition].Next { // a broker may give what was given before
-			records = append(records, message{Record: r, headers: headers(r), arrived: arrived})
-		}
-	})
-	if err := c.take(ctx, records); err != nil { // what other partitions gave is taken, whatever one of them has
+// next takes what was read ahead, or waits a tick for some.
+func (c *consumer) next(ctx context.Context, a *ahead) error {
+	l := a.take(ctx)
+	if err := c.take(ctx, l); err != nil { // what other partitions gave is taken, whatever one of them has
 		return err
 	}
-	return failure
+	return l.failure
 }
 
 // take commits messages, which are in the order of their offsets by partition, and tries again while the disk is full.
-func (c *consumer) take(ctx context.Context, records []message) error {
+func (c *consumer) take(ctx context.Context, l *load) error {
 	now := c.cfg.Clock()
-	for _, r := range records {
+	for _, r := range l.records {
 		c.last[r.Partition] = now
 	}
 	for {
-		err := c.inTurn(ctx, func() error { return c.commit(ctx, records) })
+		err := c.inTurn(ctx, func() error { return c.commitLoad(ctx, l) })
 		if !errors.Is(err, reclog.ErrDiskFull) {
 			return err
 		}
@@ -229,6 +210,23 @@ func (c *consumer) commit(ctx context.Context, records []message) error {
 	return c.commitBut(ctx, records, nil)
 }
 
+// commitLoad is commit of what was read ahead.
+func (c *consumer) commitLoad(ctx context.Context, l *load) error {
+	cat, b := c.cfg.Catalog.Current(), l.builder
+	r := cat.Relations[c.id]
+	if r == nil || r.Suspended {
+		return errGone
+	}
+	if l.builder = nil; b == nil || !b.fits(cat, r) { // decoded before the source or its features changed, or tried before
+		return c.commit(ctx, l.records)
+	}
+	out, err := b.complete(ctx, l.records)
+	if err != nil || out == nil {
+		return err
+	}
+	return c.commitBatch(ctx, cat, l.records, out, nil)
+}
+
 // commitBut is commit; rejected, if it is not nil, is why the only message is no row.
 func (c *consumer) commitBut(ctx context.Context, records []message, rejected *Rejected) error {
 	cat := c.cfg.Catalog.Current()
@@ -240,7 +238,13 @@ func (c *consumer) commitBut(ctx context.Context, records []message, rejected *R
 	if err != nil || b == nil {
 		return err
 	}
-	if err = c.write(ctx, b); err == nil {
+	return c.commitBatch(ctx, cat, records, b, rejected)
+}
+
+// commitBatch commits the batch of messages, or halves of them where it is refused.
+func (c *consumer) commitBatch(ctx context.Context, cat *schema.Catalog, records []message, b *batch, rejected *Rejected) error {
+	err := c.write(ctx, b)
+	if err == nil {
 		return nil
 	}
 	why := c.cfg.OfRow(cat, b.changes, err)

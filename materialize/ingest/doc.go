@@ -13,8 +13,8 @@
 //     nothing to the broker, and joins no consumer group.
 //   - Each message below a partition's next offset has done to the rows what it says, or is a dead letter. A message that cannot be a row does not hold up
 //     those behind it; anything else that fails does, and is tried again, with a state and a reason that can be seen.
-//   - A consumer takes the next messages once the last ones are committed. What waits is in the client's buffer, which
-//     Config.FetchBytes bounds, and on the broker.
+//   - A transaction takes what was read and decoded while the one before it was committed (ahead): a single message where they come
+//     slowly, up to mostMessages where reading is behind. What waits is bounded by Config.FetchBytes; the rest is on the broker.
 //   - Who writes a source holds its turn: its consumer, or a replay of dead letters. A letter goes in the transaction that takes its
 //     message. What a message does to rows of primary keys is decided in one place (resolve), whatever the format.
 //   - After ALTER SOURCE … SUSPEND or DROP SOURCE nothing of the source is committed any more.

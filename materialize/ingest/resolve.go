@@ -36,6 +36,9 @@ func (b *builder) resolve(ctx context.Context, records []message) (reclog.Change
 		}
 		return change, nil
 	}
+	if b.gone.N == 0 && !b.rel.Kafka.Replaces() {
+		return b.distinct(change)
+	}
 	holders, err := b.holders(ctx, records)
 	if err != nil {
 		return change, err
@@ -100,6 +103,36 @@ func (b *builder) resolve(ctx context.Context, records []message) (reclog.Change
 	return change, nil
 }
 
+// distinct is resolve where every message is a row, of which the first one of a primary key stays.
+func (b *builder) distinct(change reclog.Change) (reclog.Change, error) {
+	if b.rows.N == 0 {
+		return change, nil
+	}
+	keys, err := b.c.cfg.Log.Keys(b.out.Source, b.rows, b.key)
+	if err != nil {
+		return change, err
+	}
+	dropped, left := make([]bool, b.rows.N), b.rows.N
+	for _, s := range b.steps {
+		if s.effect&Puts != 0 && !keys.Free(s.row) {
+			b.refused[s.message] = b.there()
+			dropped[s.row], left = true, left-1
+		}
+	}
+	if left < b.rows.N {
+		b.rows, keys = without(b.rows, dropped), keys.Without(dropped)
+	}
+	if left > 0 {
+		change.Inserts, change.Resolved = b.rows, keys
+	}
+	return change, nil
+}
+
+// there is why a message is no row whose primary key has one.
+func (b *builder) there() *Rejected {
+	return &Rejected{codeUnique, fmt.Sprintf("a row of this primary key (%s) is there already", keyNames(b.rel))}
+}
+
 // judge says of a message and the row of one of its primary keys, nil for none, whether the message is older than what is known of the
 // row, and why it cannot be taken otherwise.
 func (b *builder) judge(m *message, h *holder, key []byte) (old bool, why *Rejected, err error) {
@@ -108,7 +141,7 @@ func (b *builder) judge(m *message, h *holder, key []byte) (old bool, why *Rejec
 	}
 	if !b.rel.Kafka.Replaces() {
 		if h.there() {
-			why = &Rejected{codeUnique, fmt.Sprintf("a row of this primary key (%s) is there already", keyNames(b.rel))}
+			why = b.there()
 		}
 		return false, why, nil
 	}

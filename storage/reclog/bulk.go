@@ -37,6 +37,7 @@ type prepared struct {
 	staged bool     // the chunks are in the database, with a marker
 
 	keys     [][]byte // database keys of the primary keys, one a row
+	resolved bool     // they are Change.Resolved
 	sorted   []uint32 // rows in the order of keys, found distinct; nil: the committer checks every key
 	suspects []uint32 // rows whose keys were there
 }
@@ -92,11 +93,19 @@ func (l *Log) prepare(ctx context.Context, p *pending) (err error) {
 				return fmt.Errorf("reclog: primary-key column of type %s", c.Inserts.Cols[k].Type)
 			}
 		}
-		r.encodeKeys(c)
+		switch {
+		case c.Resolved != nil:
+			r.keys, r.sorted, r.resolved = c.Resolved.encoded, c.Resolved.sorted, true
+			if len(r.keys) != r.n || len(c.Deletes) > 0 {
+				return fmt.Errorf("reclog: %d resolved keys of %d rows, %d deletes", len(r.keys), r.n, len(c.Deletes))
+			}
+		case len(c.Key) > 0:
+			r.keys = encodeKeys(c.Source, c.Inserts, c.Key)
+		}
 	}
 	// Keys first: a duplicate is found before anything is staged.
 	for i := range t.Changes {
-		if r := &p.rows[i]; len(r.keys) >= bulkKeys && seen[t.Changes[i].Source] == 1 {
+		if r := &p.rows[i]; len(r.keys) >= bulkKeys && !r.resolved && seen[t.Changes[i].Source] == 1 {
 			if p.prep == nil {
 				p.prep = &preparation{touched: map[string]struct{}{}}
 				l.prepMu.Lock()
@@ -119,20 +128,19 @@ func (l *Log) prepare(ctx context.Context, p *pending) (err error) {
 	return nil
 }
 
-func (r *prepared) encodeKeys(c *Change) {
-	if len(c.Key) == 0 {
-		return
-	}
-	r.keys = make([][]byte, r.n)
-	arena := make([]byte, 0, 16*min(r.n, 1<<16))
-	for i := range r.keys {
-		if cap(arena)-len(arena) < 64 && r.n > 1 {
+// encodeKeys are the database keys of the rows of a chunk.
+func encodeKeys(source SourceID, c *vector.Chunk, key []int) [][]byte {
+	keys := make([][]byte, c.N)
+	arena := make([]byte, 0, 16*min(c.N, 1<<16))
+	for i := range keys {
+		if cap(arena)-len(arena) < 64 && c.N > 1 {
 			arena = make([]byte, 0, 1<<20)
 		}
 		from := len(arena)
-		arena = appendPrimary(arena, c.Source, c.Inserts, i, c.Key)
-		r.keys[i] = arena[from:len(arena):len(arena)]
+		arena = appendPrimary(arena, source, c, i, key)
+		keys[i] = arena[from:len(arena):len(arena)]
 	}
+	return keys
 }
 
 // encodeRows cuts the rows into chunks, and stages them once they are many bytes.
@@ -298,14 +306,8 @@ func spanBytes(v *vector.Vector, from, to int) int {
 // checkAhead finds duplicates among the change's own keys, and the keys that the database holds now. It runs in the caller's
 // goroutine while others commit.
 func (l *Log) checkAhead(ctx context.Context, c *Change, r *prepared) error {
-	sorted := make([]uint32, r.n)
-	for i := range sorted {
-		sorted[i] = uint32(i)
-	}
+	sorted := sortKeys(r.keys)
 	order := func(a, b uint32) int { return bytes.Compare(r.keys[a], r.keys[b]) }
-	if !slices.IsSortedFunc(sorted, order) {
-		slices.SortFunc(sorted, order)
-	}
 	for i := 1; i < len(sorted); i++ {
 		if order(sorted[i-1], sorted[i]) == 0 {
 			return uniqueError(c.Source, c.Key, c.Inserts, int(max(sorted[i-1], sorted[i])))

@@ -35,6 +35,9 @@ type Change struct {
 	// itself. The change may then be of no rows.
 	Mark *int64
 	Key  []int // primary-key columns of Inserts; nil: none. Deletes find the key of a row with the row
+	// Resolved, where it is not nil, is the keys of Inserts, which the caller has found free, and distinct: they are not looked for again.
+	// Only who alone inserts into a source can know that. There are no Deletes.
+	Resolved *Keys
 }
 
 // Txn is a transaction. Its changes apply in order. The ids of rows that it inserts are known after Commit only, so that a

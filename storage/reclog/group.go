@@ -220,7 +220,10 @@ func (g *group) insertEntries(c *Change, rows *prepared, pos uint64, index int, 
 
 // checkKeys finds primary keys that are there already, and enters the new ones.
 func (g *group) checkKeys(c *Change, rows *prepared, next uint64) error {
-	if rows.sorted != nil {
+	switch {
+	case rows.resolved:
+		return nil
+	case rows.sorted != nil:
 		return g.checkSuspects(c, rows)
 	}
 	for i, k := range rows.keys {

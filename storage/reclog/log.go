@@ -302,6 +302,10 @@ func (l *Log) getUint(key []byte) (uint64, error) {
 		return 0, err
 	}
 	defer c.Close()
+	return decodeUint(key, v)
+}
+
+func decodeUint(key, v []byte) (uint64, error) {
 	x, n := binary.Uvarint(v)
 	if n <= 0 {
 		return 0, fmt.Errorf("%w: counter %q", ErrCorrupt, key)

@@ -1,23 +1,141 @@
 package reclog
 
-import "github.com/tilehouse/tilehouse/functions/vector"
+import (
+	"bytes"
+	"slices"
 
-// Owners says of each row of c to which live row its primary key belongs: a row id, or 0 where there is none. key are the columns of
-// the primary key. A source with one writer can so find conflicts before it commits. Errors: ErrClosed, ErrCorrupt.
-func (l *Log) Owners(source SourceID, c *vector.Chunk, key []int) ([]uint64, error) {
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
+
+// Keys are the primary keys of the rows of a chunk, and the live rows that they belonged to when they were looked for.
+type Keys struct {
+	owners  []uint64 // 0: none
+	encoded [][]byte // database keys
+	sorted  []uint32 // rows by key, those of one key in their order
+	again   []bool   // rows of whose key there is one before; nil: none
+}
+
+// Keys looks for the primary keys of the rows of c. key are their columns. A source with one writer can so find conflicts before it
+// commits, and say so (Change.Resolved). Errors: ErrClosed, ErrCorrupt.
+func (l *Log) Keys(source SourceID, c *vector.Chunk, key []int) (*Keys, error) {
 	if err := l.enter(); err != nil {
 		return nil, err
 	}
 	defer l.leave()
-	out := make([]uint64, c.N)
-	var k []byte
-	for i := range c.N {
-		k = appendPrimary(k[:0], source, c, i, key)
-		id, err := l.getUint(k)
-		if err != nil {
-			return nil, err
+	k := &Keys{owners: make([]uint64, c.N), encoded: encodeKeys(source, c, key)}
+	k.sorted = sortKeys(k.encoded)
+	for i := 1; i < len(k.sorted); i++ {
+		if bytes.Equal(k.encoded[k.sorted[i-1]], k.encoded[k.sorted[i]]) {
+			if k.again == nil {
+				k.again = make([]bool, c.N)
+			}
+			k.again[k.sorted[i]] = true
 		}
-		out[i] = id
 	}
-	return out, nil
+	return k, l.owners(source, k)
+}
+
+// sortKeys is the numbers of keys in their order, those of equal ones ascending.
+func sortKeys(keys [][]byte) []uint32 {
+	sorted := make([]uint32, len(keys))
+	for i := range sorted {
+		sorted[i] = uint32(i)
+	}
+	order := func(a, b uint32) int {
+		if c := bytes.Compare(keys[a], keys[b]); c != 0 {
+			return c
+		}
+		return int(a) - int(b)
+	}
+	if !slices.IsSortedFunc(sorted, order) {
+		slices.SortFunc(sorted, order)
+	}
+	return sorted
+}
+
+const (
+	// fewKeys are looked for one by one: a Bloom filter says of most that they are not there.
+	fewKeys = 64
+	// leastSkipped is how many keys a step of an iterator has to find absent on average, so that it is worth its price: it asks no filter.
+	leastSkipped = 4
+	// triedSteps is after how many steps that is asked.
+	triedSteps = 64
+)
+
+// owners finds the rows that keys belong to. Keys that lie beside each other, such as numbers that count up, fall between two that
+// are there: an iterator passes them by at once.
+func (l *Log) owners(source SourceID, k *Keys) error {
+	rest := k.sorted
+	if len(rest) > fewKeys {
+		it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: sourceKey(KeyPrimary, source), UpperBound: sourceEnd(KeyPrimary, source)})
+		if err != nil {
+			return err
+		}
+		defer it.Close()
+		for steps := 1; len(rest) > 0; steps++ {
+			if !it.SeekGE(k.encoded[rest[0]]) {
+				return it.Error()
+			}
+			for len(rest) > 0 && bytes.Compare(k.encoded[rest[0]], it.Key()) < 0 {
+				rest = rest[1:]
+			}
+			for len(rest) > 0 && bytes.Equal(k.encoded[rest[0]], it.Key()) {
+				v, err := it.ValueAndErr()
+				if err != nil {
+					return err
+				}
+				if k.owners[rest[0]], err = decodeUint(it.Key(), v); err != nil {
+					return err
+				}
+				rest = rest[1:]
+			}
+			if steps == triedSteps && len(k.sorted)-len(rest) < leastSkipped*steps {
+				break
+			}
+		}
+	}
+	for _, i := range rest {
+		var err error
+		if k.owners[i], err = l.getUint(k.encoded[i]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Owner is the live row that row i's key belongs to, 0: none.
+func (k *Keys) Owner(i int) uint64 { return k.owners[i] }
+
+// Free reports whether row i's key belongs to no live row, nor to a row of the chunk before i.
+func (k *Keys) Free(i int) bool { return k.owners[i] == 0 && (k.again == nil || !k.again[i]) }
+
+// Without is the keys of a chunk without some of its rows, of which all that stay are free.
+func (k *Keys) Without(dropped []bool) *Keys {
+	at := make([]uint32, len(dropped))
+	out := &Keys{}
+	for i, drop := range dropped {
+		if !drop {
+			at[i] = uint32(len(out.encoded))
+			out.encoded = append(out.encoded, k.encoded[i])
+		}
+	}
+	out.owners = make([]uint64, len(out.encoded))
+	for _, i := range k.sorted {
+		if !dropped[i] {
+			out.sorted = append(out.sorted, at[i])
+		}
+	}
+	return out
+}
+
+// Owners says of each row of c to which live row its primary key belongs: a row id, or 0 where there is none. key are the columns of
+// the primary key. Errors: ErrClosed, ErrCorrupt.
+func (l *Log) Owners(source SourceID, c *vector.Chunk, key []int) ([]uint64, error) {
+	k, err := l.Keys(source, c, key)
+	if err != nil {
+		return nil, err
+	}
+	return k.owners, nil
 }
