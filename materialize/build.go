@@ -162,9 +162,13 @@ func (m *Manager) catchUp(ctx context.Context, cat *schema.Catalog, g *Group) er
 				change.Deleted.AppendRow(old.rows, old.at[id])
 			}
 		}
+		fresh, err := m.freshly(ctx, g, []*reclog.Applied{change})
+		if err != nil {
+			return err
+		}
 		batch := m.cfg.Log.DB().NewBatch()
 		defer batch.Close()
-		done, err := m.applyChange(ctx, cat, batch, g, pos, change)
+		done, err := m.applyChange(ctx, cat, batch, g, pos, change, fresh)
 		if err == nil {
 			err = batch.Commit(pebble.NoSync)
 		}

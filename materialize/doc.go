@@ -23,6 +23,13 @@
 // some tens of them, however long the history. Tombstones are kept up to maxTombstones; then the rows are merged without the dead
 // and the floor rises.
 //
+// # Fresh rows
+//
+// A commit of many rows, of a stream that is behind or a COPY, keeps them in memory in front of a group's tiles (fresh.go), from where lookups
+// read them: each key's tiles are then read and written once for foldRows rows, not once a commit. They are folded when they are many,
+// one key has many, or nothing came for foldIdle; after a start they are read from the log again, from the tiles' position on, as
+// whatever tiles lack is. What deletes rows folds first. A commit of few rows changes the tiles itself.
+//
 // # Rules
 //
 //   - What readers use changes in one catalog version. Runs change with the apply lock held, so that no commit falls in between; a new group

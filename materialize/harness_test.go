@@ -31,6 +31,8 @@ type world struct {
 	m     *Manager
 
 	portion int64            // rows between two checkpoints; 0: as configured by default
+	fresh   int              // rows of a commit that are kept fresh at least; 0: as configured by default
+	fold    int              // keys that one commit of a fold changes; 0: as configured by default
 	clock   func() time.Time // nil: the real one
 }
 
@@ -61,7 +63,7 @@ func (w *world) open() {
 	w.db, err = duck.Open("", duck.Options{TempDir: filepath.Join(w.dir, "spill", "duckdb"), ReadRoots: []string{w.files},
 		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(w.dir, "projections.duckdb")) + " AS proj", CreatePositions}})
 	must(w.t, err)
-	w.tiles = tiles.Open(w.log.DB(), tiles.Options{BuildFiles: tiles.BuildFiles{FS: vfs.Default, Dir: filepath.Join(w.dir, "spill"), Writer: w.log.TableWriter()}})
+	w.tiles = tiles.Open(w.log.DB(), tiles.Options{FoldKeys: w.fold, BuildFiles: tiles.BuildFiles{FS: vfs.Default, Dir: filepath.Join(w.dir, "spill"), Writer: w.log.TableWriter()}})
 	roots, err := NewRoots([]string{w.files})
 	must(w.t, err)
 	clock := w.clock
@@ -69,7 +71,7 @@ func (w *world) open() {
 		clock = time.Now
 	}
 	w.m, err = New(w.t.Context(), Config{Dir: w.dir, FS: vfs.Default, Log: w.log, DB: w.db, Tiles: w.tiles, Catalog: w.reg, Roots: roots,
-		Memory: 64 << 20, Threads: 2, Logger: logger(w.t), Clock: clock, NoSettle: true, PortionRows: w.portion})
+		Memory: 64 << 20, Threads: 2, Logger: logger(w.t), Clock: clock, NoSettle: true, PortionRows: w.portion, FreshRows: w.fresh})
 	must(w.t, err)
 }
 

@@ -38,6 +38,9 @@ type Config struct {
 	Clock    func() time.Time
 	NoSettle bool       // for tests: days are settled when a test says so
 	Days     event.Days // what daily states are of, those of Tiles too; 0: UTC days. Tests have others
+	// FreshRows is how many rows a commit inserts at least that are kept fresh, in front of the tiles, until they are folded; 0:
+	// DefaultFreshRows.
+	FreshRows int
 	// PortionRows is how many rows a build reads between two checkpoints; 0: DefaultPortionRows.
 	PortionRows int64
 }
@@ -76,6 +79,7 @@ type Manager struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 	wake chan struct{}
+	fold chan struct{} // fresh rows came
 }
 
 // New starts a manager: what unfinished builds left is removed, published groups are compiled and checked, the committer is
@@ -95,7 +99,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]expired{}, wake: make(chan struct{}, 1),
+	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]expired{}, wake: make(chan struct{}, 1), fold: make(chan struct{}, 1),
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, catalog: cfg.Catalog.Current, tables: map[uint32]*projection{}},
 		eval:   &evaluator{conn: conn, tables: map[uint32][]vector.Type{}, attributes: newAttributes(conn, cfg.Log)}}
@@ -117,6 +121,9 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		m.keepSettling(background)
 	})
 	m.done.Go(func() { m.keepRefreshing(background) })
+	if !cfg.NoSettle {
+		m.done.Go(func() { m.keepFolding(background) })
+	}
 	if !cfg.NoSettle {
 		m.done.Go(func() { m.keepTrimming(background) })
 	}
@@ -194,19 +201,15 @@ func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committ
 		finish(false)
 		return nil, err
 	}
-	for _, g := range *m.live.Load() {
-		cat := m.catalogOf(g)
-		r, err := baseOf(cat, g.Schema.Relation)
-		if g.Tiles == nil || err != nil {
-			continue // its relation is being dropped
-		}
-		source := reclog.SourceID(r.ID)
-		for i := range changes {
-			c := &changes[i]
-			if c.Source != source || !m.overtaken.serves(g.Schema.ID, c.Position) {
-				continue
-			}
-			done, err := m.applyChange(context.Background(), cat, b, g, c.Position, c)
+	ctx := context.Background()
+	todo, err := m.toApply(ctx, changes)
+	if err != nil {
+		finish(false)
+		return nil, err
+	}
+	for _, t := range todo {
+		for _, c := range t.changes {
+			done, err := m.applyChange(ctx, t.cat, b, t.group, c.Position, c, t.fresh)
 			if done != nil {
 				dones = append(dones, done)
 			}
@@ -230,7 +233,8 @@ func (m *Manager) poke() {
 	}
 }
 
-func (m *Manager) applyChange(ctx context.Context, cat *schema.Catalog, b *pebble.Batch, g *Group, pos uint64, c *reclog.Applied) (func(bool), error) {
+// applyChange gives a group's tiles a change. fresh: it is kept in front of them.
+func (m *Manager) applyChange(ctx context.Context, cat *schema.Catalog, b *pebble.Batch, g *Group, pos uint64, c *reclog.Applied, fresh bool) (func(bool), error) {
 	var dead, born *event.Rows
 	var err error
 	if c.Deleted != nil && c.Deleted.N > 0 {
@@ -252,6 +256,9 @@ func (m *Manager) applyChange(ctx context.Context, cat *schema.Catalog, b *pebbl
 	}
 	if born != nil {
 		g.marks.see(born) // a time that is then not committed only settles a day early, which changes no value
+	}
+	if fresh {
+		return m.cfg.Tiles.Add(b, g.Tiles, pos, born)
 	}
 	if dead == nil {
 		dead = event.NewRows(g.Schema.Layout, 0)

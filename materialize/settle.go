@@ -160,6 +160,9 @@ func (m *Manager) mendKey(ctx context.Context, cat *schema.Catalog, g *Group, ke
 	if (*m.live.Load())[g.Schema.ID] != g {
 		return errGroupGone
 	}
+	if err := m.cfg.Tiles.FoldAll(ctx, g.Tiles); err != nil { // the tiles are then at the log's position
+		return err
+	}
 	snap, err := m.Snapshot(ctx, cat, g, m.cfg.Log.Position())
 	if err != nil {
 		return err

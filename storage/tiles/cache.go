@@ -93,15 +93,18 @@ func (c *cache) offer(key []byte, val any, size int64, version uint64) {
 	s.mu.Unlock()
 }
 
-// touch forgets key because the commit that will be version writes to it. It is called before the commit can be seen.
-func (c *cache) touch(key []byte, version uint64) {
+// touch forgets key because the commit that will be version writes to it, and reports whether it was there. It is called before the
+// commit can be seen.
+func (c *cache) touch(key []byte, version uint64) bool {
 	s := c.shard(key)
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.touched = version
-	if e := s.m[string(key)]; e != nil {
+	e := s.m[string(key)]
+	if e != nil {
 		s.remove(e)
 	}
-	s.mu.Unlock()
+	return e != nil
 }
 
 // written enters the value that the commit that is version wrote. It is called after the commit, before views of version exist.

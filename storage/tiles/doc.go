@@ -42,6 +42,20 @@
 //   - A lifetime state from which a row was deleted that an aggregate cannot take back is broken: reads of it fail with
 //     ErrNotRetained, and its key is in an index, written by the same commit, until Rebuild.
 //
+// # Fresh rows
+//
+// Many rows at once are kept in memory, in front of the tiles (Add), and folded into these later, all of a key at once (Fold). A row of
+// position p is visible to a snapshot if the position of its key's tiles < p ≤ the newest position that fresh rows were committed at; both
+// are what the snapshot says of them, so each row is counted once whenever it was taken. A View has the generations of fresh rows of the moment of its snapshot: their rows
+// are there before the commit can be seen, and go after the fold's last commit.
+//
+//		Add ─► growing generation ─ freeze ─► folding generation ─ slices of keys, ascending ─► tiles
+//		            └───────────── read by key, sorted, beside the pieces of the tiles ──┘
+//
+//	  - A fold's slice of keys and how far the fold has come are one commit: the position record has the position that it leads to, and the
+//	    last key that is there. So after a crash the keys that were folded are known, and the others' rows are given again by the caller.
+//	  - Nothing is applied while rows are fresh: a deleted row may be one of them, or its key's tiles be behind.
+//
 // # Commits and the cache
 //
 // Writers take turns: one transaction is in flight from the first Apply of a batch to its done. Version n of the store is the
@@ -72,6 +86,7 @@
 //	'B' entity key                                            nothing: the index of keys that wait for Rebuild
 //	'M'                                                       group record
 //	'P'                                                       position record
+//	'F'                                                       uv newest position of fresh rows
 //
 // An entity key is vector.AppendKey's encodings, concatenated: self-delimiting, so no key is a prefix of another.
 //
@@ -94,7 +109,8 @@
 //	             time; table of days: id the day, meta 1 if it is settled (else the states are empty), after the states the day's row
 //	             pack, empty where the root of its tree is a value of its own
 //	group record 04, newest settled day zz, day up to which publication began zz, first retained day zz; −2³¹: none
-//	position     15, position uv, rows in packs zz, keys zz
+//	position     15, position uv, rows in packs zz, keys zz; 25 while fresh rows are folded: then uv position of the fold, uv length of
+//	             the last key that was folded, the key
 //
 // # What it does not do
 //

@@ -13,6 +13,7 @@ const (
 	kindBroken   = 'B' // entity key → nothing: the index of keys that wait for Rebuild
 	kindMeta     = 'M' // → group record
 	kindPosition = 'P' // → position record
+	kindFresh    = 'F' // → newest position of fresh rows
 )
 
 const (

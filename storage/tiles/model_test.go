@@ -169,7 +169,7 @@ const day0 = 20_000 // 2024-10-04
 
 func TestModel(t *testing.T) {
 	for _, o := range []Options{
-		{PackRows: 8}, {PackRows: 8, NoPacks: true}, {PackRows: 8, NoLevels: true}, {}, {NoInline: true}, {PackRows: 3, CacheBytes: -1}, {PackRows: 8, CacheBytes: 200 << 10},
+		{PackRows: 8, FoldKeys: 1}, {PackRows: 8, FoldKeys: 2}, {PackRows: 8, NoPacks: true}, {PackRows: 8, NoLevels: true}, {}, {NoInline: true}, {PackRows: 3, CacheBytes: -1}, {PackRows: 8, CacheBytes: 200 << 10},
 	} {
 		for _, lifetime := range []bool{false, true} {
 			t.Run(fmt.Sprintf("pack%d-nopacks%v-noinline%v-nolevels%v-cache%d-life%v", o.PackRows, o.NoPacks, o.NoInline, o.NoLevels, o.CacheBytes, lifetime), func(t *testing.T) {
@@ -195,8 +195,133 @@ type model struct {
 	pruned  map[string][2]int64 // event times folded, by key
 	nextID  int64
 	pos     uint64
+	fresh   []added // rows that were given to Add since the tiles' position
 	reads   int
 	refused int
+}
+
+// added is rows of one position.
+type added struct {
+	pos  uint64
+	rows []naive
+}
+
+// interrupt is a context that ends after some looks at it.
+type interrupt struct {
+	context.Context
+	looks int
+}
+
+func (c *interrupt) Err() error {
+	if c.looks--; c.looks < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// fold takes fresh rows to the tiles, all or some.
+func (m *model) foldFresh() {
+	err := m.s.Fold(&interrupt{context.Background(), m.r.IntN(5)}, m.g)
+	if err != nil && !errors.Is(err, context.Canceled) {
+		m.t.Fatal(err)
+	}
+}
+
+// waits reports whether there are fresh rows.
+func (m *model) waits() bool {
+	_, _, _, waits, err := m.s.Fresh(m.g)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	return waits
+}
+
+// settleFresh takes all fresh rows to the tiles.
+func (m *model) settleFresh() {
+	if err := m.s.FoldAll(context.Background(), m.g); err != nil {
+		m.t.Fatal(err)
+	}
+	for _, a := range m.fresh {
+		for _, x := range a.rows {
+			if event.DayOf(x.ts) < m.horizon {
+				m.fold(x)
+			}
+		}
+	}
+	m.fresh = nil
+}
+
+// replay gives the store the fresh rows again that it lost with its process.
+func (m *model) replay() {
+	pos, _, err := m.s.Position(m.db, m.g)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	for _, a := range m.fresh {
+		if a.pos > pos {
+			m.add(a)
+		}
+	}
+}
+
+func (m *model) add(a added) {
+	b := m.db.NewBatch()
+	defer b.Close()
+	rows := event.NewRows(m.g.Layout, 0)
+	for _, x := range a.rows {
+		addRow(rows, x.key, x.ts, x.id)
+	}
+	done, err := m.s.Add(b, m.g, a.pos, rows)
+	if err == nil {
+		err = b.Commit(pebble.NoSync)
+	}
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	done(true)
+}
+
+// commitFresh commits insertions that stay fresh, or are not committed after all.
+func (m *model) commitFresh(now int64) {
+	b := m.db.NewBatch()
+	defer b.Close()
+	var dones []func(bool)
+	var all []added
+	pos := m.pos
+	for range 1 + m.r.IntN(3) {
+		pos++
+		a, rows := added{pos: pos}, event.NewRows(m.g.Layout, 0)
+		for range 1 + m.r.IntN(8) {
+			x := naive{m.key(), m.ts(now), m.nextID}
+			m.nextID++
+			a.rows = append(a.rows, x)
+			addRow(rows, x.key, x.ts, x.id)
+		}
+		done, err := m.s.Add(b, m.g, pos, rows)
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		all, dones = append(all, a), append(dones, done)
+	}
+	if m.r.IntN(3) == 0 {
+		m.read(now) // before the commit
+	}
+	commit := m.r.IntN(8) != 0
+	if commit {
+		if err := b.Commit(pebble.NoSync); err != nil {
+			m.t.Fatal(err)
+		}
+		m.pos, m.fresh = pos, append(m.fresh, all...)
+		for _, a := range all {
+			m.rows = append(m.rows, a.rows...)
+		}
+		if m.r.IntN(3) == 0 {
+			m.read(now) // before the outcome is told
+		}
+	}
+	for _, done := range dones {
+		done(commit)
+	}
 }
 
 func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
@@ -222,10 +347,18 @@ func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
 			}
 			m.db = openDB(t, m.fs)
 			m.s = Open(m.db, m.o)
+			m.replay()
 		case k == 3:
 			now++
 		case k < 6:
+			m.settleFresh()
 			m.rebuild()
+		case k < 15:
+			m.commitFresh(now)
+		case k < 18:
+			m.foldFresh()
+		case k < 25 && m.waits():
+			m.commitFresh(now)
 		default:
 			m.commit(now)
 		}
@@ -233,6 +366,7 @@ func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
 			m.read(now)
 		}
 	}
+	m.settleFresh()
 	m.checkWhole()
 	t.Logf("%d rows, %d reads, %d refused", len(m.rows), m.reads, m.refused)
 	if err := errors.Join(m.s.Close(), m.db.Close()); err != nil {
@@ -263,6 +397,7 @@ func (m *model) ts(now int64) int64 {
 }
 
 func (m *model) commit(now int64) {
+	m.settleFresh()
 	b := m.db.NewBatch()
 	defer b.Close()
 	kept, before := slices.Clone(m.rows), m.rows
@@ -370,7 +505,7 @@ func (m *model) prune() {
 		m.t.Fatal(err)
 	}
 	m.horizon = h
-	for _, x := range m.rows {
+	for _, x := range m.rows { // fresh ones are folded later, or were
 		if event.DayOf(x.ts) < h {
 			m.fold(x)
 		}
@@ -416,11 +551,11 @@ func (m *model) read(now int64) {
 	}
 	key := m.key()
 	y := newTally(m.t, m.g, iv)
-	v := m.s.View(0)
+	v := m.s.View(m.pos)
 	defer v.Close()
 	stats := &event.ReadStats{}
 	r := v.Reader(m.g, stats)
-	if m.r.IntN(4) == 0 {
+	if m.r.IntN(4) == 0 && !m.waits() {
 		r = m.s.Reader(m.db, m.g, stats)
 	}
 	err := r.Key(key).Cover(iv, y)

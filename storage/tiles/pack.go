@@ -17,7 +17,9 @@ const (
 	tagInner  = 0x12
 	tagRecord = 0x13
 	tagPos    = 0x15 // its version is the group's
-	tagPosOld = 0x05 // of groups whose records hold no packs; they are built again
+	// tagPosFold is tagPos while fresh rows are folded.
+	tagPosFold = 0x25
+	tagPosOld  = 0x05 // of groups whose records hold no packs; they are built again
 )
 
 // Modes of a column of a pack.

@@ -42,6 +42,7 @@ type Reader struct {
 	packed   int
 	packBuf  []byte
 	scratch  []byte
+	fresh    freshReads
 	states   *table // what encode reads
 	entry    int
 	encode   func(int) []byte
@@ -87,7 +88,7 @@ func (r *Reader) release() {
 	r.Key(nil)
 	clear(r.nodes[:])
 	r.r, r.stats, r.meta, r.states, r.own.life = nil, nil, nil, nil, nil
-	r.cached, r.version, r.NoLevels = false, 0, false
+	r.cached, r.version, r.NoLevels, r.fresh = false, 0, false, freshReads{}
 	r.s.readers.Put(r)
 }
 
@@ -96,7 +97,7 @@ var _ event.Pieces = (*Reader)(nil)
 // Key turns the reader to an entity key and returns it. What it returned before turns with it.
 func (r *Reader) Key(key []byte) event.Pieces {
 	r.key = append(r.key[:0], key...)
-	r.rec, r.loaded, r.used, r.packed = nil, false, 0, 0
+	r.rec, r.loaded, r.used, r.packed, r.fresh.loaded = nil, false, 0, 0, false
 	return r
 }
 
@@ -163,7 +164,7 @@ func (r *Reader) Cover(iv event.Interval, v event.Visitor) error {
 		}
 	}
 	if r.rec == nil {
-		return nil
+		return r.fresh.cover(r, iv, v)
 	}
 	if err := r.lifetime(iv, v); err != nil {
 		return err
@@ -192,7 +193,7 @@ func (r *Reader) Cover(iv event.Interval, v event.Visitor) error {
 			return err
 		}
 	}
-	return nil
+	return r.fresh.cover(r, iv, v)
 }
 
 func (r *Reader) loadMeta() (*groupMeta, error) {

@@ -31,11 +31,13 @@ var (
 const (
 	DefaultCacheBytes = 64 << 20
 	DefaultPackRows   = 256
+	DefaultFoldKeys   = 256
 )
 
 // Options are the limits of a Store.
 type Options struct {
 	CacheBytes int64 // decoded values held for hot keys; 0: DefaultCacheBytes; negative: none
+	FoldKeys   int   // keys that one commit of Fold changes; 0: DefaultFoldKeys, so few that Apply waits some milliseconds for it
 	PackRows   int   // rows of a row pack, at most, unless they share a microsecond; 0: DefaultPackRows
 
 	// Days is how time is divided for settled days; 0: UTC days, which is what a server has. At most six days long.
@@ -93,9 +95,11 @@ type Store struct {
 
 	readers sync.Pool // of *Reader
 
-	instants sync.Mutex // guards newest, closing and the holders of instants
+	instants sync.Mutex // guards newest, closing, the holders of instants, waiting and fresh
 	newest   *instant   // nil: none is kept
 	closing  error      // of instants that were let go
+	waiting  map[uint32]*waiting
+	fresh    map[uint32]generations // of groups that have fresh rows; replaced, not changed
 
 	writer sync.Mutex // held from the first Apply of a batch to its done
 	mu     sync.Mutex // guards cur
@@ -110,7 +114,10 @@ func Open(db *pebble.DB, o Options) *Store {
 	if o.PackRows <= 0 {
 		o.PackRows = DefaultPackRows
 	}
-	return &Store{db: db, o: o, cache: newCache(max(o.CacheBytes, 0))}
+	if o.FoldKeys <= 0 {
+		o.FoldKeys = DefaultFoldKeys
+	}
+	return &Store{db: db, o: o, cache: newCache(max(o.CacheBytes, 0)), waiting: map[uint32]*waiting{}, fresh: map[uint32]generations{}}
 }
 
 // raw is a value as it is written: what the cache holds of records and small packs. They are decoded where they are read, into
@@ -232,7 +239,7 @@ func decodeValue(g *Group, start int64, b []byte) (any, int64, error) {
 		return m, 64, err
 	case tagPosOld:
 		return nil, 0, nil // there is no group of this format
-	case tagPos:
+	case tagPos, tagPosFold:
 		p, err := decodePosition(b)
 		return p, 64, err
 	}
@@ -277,8 +284,8 @@ func (s *Store) position(r pebble.Reader, g *Group) (*position, error) {
 
 // Stats says what a group holds.
 type Stats struct {
-	Rows  int64 // in row packs, exact
-	Keys  int64 // with a record, exact
+	Rows  int64 // in row packs, and fresh ones, exact
+	Keys  int64 // with a record, exact: none whose rows are all fresh
 	Bytes int64 // on disk, estimated by Pebble; rows still in its memtable count for nothing
 }
 
@@ -293,11 +300,13 @@ func (s *Store) Stats(g *Group) (Stats, error) {
 	if err != nil {
 		return Stats{}, fmt.Errorf("tiles: size of group %d: %w", g.Prefix, err)
 	}
-	return Stats{Rows: p.rows, Keys: p.keys, Bytes: int64(n)}, nil
+	fresh, _, _, _, err := s.Fresh(g)
+	return Stats{Rows: p.rows + fresh, Keys: p.keys, Bytes: int64(n)}, err
 }
 
 // Drop deletes everything of a group, unsynced. Readers with older snapshots still see it.
 func (s *Store) Drop(prefix uint32) error {
+	s.forgetFresh(prefix)
 	t := s.begin(s.db.NewBatch())
 	defer t.batch.Close()
 	lo, hi := groupBounds(prefix)

@@ -138,7 +138,8 @@ func TestTamperedTables(t *testing.T) {
 	}
 	l := &life{min: []int64{-5, 7}, max: []int64{6, 1 << 60}, states: eras}
 	for _, b := range [][]byte{appendRecord(nil, &record{days: days}), appendRecord(nil, &record{days: days, life: l}), appendTable([]byte{tagInner}, tab),
-		appendMeta(nil, &groupMeta{1, 2, 3}), appendPosition(nil, &position{1, 2, 3})} {
+		appendMeta(nil, &groupMeta{1, 2, 3}), appendPosition(nil, &position{pos: 1, rows: 2, keys: 3}),
+		appendPosition(nil, &position{pos: 1, rows: 2, keys: 3, foldTo: 4, through: []byte("x")})} {
 		if _, _, err := decodeValue(g, 0, b); err != nil {
 			t.Fatal(err)
 		}

@@ -270,19 +270,44 @@ func decodeMeta(b []byte) (*groupMeta, error) {
 type position struct {
 	pos        uint64
 	rows, keys int64
+	// While fresh rows are folded: the position up to which those of keys up to through are, too. 0: none are being.
+	foldTo  uint64
+	through []byte
+}
+
+// of is the position of the tiles of a key.
+func (p *position) of(key []byte) uint64 {
+	if p.foldTo > 0 && bytes.Compare(key, p.through) <= 0 {
+		return p.foldTo
+	}
+	return p.pos
 }
 
 func appendPosition(dst []byte, p *position) []byte {
-	dst = append(dst, tagPos)
+	tag := byte(tagPos)
+	if p.foldTo > 0 {
+		tag = tagPosFold
+	}
+	dst = append(dst, tag)
 	dst = binary.AppendUvarint(dst, p.pos)
 	dst = binary.AppendUvarint(dst, zigzag(p.rows))
-	return binary.AppendUvarint(dst, zigzag(p.keys))
+	dst = binary.AppendUvarint(dst, zigzag(p.keys))
+	if p.foldTo == 0 {
+		return dst
+	}
+	dst = binary.AppendUvarint(binary.AppendUvarint(dst, p.foldTo), uint64(len(p.through)))
+	return append(dst, p.through...)
 }
 
 func decodePosition(b []byte) (*position, error) {
 	d := &decoder{b: b}
 	tag := d.byte()
 	p := &position{pos: d.uvarint(), rows: d.varint(), keys: d.varint()}
+	if tag == tagPosFold {
+		p.foldTo, p.through = d.uvarint(), bytes.Clone(d.take(d.uvarint()))
+		d.bad = d.bad || p.foldTo == 0
+		tag = tagPos
+	}
 	if tag != tagPos || d.bad || len(d.b) > 0 {
 		return nil, fmt.Errorf("%w: position record", ErrCorrupt)
 	}

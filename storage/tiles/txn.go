@@ -18,6 +18,7 @@ type txn struct {
 	version uint64            // that the store will have when the batch is done
 	overlay map[string]change // what the batch wrote, decoded
 	over    bool
+	cold    bool // what it writes is no sign that it will be read: the cache gets only what it had
 	scratch []byte
 }
 
@@ -25,6 +26,7 @@ type change struct {
 	val    any // nil: deleted
 	cached any // what the cache gets
 	size   int64
+	had    bool // the cache had the key
 }
 
 // begin joins the transaction of b, or waits for the one in flight and starts another.
@@ -57,6 +59,9 @@ func (t *txn) finish(committed bool) {
 	s.mu.Unlock()
 	if committed {
 		for k, c := range t.overlay {
+			if t.cold && !c.had {
+				continue
+			}
 			s.cache.written([]byte(k), c.cached, c.size, t.version)
 		}
 	}
@@ -132,23 +137,32 @@ func (t *txn) del(key []byte) error {
 
 // note makes a change visible to later reads of the batch, and takes the key out of the cache before the first time.
 func (t *txn) note(key []byte, c change) {
-	if _, ok := t.overlay[string(key)]; !ok {
-		t.s.cache.touch(key, t.version)
+	if old, ok := t.overlay[string(key)]; ok {
+		c.had = old.had
+	} else {
+		c.had = t.s.cache.touch(key, t.version)
 	}
 	t.overlay[string(key)] = c
 }
 
 // count adds to the counters of the group, and raises its position to at least pos.
 func (t *txn) count(g *Group, pos uint64, rows, keys int64) error {
+	return t.moved(g, func(p *position) { p.pos, p.rows, p.keys = max(p.pos, pos), p.rows+rows, p.keys+keys })
+}
+
+// moved changes the position record of the group.
+func (t *txn) moved(g *Group, change func(p *position)) error {
 	key := appendHead(nil, g.Prefix, kindPosition)
 	p, err := as[position](t.get(g, key, 0))
 	if err != nil {
 		return err
 	}
-	if p == nil {
-		p = &position{}
+	next := position{}
+	if p != nil {
+		next = *p
 	}
-	return t.set(key, &position{pos: max(p.pos, pos), rows: p.rows + rows, keys: p.keys + keys}, 0)
+	change(&next)
+	return t.set(key, &next, 0)
 }
 
 func appendNode(dst []byte, n *node, start int64) []byte {

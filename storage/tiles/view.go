@@ -24,7 +24,9 @@ type instant struct {
 	snap     *pebble.Snapshot
 	version  uint64 // of the store; read before the snapshot was taken
 	position uint64 // given by the View that it was taken for
-	holders  int    // guarded by Store.instants
+	// fresh are the rows that the snapshot may lack: all of its commits' are in them, or in its tiles.
+	fresh   map[uint32]generations
+	holders int // guarded by Store.instants
 }
 
 // View is the store as of now: every commit whose done was called is in it, and the snapshot sees any other whole or not at all.
@@ -36,7 +38,7 @@ func (s *Store) View(position uint64) *View {
 	version := s.version.Load() // before the snapshot: the snapshot then holds all of it
 	if n := s.newest; n == nil || n.version != version || n.position != position {
 		s.forgetInstant()
-		s.newest = &instant{snap: s.db.NewSnapshot(), version: version, position: position, holders: 1}
+		s.newest = &instant{snap: s.db.NewSnapshot(), version: version, position: position, fresh: s.fresh, holders: 1}
 	}
 	s.newest.holders++
 	return &View{s: s, at: s.newest}
@@ -84,7 +86,7 @@ func (v *View) Snapshot() *pebble.Snapshot { return v.at.snap }
 // Reader reads a group at the view, with the cache, until the view is closed. stats may be nil.
 func (v *View) Reader(g *Group, stats *event.ReadStats) *Reader {
 	r := v.s.Reader(v.at.snap, g, stats)
-	r.cached, r.version = true, v.at.version
+	r.cached, r.version, r.fresh.gens = true, v.at.version, v.at.fresh[g.Prefix]
 	v.mu.Lock()
 	v.readers = append(v.readers, r)
 	v.mu.Unlock()

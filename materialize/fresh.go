@@ -1,0 +1,138 @@
+package materialize
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+)
+
+const (
+	// DefaultFreshRows is how many rows a commit inserts at least that are kept fresh. A smaller one changes the tiles in its own batch, in
+	// some milliseconds, so that a group whose rows come slowly has none that are fresh.
+	DefaultFreshRows = 1024
+	// foldRows and foldBytes are how many rows of a group are fresh before they are folded. Many rows of a key cost little more than one; what is
+	// fresh is held in memory, and read from the log anew after a start. Twice as many make commits wait.
+	foldRows  = 512 << 10
+	foldBytes = 48 << 20
+	// foldChain is how many rows of one key are fresh before all are folded: a lookup of the key folds them for itself.
+	foldChain = 4096
+	// foldIdle is how long after the last commit that had fresh rows they are folded, however few there are.
+	foldIdle = time.Second
+)
+
+// toApply is a group and the changes of one batch of the committer that its tiles get.
+type toApply struct {
+	group   *Group
+	cat     *schema.Catalog
+	changes []*reclog.Applied
+	fresh   bool // they are kept in front of the tiles
+}
+
+// toApply finds the groups that a batch changes. Where it deletes rows of one, those that are fresh are folded: only the tiles can
+// take a row back.
+func (m *Manager) toApply(ctx context.Context, changes []reclog.Applied) ([]toApply, error) {
+	var out []toApply
+	for _, g := range *m.live.Load() {
+		cat := m.catalogOf(g)
+		r, err := baseOf(cat, g.Schema.Relation)
+		if g.Tiles == nil || err != nil {
+			continue // its relation is being dropped
+		}
+		t := toApply{group: g, cat: cat}
+		for i := range changes {
+			if c := &changes[i]; c.Source == reclog.SourceID(r.ID) && m.overtaken.serves(g.Schema.ID, c.Position) {
+				t.changes = append(t.changes, c)
+			}
+		}
+		if len(t.changes) == 0 {
+			continue
+		}
+		if t.fresh, err = m.freshly(ctx, g, t.changes); err != nil {
+			return nil, err
+		}
+		out = append(out, t)
+	}
+	return out, nil
+}
+
+// freshly decides whether a group's tiles get changes, which are all of one batch, or are kept in front of them: many rows at once, and
+// then also few, until those are folded. Before deletes it folds what is fresh, and where too much is it waits.
+func (m *Manager) freshly(ctx context.Context, g *Group, changes []*reclog.Applied) (bool, error) {
+	waitingRows, _, bytes, waits, err := m.cfg.Tiles.Fresh(g.Tiles)
+	if err != nil {
+		return false, err
+	}
+	rows, deletes := int64(0), false
+	for _, c := range changes {
+		deletes = deletes || len(c.DeletedIDs) > 0
+		if c.Inserted != nil {
+			rows += int64(c.Inserted.N)
+		}
+	}
+	least := int64(m.cfg.FreshRows)
+	if least == 0 {
+		least = DefaultFreshRows
+	}
+	switch {
+	case waits && (deletes || rows+waitingRows < least):
+		return false, m.cfg.Tiles.FoldAll(ctx, g.Tiles)
+	case deletes || !waits && rows < least:
+		return false, nil
+	case rows < least:
+		return true, nil
+	case waitingRows > 2*foldRows || bytes > 2*foldBytes:
+		if err := m.cfg.Tiles.Fold(ctx, g.Tiles); err != nil {
+			return false, err
+		}
+	}
+	select {
+	case m.fold <- struct{}{}:
+	default:
+	}
+	return true, nil
+}
+
+// keepFolding folds fresh rows where there are many, and some time after the last ones came, until ctx ends.
+func (m *Manager) keepFolding(ctx context.Context) {
+	idle := time.NewTimer(0) // after a start, what it found
+	for {
+		all := false
+		select {
+		case <-ctx.Done():
+			return
+		case <-m.fold: // of many rows
+			idle.Reset(foldIdle)
+		case <-idle.C:
+			all = true
+		}
+		more, err := m.foldFresh(ctx, all)
+		if err != nil && ctx.Err() == nil {
+			m.cfg.Logger.Error("folding fresh rows", "error", err)
+		}
+		if all && more {
+			idle.Reset(foldIdle)
+		}
+	}
+}
+
+// foldFresh folds the fresh rows of the groups that have many, or of all, and reports whether more have come.
+func (m *Manager) foldFresh(ctx context.Context, all bool) (more bool, err error) {
+	var errs []error
+	for _, g := range *m.live.Load() {
+		if g.Tiles == nil {
+			continue
+		}
+		rows, most, bytes, waits, err := m.cfg.Tiles.Fresh(g.Tiles)
+		if err == nil && waits && (all || rows >= foldRows || bytes >= foldBytes || most >= foldChain) {
+			if err = m.cfg.Tiles.Fold(ctx, g.Tiles); err == nil {
+				_, _, _, waits, err = m.cfg.Tiles.Fresh(g.Tiles)
+			}
+		}
+		more = more || waits
+		errs = append(errs, err)
+	}
+	return more, errors.Join(errs...)
+}
