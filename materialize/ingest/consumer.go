@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math/rand/v2"
 	"slices"
 	"sync"
 	"time"
@@ -34,33 +33,20 @@ var errGone = errors.New("the source is not read any more")
 
 // consumer reads the topic of one source.
 type consumer struct {
-	cfg        Config
-	id         uint32
-	name       string
-	kafka      *schema.Kafka
-	connection *schema.Connection
-	secrets    []*schema.Secret
-	cancel     context.CancelFunc
-	ended      chan struct{}
-	status     statusBox
-	turn       turn  // of the source: who has it writes
-	fetch      int32 // bytes of a fetch
+	worker
+	kafka *schema.Kafka
+	fetch int32 // bytes of a fetch
 
 	decoding sync.Mutex // of the decoder
 	decoder  Decoder
 
 	// What follows belongs to run.
-	state    *streams.State
-	last     []time.Time // of each partition, when it last gave a message, or when the reading began
-	marked   int64       // the newest mark that was committed; streams.NoEvent: none since the reading began
-	progress bool        // something was committed since the last error
+	last   []time.Time // of each partition, when it last gave a message, or when the reading began
+	marked int64       // the newest mark that was committed; streams.NoEvent: none since the reading began
 }
 
 func newConsumer(cfg Config, cat *schema.Catalog, r *schema.Relation, turn turn, fetch int32) *consumer {
-	c := &consumer{cfg: cfg, turn: turn, fetch: fetch, id: r.ID, name: r.Name, kafka: r.Kafka, connection: cat.Connections[r.Kafka.Connection], ended: make(chan struct{})}
-	c.secrets = secretsOf(cat, c.connection)
-	c.status.state(StateStarting, "", cfg.Clock())
-	return c
+	return &consumer{worker: newWorker(cfg, cat, r, turn), kafka: r.Kafka, fetch: fetch}
 }
 
 func secretsOf(cat *schema.Catalog, c *schema.Connection) []*schema.Secret {
@@ -76,44 +62,7 @@ func secretsOf(cat *schema.Catalog, c *schema.Connection) []*schema.Secret {
 
 // fits reports whether the consumer reads what the source says.
 func (c *consumer) fits(cat *schema.Catalog, r *schema.Relation) bool {
-	now := cat.Connections[r.Kafka.Connection]
-	return c.kafka == r.Kafka && c.connection == now && slices.Equal(c.secrets, secretsOf(cat, now))
-}
-
-// run reads until ctx ends, and again after each error.
-func (c *consumer) run(ctx context.Context) {
-	defer close(c.ended)
-	wait := leastBackoff
-	for {
-		c.progress = false
-		err := c.read(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if c.progress {
-			wait = leastBackoff
-		}
-		c.fail(err)
-		select {
-		case <-time.After(wait/2 + rand.N(wait/2)):
-		case <-ctx.Done():
-			return
-		}
-		wait = min(2*wait, mostBackoff)
-	}
-}
-
-// fail shows an error.
-func (c *consumer) fail(err error) {
-	state := StateRetrying
-	if errors.Is(err, reclog.ErrDiskFull) {
-		state = StatePaused
-	}
-	if s := c.status.get(); s.State != state || s.Reason != err.Error() {
-		c.cfg.Logger.Warn("reading a Kafka source", "source", c.name, "error", err)
-	}
-	c.status.state(state, err.Error(), c.cfg.Clock())
-	c.status.set(func(s *Status) { s.Failures++ })
+	return c.kafka == r.Kafka && c.sameWay(cat, r)
 }
 
 // read reads from where the log is until something fails.

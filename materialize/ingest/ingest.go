@@ -57,24 +57,32 @@ type Config struct {
 	Freshness *prometheus.HistogramVec
 	// FetchBytes is about how many bytes of messages that are fetched, and not yet committed, the consumers hold together.
 	FetchBytes int64
+	// Text appends the value of a column that PostgreSQL writes as a text. bare: the column was declared numeric without precision, and takes
+	// no value that it would have to round.
+	Text func(v *vector.Vector, bare bool, text []byte) error
+	// Live calls emit with the rows of a relation that live at a position, and their ids.
+	Live func(ctx context.Context, r *schema.Relation, position uint64, emit func(rows *vector.Chunk, ids []int64) error) error
+	// Assigned is told of a time that a row is about to be given: reads from its commit on count the row.
+	Assigned func(t int64)
 	// LetterBytes is streams.MaxLetterBytes but for tests.
 	LetterBytes int64
 }
 
-// Ingest runs the consumers of the Kafka sources of a catalog. It is safe for concurrent use.
+// Ingest runs the readers of the Kafka and PostgreSQL sources of a catalog. It is safe for concurrent use.
 type Ingest struct {
 	cfg  Config
 	stop context.CancelFunc
 	done sync.WaitGroup
 
-	mu        sync.Mutex
-	consumers map[uint32]*consumer
-	turns     map[uint32]turn // by source
+	mu      sync.Mutex
+	readers map[uint32]reader
+	turns   map[uint32]turn     // by source
+	slots   map[uint32]heldSlot // of PostgreSQL sources: what is to be dropped with them
 }
 
-// New starts a consumer for each Kafka source of the catalog that is not suspended, and goes on to follow the catalog.
+// New starts a reader for each Kafka or PostgreSQL source of the catalog that is not suspended, and goes on to follow the catalog.
 func New(ctx context.Context, cfg Config) *Ingest {
-	in := &Ingest{cfg: cfg, consumers: map[uint32]*consumer{}, turns: map[uint32]turn{}}
+	in := &Ingest{cfg: cfg, readers: map[uint32]reader{}, turns: map[uint32]turn{}, slots: map[uint32]heldSlot{}}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	in.stop = stop
 	in.done.Go(func() {
@@ -92,62 +100,68 @@ func New(ctx context.Context, cfg Config) *Ingest {
 	return in
 }
 
-// Close ends the consumers. What they have not committed is read again by the next ones.
+// Close ends the readers. What they have not committed is read again by the next ones.
 func (in *Ingest) Close() {
 	in.stop()
 	in.done.Wait()
 }
 
-// follow makes the consumers those of a catalog's sources: it ends those that have none, or another connection than before.
+// follow makes the readers those of a catalog's sources: it ends those that have none, or another connection than before.
 func (in *Ingest) follow(ctx context.Context, cat *schema.Catalog) {
 	in.mu.Lock()
-	var ended []*consumer
-	for id, c := range in.consumers {
+	var ended []reader
+	for id, c := range in.readers {
 		if r := cat.Relations[id]; r == nil || r.Suspended || !c.fits(cat, r) {
 			ended = append(ended, c)
 		}
 	}
 	in.mu.Unlock()
 	for _, c := range ended {
-		c.cancel()
+		c.self().cancel()
 	}
 	for _, c := range ended {
-		<-c.ended
+		<-c.self().ended
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for _, c := range ended {
-		delete(in.consumers, c.id)
-		if in.cfg.Freshness != nil && cat.Relations[c.id] == nil {
-			in.cfg.Freshness.DeleteLabelValues(c.name)
+		delete(in.readers, c.self().id)
+		if in.cfg.Freshness != nil && cat.Relations[c.self().id] == nil {
+			in.cfg.Freshness.DeleteLabelValues(c.self().name)
 		}
 	}
 	maps.DeleteFunc(in.turns, func(id uint32, _ turn) bool { return cat.Relations[id] == nil })
 	if ctx.Err() != nil {
 		return
 	}
+	in.dropSlots(ctx, cat)
 	wanted := 0 // consumers of before keep what they fetch at once: together at most 1 + ln(wanted) times FetchBytes
 	for _, r := range cat.Relations {
-		if r.Kafka != nil && !r.Suspended {
+		if r.Streamed() && !r.Suspended {
 			wanted++
 		}
 	}
 	for id, r := range cat.Relations {
-		if r.Kafka == nil || r.Suspended || in.consumers[id] != nil {
+		if !r.Streamed() || r.Suspended || in.readers[id] != nil {
 			continue
 		}
-		c := newConsumer(in.cfg, cat, r, in.turnOf(id), fetchBytes(in.cfg.FetchBytes, wanted))
-		in.consumers[id] = c
-		run, cancel := context.WithCancel(ctx)
-		c.cancel = cancel
-		go c.run(run)
+		var c reader
+		if r.Kafka != nil {
+			c = newConsumer(in.cfg, cat, r, in.turnOf(id), fetchBytes(in.cfg.FetchBytes, wanted))
+		} else {
+			c = newTableReader(in.cfg, cat, r, in.turnOf(id), in.cfg.FetchBytes/int64(wanted))
+		}
+		in.readers[id] = c
+		running, cancel := context.WithCancel(ctx)
+		c.self().cancel = cancel
+		go run(running, c)
 	}
 }
 
-// Status is what is known of the consumer of a source.
+// Status is what is known of the reader of a source.
 func (in *Ingest) Status(r *schema.Relation) Status {
 	in.mu.Lock()
-	c := in.consumers[r.ID]
+	c := in.readers[r.ID]
 	in.mu.Unlock()
 	switch {
 	case r.Suspended:
@@ -155,5 +169,5 @@ func (in *Ingest) Status(r *schema.Relation) Status {
 	case c == nil:
 		return Status{State: StateStarting}
 	}
-	return c.status.get()
+	return c.self().status.get()
 }

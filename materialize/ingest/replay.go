@@ -75,7 +75,7 @@ type Replayed struct {
 func (in *Ingest) Replay(ctx context.Context, r *schema.Relation, numbers []uint64, drop bool, done func(Replayed)) (Replayed, error) {
 	var out Replayed
 	in.mu.Lock()
-	c := &consumer{cfg: in.cfg, id: r.ID, name: r.Name, kafka: r.Kafka, turn: in.turnOf(r.ID), marked: streams.NoEvent, state: &streams.State{}}
+	c := &consumer{worker: worker{cfg: in.cfg, id: r.ID, name: r.Name, turn: in.turnOf(r.ID), state: &streams.State{}}, kafka: r.Kafka, marked: streams.NoEvent}
 	in.mu.Unlock()
 	if r.Suspended {
 		return out, ErrSuspended

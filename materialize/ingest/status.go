@@ -12,6 +12,7 @@ type State string
 // The states.
 const (
 	StateStarting  State = "starting"
+	StateReading   State = "reading" // a table of PostgreSQL is read as a whole
 	StateRunning   State = "running"
 	StateRetrying  State = "retrying"  // something failed, and is tried again; Reason says what
 	StatePaused    State = "paused"    // the disk is full; reads go on
@@ -19,12 +20,12 @@ const (
 )
 
 // States are all of them.
-var States = []State{StateStarting, StateRunning, StateRetrying, StatePaused, StateSuspended}
+var States = []State{StateStarting, StateReading, StateRunning, StateRetrying, StatePaused, StateSuspended}
 
 // Status is what is known of a consumer since it began.
 type Status struct {
 	State      State
-	Reason     string    // of StateRetrying and StatePaused
+	Reason     string    // of StateRetrying and StatePaused; of StateRunning what else is to be known; "": nothing
 	Since      time.Time // when the state began
 	Failures   int64     // so far
 	LastCommit time.Time // zero: none yet

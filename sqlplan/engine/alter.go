@@ -42,7 +42,7 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		}
 		err = s.define(func(c *schema.Catalog) error { return rename(c, st.Name.Name, kind, st.NewName) })
 	case parse.AlterSuspend:
-		if r, ok := o.(*schema.Relation); ok && r.Kafka != nil {
+		if r, ok := o.(*schema.Relation); ok && r.Streamed() {
 			return tag, s.suspendSource(r, true)
 		}
 		f, ok := o.(*schema.Feature)
@@ -51,7 +51,7 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		}
 		err = s.changeFeature(f, func(f *schema.Feature) { f.Suspended, f.Group = true, 0 })
 	case parse.AlterResume:
-		if r, ok := o.(*schema.Relation); ok && r.Kafka != nil {
+		if r, ok := o.(*schema.Relation); ok && r.Streamed() {
 			return tag, s.suspendSource(r, false)
 		}
 		f, ok := o.(*schema.Feature)
@@ -86,6 +86,9 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 func notThatKind(o any, verb, kind string, n parse.Name) *session.Error {
 	if o == nil {
 		return fail(codeUndefinedObject, "%s %q does not exist", strings.ToLower(kind), n.Name)
+	}
+	if r, ok := o.(*schema.Relation); ok && r.VersionsOf != 0 {
+		return hint(fail(codeWrongObject, "%q is not a %s of its own", n.Name, strings.ToLower(kind)), "It has the versions of source %s, and goes with it.", strings.TrimSuffix(r.Name, schema.VersionsName("")))
 	}
 	return hint(fail(codeWrongObject, "%q is not a %s", n.Name, strings.ToLower(kind)), "It is an object of another kind: %s %s %s.", verb, objectKind(o), n.Name)
 }
@@ -222,10 +225,11 @@ func merged(have parse.Options, st *parse.Alter) parse.Options {
 
 // changeable are the options of relations that do not say which rows they have, and can be changed.
 var changeable = map[schema.RelationKind][]string{
-	schema.EventTable:  {"future_bound", "lateness", "retention"},
-	schema.FileSource:  {"complete_through", "lateness"},
-	schema.KafkaSource: {"future_bound", "lateness"},
-	schema.EventView:   {"lateness"},
+	schema.EventTable:     {"future_bound", "lateness", "retention"},
+	schema.FileSource:     {"complete_through", "lateness"},
+	schema.KafkaSource:    {"future_bound", "lateness"},
+	schema.PostgresSource: {"future_bound", "lateness"},
+	schema.EventView:      {"lateness"},
 }
 
 // setRelation is ALTER {TABLE | SOURCE | VIEW} … SET and RESET of a relation of ours.
@@ -263,7 +267,7 @@ func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, 
 	}
 	next.Lateness = o.duration("lateness", otherwise, 0)
 	switch r.Kind {
-	case schema.EventTable, schema.KafkaSource:
+	case schema.EventTable, schema.KafkaSource, schema.PostgresSource:
 		next.FutureBound = o.duration("future_bound", defaultFutureBound, 0)
 		next.Retention = o.duration("retention", 0, leastRetention)
 	case schema.FileSource:
@@ -371,6 +375,9 @@ func rename(c *schema.Catalog, name, kind, to string) error {
 		}
 		next.Name = to
 		c.Relations[o.ID] = &next
+		if err := renameVersions(c, o, &next); err != nil {
+			return err
+		}
 		if err := renameInFeatures(c, o.Name, to, false, func(f *schema.Feature) bool { return f.Relation == o.ID || slices.Contains(f.Attributes, o.ID) }); err != nil {
 			return err
 		}

@@ -53,7 +53,7 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 		if err := a.create(st.Name.Name, st.OrReplace); err != nil {
 			return err
 		}
-		if st.Options["connector"].Value == kafkaConnector {
+		if c := st.Options["connector"].Value; c == kafkaConnector || c == postgresConnector {
 			return a.useConnection(st.Options["connection"].Value)
 		}
 		if !cat.HasRightsOf(s.role, schema.ReadServerFiles) {

@@ -345,7 +345,7 @@ func taken(cat *schema.Catalog, name string) *session.Error {
 	case *schema.Entity:
 		kind = "entity"
 	case *schema.Relation:
-		kind = map[schema.RelationKind]string{schema.EventTable: "table", schema.FileSource: "source", schema.KafkaSource: "source", schema.EventView: "event view"}[o.Kind]
+		kind = map[schema.RelationKind]string{schema.EventTable: "table", schema.FileSource: "source", schema.KafkaSource: "source", schema.PostgresSource: "source", schema.PostgresVersions: "source", schema.EventView: "event view"}[o.Kind]
 	}
 	switch kind {
 	case "":

@@ -79,6 +79,13 @@ func catalogTables(cat *schema.Catalog) []*pgcatalog.Table {
 		case schema.KafkaSource:
 			t := add(oid, r.Name, pgcatalog.KindForeign, r.Comment, "", r.Columns)
 			t.Server, t.ServerOptions = objectOID(connectionOIDs, r.Kafka.Connection), []string{"topic=" + r.Kafka.Topic, "format=" + r.Kafka.Format, "encode=" + r.Kafka.Encode}
+		case schema.PostgresSource:
+			t := add(oid, r.Name, pgcatalog.KindForeign, r.Comment, "", r.Columns)
+			t.Server, t.ServerOptions = objectOID(connectionOIDs, r.Postgres.Connection), []string{"table=" + r.Postgres.Schema + "." + r.Postgres.Table, "mode=" + r.Postgres.Mode}
+		case schema.PostgresVersions:
+			t := add(oid, r.Name, pgcatalog.KindForeign, r.Comment, "", r.Columns)
+			p := cat.Relations[r.VersionsOf].Postgres
+			t.Server, t.ServerOptions = objectOID(connectionOIDs, p.Connection), []string{"table=" + p.Schema + "." + p.Table, "versions=true"}
 		default:
 			t := add(oid, r.Name, pgcatalog.KindView, r.Comment, r.SQL, r.Columns)
 			if r.View != nil {

@@ -97,7 +97,7 @@ var catalogViews = map[string]catalogView{
 	"sources": {slices.Concat(text("name", "kind", "event_time", "path"), numbers("files", "rows"), text("refresh_every"), times("last_refresh", "next_refresh"), text("last_error"), streamColumns, text("definition")), func(s *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, r := range sorted(cat.Relations, func(r *schema.Relation) string { return r.Name }) {
-			if r.Kafka != nil {
+			if r.Streamed() {
 				row, err := s.sourceRow(cat, r)
 				if err != nil {
 					return nil, err

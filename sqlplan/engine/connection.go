@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/tilehouse/tilehouse/materialize/ingest"
@@ -47,21 +48,36 @@ func (s *Session) createSecret(sql string, st *parse.CreateSecret) (string, erro
 }
 
 // secretOptions are the options of connections whose values no statement has: only a SECRET can say them.
-var secretOptions = []string{ingest.OptPassword, ingest.OptToken, ingest.OptKey, ingest.OptRegistryPassword}
+var secretOptions = []string{ingest.OptPassword, ingest.OptToken, ingest.OptKey, ingest.OptRegistryPassword, ingest.OptSecret, ingest.OptSSLKey}
+
+// maybeSecret are the options whose values either a statement or a secret has.
+var maybeSecret = []string{ingest.OptUsername, ingest.OptCA, ingest.OptCert, ingest.OptRegistryUsername, ingest.OptUser, ingest.OptSSLRootCert, ingest.OptSSLCert}
+
+// connectionType is what connections of a type are.
+type connectionType struct {
+	options []string
+	check   func(o *optionReader, x *schema.Connection) error
+}
+
+var connectionTypes = map[string]connectionType{
+	kafkaConnector: {[]string{ingest.OptBrokers, ingest.OptMechanism, ingest.OptUsername, ingest.OptPassword, ingest.OptToken, ingest.OptTLS, ingest.OptCA, ingest.OptCert, ingest.OptKey, ingest.OptServerName,
+		ingest.OptRegistry, ingest.OptRegistryUsername, ingest.OptRegistryPassword}, checkConnection},
+	postgresType: {[]string{ingest.OptHost, ingest.OptPort, ingest.OptDatabase, ingest.OptUser, ingest.OptSecret, ingest.OptSSLMode, ingest.OptSSLRootCert, ingest.OptSSLCert, ingest.OptSSLKey}, checkPostgresConnection},
+}
 
 // createConnection is CREATE CONNECTION. Whether something answers there shows when a source is made of it.
 func (s *Session) createConnection(sql string, st *parse.CreateConnection) (string, error) {
 	const tag = "CREATE CONNECTION"
 	o := readOptions(sql, tag, st.Options)
-	x := &schema.Connection{Name: st.Name.Name, Type: o.oneOf("type", "", "kafka"), SQL: sql, Options: map[string]string{}}
+	x := &schema.Connection{Name: st.Name.Name, Type: o.oneOf("type", "", slices.Sorted(maps.Keys(connectionTypes))...), SQL: sql, Options: map[string]string{}}
 	if x.Type == "" {
-		return "", at(hint(fail(codeInvalidParameter, "connection %q needs a type", x.Name), "WITH (type = 'kafka', brokers = 'host:9092')"), sql, st.Name.Position)
+		return "", at(hint(fail(codeInvalidParameter, "connection %q needs a type", x.Name), "WITH (type = 'kafka', brokers = 'host:9092') or WITH (type = 'postgres', host = '…', database = '…', user = '…', password = SECRET …)"), sql, st.Name.Position)
 	}
 	if o.err != nil { // what another type needs is not known
 		return "", o.err
 	}
-	known := []string{ingest.OptBrokers, ingest.OptMechanism, ingest.OptUsername, ingest.OptPassword, ingest.OptToken, ingest.OptTLS, ingest.OptCA, ingest.OptCert, ingest.OptKey, ingest.OptServerName,
-		ingest.OptRegistry, ingest.OptRegistryUsername, ingest.OptRegistryPassword}
+	of := connectionTypes[x.Type]
+	known := of.options
 	for _, name := range known {
 		if o.has(name) {
 			v := st.Options[name]
@@ -69,14 +85,14 @@ func (s *Session) createConnection(sql string, st *parse.CreateConnection) (stri
 			case v.Kind != parse.OptSecret && secretly:
 				e := hint(fail(codeInvalidParameter, "option %q takes a secret: its value must not stand in a statement", name), "CREATE SECRET … WITH (backend = 'env') AS 'VARIABLE'; then %s = SECRET name", name)
 				return "", at(e, sql, v.ValuePosition)
-			case v.Kind == parse.OptSecret && !secretly && !slices.Contains([]string{ingest.OptUsername, ingest.OptCA, ingest.OptCert, ingest.OptRegistryUsername}, name):
+			case v.Kind == parse.OptSecret && !secretly && !slices.Contains(maybeSecret, name):
 				return "", at(fail(codeInvalidParameter, "option %q takes no secret", name), sql, v.ValuePosition)
 			case v.Kind != parse.OptSecret:
 				x.Options[name] = v.Value
 			}
 		}
 	}
-	if err := checkConnection(o, x); err != nil {
+	if err := of.check(o, x); err != nil {
 		return "", at(asError(err), sql, st.Name.Position)
 	}
 	if err := o.done(); err != nil {
@@ -103,7 +119,7 @@ func (s *Session) createConnection(sql string, st *parse.CreateConnection) (stri
 	})
 }
 
-// checkConnection checks that a connection's options go together.
+// checkConnection checks that the options of a connection to Kafka go together.
 func checkConnection(o *optionReader, x *schema.Connection) error {
 	refuse := func(name, format string, args ...any) {
 		o.refuse(o.opts[name], codeInvalidParameter, format, args...)
@@ -165,6 +181,34 @@ func checkConnection(o *optionReader, x *schema.Connection) error {
 			refuse(name, "option %q does not go with %s = '%s'", name, ingest.OptMechanism, x.Options[ingest.OptMechanism])
 		case wanted && !given(name):
 			refuse(ingest.OptMechanism, "%s = '%s' needs option %q", ingest.OptMechanism, x.Options[ingest.OptMechanism], name)
+		}
+	}
+	return nil
+}
+
+// checkPostgresConnection checks that the options of a connection to PostgreSQL go together.
+func checkPostgresConnection(o *optionReader, x *schema.Connection) error {
+	refuse := func(name, format string, args ...any) {
+		o.refuse(o.opts[name], codeInvalidParameter, format, args...)
+	}
+	given := func(name string) bool { _, ok := o.opts[name]; return ok }
+	for _, name := range []string{ingest.OptHost, ingest.OptDatabase, ingest.OptUser} {
+		if !given(name) || x.Options[name] == "" && o.opts[name].Kind != parse.OptSecret {
+			return hint(fail(codeInvalidParameter, "connection %q needs option %q", x.Name, name), "WITH (type = 'postgres', host = '…', database = '…', user = '…', password = SECRET …)")
+		}
+	}
+	if port, err := strconv.ParseUint(x.Options[ingest.OptPort], 10, 16); given(ingest.OptPort) && (err != nil || port == 0) {
+		refuse(ingest.OptPort, "option \"port\" must be between 1 and 65535, not %q", x.Options[ingest.OptPort])
+	}
+	if mode := x.Options[ingest.OptSSLMode]; given(ingest.OptSSLMode) && !slices.Contains(ingest.SSLModes, mode) {
+		refuse(ingest.OptSSLMode, "option \"sslmode\" must be one of %s, not %q", strings.Join(ingest.SSLModes, ", "), mode)
+	}
+	for _, name := range []string{ingest.OptSSLRootCert, ingest.OptSSLCert, ingest.OptSSLKey} {
+		if given(name) && x.Options[ingest.OptSSLMode] == "disable" {
+			refuse(name, "option %q does not go with sslmode = 'disable'", name)
+		}
+		if given(ingest.OptSSLCert) != given(ingest.OptSSLKey) && given(name) && name != ingest.OptSSLRootCert {
+			refuse(name, "a client's certificate is given by %s and %s, both", ingest.OptSSLCert, ingest.OptSSLKey)
 		}
 	}
 	return nil

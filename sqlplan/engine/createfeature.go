@@ -118,7 +118,10 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	of, latest := "CREATE FEATURE", st.Body.Latest
 	if latest {
 		var err error
-		if st, err = latestBody(cat, st); err != nil {
+		if st, err = latestBody(cat, st); err == nil {
+			st, err = versionsBody(cat, st)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 		of = "CREATE FEATURE of a latest value"

@@ -144,7 +144,7 @@ func (s *Session) putRelation(r *schema.Relation, checks ...func(c *schema.Catal
 				return err
 			}
 		}
-		if r.Kafka != nil && c.Connections[r.Kafka.Connection] == nil {
+		if r.Streamed() && c.Connections[r.StreamConnection()] == nil {
 			return fail(codeConflict, "the connection of source %q was dropped meanwhile", r.Name)
 		}
 		c.Relations[r.ID] = r
@@ -244,8 +244,10 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 	case "file":
 	case kafkaConnector:
 		return tag, s.createKafkaSource(ctx, st, o)
+	case postgresConnector:
+		return tag, s.createPostgresSource(ctx, st, o)
 	default:
-		return "", at(hint(fail(codeUnsupported, "connector %q is not supported", c), "WITH (connector = 'file', path = '…', event_time = '…') or WITH (connector = 'kafka', connection = '…', topic = '…')"), st.Text, st.Options["connector"].ValuePosition)
+		return "", at(hint(fail(codeUnsupported, "connector %q is not supported", c), "WITH (connector = 'file', path = '…', event_time = '…'), WITH (connector = 'kafka', connection = '…', topic = '…') or WITH (connector = 'postgres', connection = '…', table = '…')"), st.Text, st.Options["connector"].ValuePosition)
 	}
 	r := &schema.Relation{Name: st.Name.Name, Kind: schema.FileSource, SQL: st.Text, PrimaryKey: st.PrimaryKey, EventTime: o.text("event_time", "")}
 	if r.EventTime == "" && st.Watermark != nil {
@@ -423,6 +425,9 @@ func (s *Session) refreshSource(ctx context.Context, sql string, st *parse.Refre
 	r := s.catalog().Relation(st.Name.Name)
 	if r != nil && r.Kafka != nil {
 		return "", at(hint(fail(codeWrongObject, "source %q is not refreshed: its topic is read all the time", r.Name), "SELECT state, last_error FROM tilehouse.sources WHERE name = %s says what its reading is at.", duck.QuoteLiteral(r.Name)), sql, st.Name.Position)
+	}
+	if r != nil && r.Postgres != nil {
+		return "REFRESH SOURCE", s.refreshPostgres(ctx, sql, st, r)
 	}
 	if r == nil || r.File == nil {
 		return "", at(fail(codeUndefinedObject, "source %q does not exist", st.Name.Name), sql, st.Name.Position)

@@ -30,7 +30,7 @@ func objectKind(o any) string {
 		return "SECRET"
 	case *schema.Relation:
 		switch o.Kind {
-		case schema.FileSource, schema.KafkaSource:
+		case schema.FileSource, schema.KafkaSource, schema.PostgresSource:
 			return "SOURCE"
 		case schema.EventTable:
 			return "TABLE"
@@ -116,9 +116,12 @@ func readersOf(c *schema.Catalog, o any) []any {
 				out = append(out, v)
 			}
 		}
+		if v := c.VersionsOf(o); v != nil {
+			out = append(out, readersOf(c, v)...)
+		}
 	case *schema.Connection:
 		for _, r := range c.Relations {
-			if r.Kafka != nil && r.Kafka.Connection == o.ID {
+			if r.StreamConnection() == o.ID {
 				out = append(out, r)
 			}
 		}
@@ -149,6 +152,9 @@ func removeObject(c *schema.Catalog, o any, gone func(o any)) {
 		delete(c.Entities, o.ID)
 	case *schema.Relation:
 		delete(c.Relations, o.ID)
+		if o.Postgres != nil { // they go with the source, and not without it
+			delete(c.Relations, o.Postgres.Versions)
+		}
 	case *schema.Connection:
 		delete(c.Connections, o.ID)
 	case *schema.Secret:

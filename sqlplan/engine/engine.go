@@ -83,7 +83,7 @@ type Engine struct {
 	db       *duck.DB
 	tiles    *tiles.Store
 	mat      *materialize.Manager
-	ingest   *ingest.Ingest  // of Kafka sources
+	ingest   *ingest.Ingest  // of Kafka and PostgreSQL sources
 	features *featurelog.Log // of online reads of feature views
 	exports  *exports        // nil: none
 	lookups  prometheus.Histogram
@@ -167,7 +167,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: e.decoder, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh})
+	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh})
 	return e, nil
 }
 

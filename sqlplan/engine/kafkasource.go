@@ -163,7 +163,7 @@ func partitionOffsets(text string) (out map[int32]int64, ok bool, err error) {
 	return out, true, nil
 }
 
-// suspendSource is ALTER SOURCE … SUSPEND and RESUME of a Kafka source.
+// suspendSource is ALTER SOURCE … SUSPEND and RESUME of a Kafka or PostgreSQL source.
 func (s *Session) suspendSource(r *schema.Relation, suspended bool) error {
 	return s.define(func(c *schema.Catalog) error {
 		have := c.Relations[r.ID]
@@ -264,8 +264,19 @@ func (s *Session) sourceRow(cat *schema.Catalog, r *schema.Relation) ([]string, 
 	if !st.LastCommit.IsZero() {
 		last = timeLiteral(st.LastCommit.UnixMicro())
 	}
-	row := append(literals(r.Name, string(r.Kind), r.EventTime), "NULL", "NULL", fmt.Sprint(state.Live), "NULL", "NULL", "NULL", orNull(st.Reason))
-	return append(row, duck.QuoteLiteral(cat.Connections[r.Kafka.Connection].Name), duck.QuoteLiteral(r.Kafka.Topic), duck.QuoteLiteral(string(st.State)), since, lag,
+	path := "NULL"
+	if p := r.Postgres; p != nil {
+		path = duck.QuoteLiteral(p.Schema + "." + p.Table)
+		if p.Mode == schema.ModeSnapshot || state.Partitions == nil || state.Partitions[0].Next == 0 { // no place in PostgreSQL's log
+			lag = "NULL"
+		}
+	}
+	row := append(literals(r.Name, string(r.Kind), r.EventTime), path, "NULL", fmt.Sprint(state.Live), "NULL", "NULL", "NULL", orNull(st.Reason))
+	reads := "NULL"
+	if r.Kafka != nil {
+		reads = duck.QuoteLiteral(r.Kafka.Topic)
+	}
+	return append(row, duck.QuoteLiteral(cat.Connections[r.StreamConnection()].Name), reads, duck.QuoteLiteral(string(st.State)), since, lag,
 		fmt.Sprint(state.Good+state.Dead), fmt.Sprint(state.Dead), fmt.Sprint(st.Failures), last, duck.QuoteLiteral(r.SQL)), nil
 }
 

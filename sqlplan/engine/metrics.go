@@ -44,12 +44,13 @@ var (
 	positionMetric = metric("log_position", "The newest position of the log of record: transactions that changed rows of event tables or definitions.")
 
 	// tilehouse.sources and tilehouse.source_partitions
-	sourceStateMetric    = metric("source_state", "1 for the state that a Kafka source is in, 0 for the others.", "source", "state")
-	sourceRowsMetric     = metric("source_rows_total", "Messages of a Kafka source that were taken: rows, versions of rows, ends of rows.", "source")
+	sourceStateMetric    = metric("source_state", "1 for the state that a Kafka or PostgreSQL source is in, 0 for the others.", "source", "state")
+	sourceRowsMetric     = metric("source_rows_total", "Messages of a Kafka source, or changes of a PostgreSQL table, that were taken: rows, versions of rows, ends of rows.", "source")
 	sourceDeadMetric     = metric("source_dead_letters_total", "Messages of a Kafka source that could not be taken; what REPLAY DEAD LETTERS took since is counted with both.", "source")
-	sourceFailuresMetric = metric("source_failures_total", "Times that reading a Kafka source failed since the server started, and was tried again.", "source")
+	sourceFailuresMetric = metric("source_failures_total", "Times that reading a Kafka or PostgreSQL source failed since the server started, and was tried again.", "source")
 	sourceLagMetric      = metric("source_lag_messages", "Messages of a partition that are not read yet; not given while the brokers have not told.", "source", "partition")
-	sourceCommitMetric   = metric("source_last_commit_timestamp_seconds", "When rows of a Kafka source were last committed since the server started.", "source")
+	sourceBytesMetric    = metric("source_lag_bytes", "Bytes of PostgreSQL's log that a source has not read yet; not given while its table is read as a whole, and where PostgreSQL has not told.", "source")
+	sourceCommitMetric   = metric("source_last_commit_timestamp_seconds", "When rows of a Kafka or PostgreSQL source were last committed since the server started.", "source")
 	refreshMetric        = metric("source_last_refresh_timestamp_seconds", "When a file source was last refreshed since the server started.", "source")
 	refreshFailedMetric  = metric("source_refresh_failed", "1 where the last refresh of a file source failed.", "source")
 
@@ -150,7 +151,7 @@ func (c *collection) relation(r *schema.Relation) error {
 		}
 	}
 	switch {
-	case r.Kafka != nil:
+	case r.Streamed():
 		return c.stream(r)
 	case r.File != nil:
 		st := c.e.mat.Refreshes(r.ID)
@@ -183,6 +184,12 @@ func (c *collection) stream(r *schema.Relation) error {
 	c.moment(sourceCommitMetric, st.LastCommit, r.Name)
 	for i := range st.Partitions {
 		if p := &st.Partitions[i]; p.End >= 0 {
+			if r.Postgres != nil {
+				if p.Next > 0 {
+					c.gauge(sourceBytesMetric, float64(p.Lag()), r.Name)
+				}
+				continue
+			}
 			c.gauge(sourceLagMetric, float64(p.Lag()), r.Name, strconv.Itoa(int(p.Partition)))
 		}
 	}

@@ -10,7 +10,7 @@ import (
 type Connection struct {
 	ID      uint32            `json:"id"`
 	Name    string            `json:"name"`
-	Type    string            `json:"type"`              // "kafka"
+	Type    string            `json:"type"`              // "kafka" or "postgres"
 	Options map[string]string `json:"options,omitempty"` // without type
 	Secrets map[string]uint32 `json:"secrets,omitempty"` // options whose values are those of secrets
 	SQL     string            `json:"sql"`               // the statement that made it, which names secrets only

@@ -34,6 +34,10 @@ const (
 	FileSource RelationKind = "file source" // rows in Parquet or CSV files
 	// KafkaSource has rows in the log of record, too: a consumer of a topic writes them, and nobody else.
 	KafkaSource RelationKind = "kafka source"
+	// PostgresSource has rows in the log of record, which one reader of a table of PostgreSQL writes, and PostgresVersions all versions of
+	// them.
+	PostgresSource   RelationKind = "postgres source"
+	PostgresVersions RelationKind = "postgres versions"
 	EventView   RelationKind = "event view" // a projection and filter of one of the above
 )
 
@@ -66,15 +70,38 @@ type Relation struct {
 	// nil: none. Event tables only.
 	KeptFrom *int64 `json:"kept_from,omitempty"`
 
-	File  *File  `json:"file,omitempty"`
-	Kafka *Kafka `json:"kafka,omitempty"`
-	View  *View  `json:"view,omitempty"`
+	File     *File     `json:"file,omitempty"`
+	Kafka    *Kafka    `json:"kafka,omitempty"`
+	Postgres *Postgres `json:"postgres,omitempty"`
+	View     *View     `json:"view,omitempty"`
 
-	Suspended bool `json:"suspended,omitempty"` // nothing is read from the topic. Kafka sources only
+	VersionsOf uint32 `json:"versions_of,omitempty"` // the PostgreSQL source of whose rows these are the versions
+
+	Suspended bool `json:"suspended,omitempty"` // nothing is read from the topic or the table. Kafka and PostgreSQL sources only
 }
 
 // Logged reports whether the relation's rows are in the log of record.
-func (r *Relation) Logged() bool { return r.Kind == EventTable || r.Kind == KafkaSource }
+func (r *Relation) Logged() bool {
+	switch r.Kind {
+	case EventTable, KafkaSource, PostgresSource, PostgresVersions:
+		return true
+	}
+	return false
+}
+
+// Streamed reports whether a reader of this server writes the relation's rows from elsewhere, and goes on to.
+func (r *Relation) Streamed() bool { return r.Kafka != nil || r.Postgres != nil }
+
+// StreamConnection is the connection that a streamed relation is read by; 0 for others.
+func (r *Relation) StreamConnection() uint32 {
+	switch {
+	case r.Kafka != nil:
+		return r.Kafka.Connection
+	case r.Postgres != nil:
+		return r.Postgres.Connection
+	}
+	return 0
+}
 
 // Watermark is WATERMARK FOR event time AS event time - INTERVAL delay: an event is complete when one came that is newer by the delay.
 type Watermark struct {

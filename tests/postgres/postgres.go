@@ -37,7 +37,33 @@ func Bin(t testing.TB, program string) string {
 // time zone UTC, UTF-8, locale C. It skips the test where PostgreSQL 15 is not installed.
 func Start(t testing.TB) (dsn string) {
 	t.Helper()
-	initdb, server := Bin(t, "initdb"), Bin(t, "postgres")
+	return StartServer(t, Options{}).DSN
+}
+
+// Options says how a server is started.
+type Options struct {
+	Logical bool     // wal_level = logical: its tables can be replicated
+	Args    []string // further arguments of the server: "-c", "name=value"
+}
+
+// Server is a running server, which can be ended and started again on the same port and data.
+type Server struct {
+	DSN string
+
+	t       testing.TB
+	dir     string
+	port    int
+	command func(program string, args ...string) *exec.Cmd
+	args    []string
+	cmd     *exec.Cmd
+	log     *bytes.Buffer
+	ended   chan struct{}
+}
+
+// StartServer is Start of a server with options.
+func StartServer(t testing.TB, o Options) *Server {
+	t.Helper()
+	initdb := Bin(t, "initdb")
 	dir, err := os.MkdirTemp("", "tilehouse-postgres-")
 	if err != nil {
 		t.Fatal(err)
@@ -75,40 +101,60 @@ func Start(t testing.TB) (dsn string) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	var log bytes.Buffer
-	cmd := command(server, "-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
-		"-c", "timezone=UTC", "-c", "shared_buffers=16MB", "-c", "max_connections=60")
-	cmd.Stdout, cmd.Stderr = &log, &log
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
+	s := &Server{DSN: fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port), t: t, dir: dir, port: port, command: command}
+	s.args = []string{"-D", data, "-p", strconv.Itoa(port), "-k", dir, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off",
+		"-c", "timezone=UTC", "-c", "shared_buffers=16MB", "-c", "max_connections=60"}
+	if o.Logical {
+		s.args = append(s.args, "-c", "wal_level=logical", "-c", "max_replication_slots=20", "-c", "max_wal_senders=20")
 	}
-	ended := make(chan struct{})
+	s.args = append(s.args, o.Args...)
+	s.Again()
+	t.Cleanup(func() { s.Stop() })
+	return s
+}
+
+// Again starts a server that was ended.
+func (s *Server) Again() {
+	s.t.Helper()
+	s.log, s.ended = &bytes.Buffer{}, make(chan struct{})
+	s.cmd = s.command(Bin(s.t, "postgres"), s.args...)
+	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
+	if err := s.cmd.Start(); err != nil {
+		s.t.Fatal(err)
+	}
+	cmd, ended := s.cmd, s.ended
 	go func() {
 		cmd.Wait()
 		close(ended)
 	}()
-	t.Cleanup(func() {
-		cmd.Process.Signal(syscall.SIGINT) // fast shutdown
-		select {
-		case <-ended:
-		case <-time.After(10 * time.Second):
-			cmd.Process.Kill()
-			<-ended
-		}
-	})
-	ready := Bin(t, "pg_isready")
+	ready := Bin(s.t, "pg_isready")
 	for deadline := time.Now().Add(20 * time.Second); ; {
-		if exec.Command(ready, "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(port)).Run() == nil {
-			break
+		if exec.Command(ready, "-q", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port)).Run() == nil {
+			return
 		}
 		select {
-		case <-ended:
-			t.Fatalf("postgres ended:\n%s", log.String())
+		case <-s.ended:
+			s.t.Fatalf("postgres ended:\n%s", s.log.String())
 		case <-time.After(50 * time.Millisecond):
 		}
 		if time.Now().After(deadline) {
-			t.Fatal("postgres does not answer")
+			s.t.Fatal("postgres does not answer")
 		}
 	}
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
+}
+
+// Stop ends the server as a fast shutdown does.
+func (s *Server) Stop() {
+	s.cmd.Process.Signal(syscall.SIGINT)
+	select {
+	case <-s.ended:
+	case <-time.After(10 * time.Second):
+		s.Kill()
+	}
+}
+
+// Kill ends the server, its first process by SIGKILL; the others end with it.
+func (s *Server) Kill() {
+	s.cmd.Process.Kill()
+	<-s.ended
 }

@@ -1,0 +1,63 @@
+package schema
+
+import "github.com/tilehouse/tilehouse/functions/vector"
+
+// Postgres is what a PostgreSQL source reads, as it was when the source was made.
+//
+// The source's rows are those of the table now. Its versions are a relation of their own, Versions, to which nothing but rows is ever
+// added: each state of a row, and each end of one, with the time at which it became known.
+type Postgres struct {
+	Connection uint32 `json:"connection"`
+	Schema     string `json:"schema"`
+	Table      string `json:"table"`
+	Mode       string `json:"mode"`                  // ModeCDC or ModeSnapshot
+	System     string `json:"system,omitempty"`      // identifier of the database cluster; of ModeCDC
+	Slot       string `json:"slot,omitempty"`        // of ModeCDC; made when the reading begins, and dropped with the source
+	Publish    string `json:"publication,omitempty"` // of ModeCDC
+	OwnPublish bool   `json:"own_publication,omitempty"`
+	// Types are the types of the source's columns in the table, as format_type writes them.
+	Types        []string `json:"types"`
+	Versions     uint32   `json:"versions"`                // the relation of versions
+	RefreshEvery int64    `json:"refresh_every,omitempty"` // of ModeSnapshot, microseconds; 0: by statement only
+}
+
+// The modes of a PostgreSQL source.
+const (
+	ModeCDC      = "cdc"      // each committed transaction of the table's database, by logical replication
+	ModeSnapshot = "snapshot" // what has changed between two readings of the table
+)
+
+// The columns of a relation of versions behind those of its source.
+const (
+	VersionKnown     = "__known"     // when the version became known; the relation's event time
+	VersionDeleted   = "__deleted"   // the row ended: of the source's columns only those of the primary key are there
+	VersionInitial   = "__initial"   // of the first reading of the table
+	VersionCommitted = "__committed" // when PostgreSQL committed it; NULL: a reading of the table found it
+)
+
+var versionColumns = []Column{
+	{Name: VersionKnown, Type: vector.T(vector.TimestampTZ), NotNull: true}, {Name: VersionDeleted, Type: vector.T(vector.Bool), NotNull: true},
+	{Name: VersionInitial, Type: vector.T(vector.Bool), NotNull: true}, {Name: VersionCommitted, Type: vector.T(vector.TimestampTZ)},
+}
+
+// VersionsName is the name of the relation of versions of a source.
+func VersionsName(source string) string { return source + "_versions" }
+
+// NewVersions is the relation of versions of a source, without an id.
+func NewVersions(r *Relation) *Relation {
+	v := &Relation{Name: VersionsName(r.Name), Kind: PostgresVersions, EventTime: VersionKnown, SQL: r.SQL, FutureBound: r.FutureBound, VersionsOf: r.ID}
+	for _, c := range r.Columns {
+		c.NotNull = false
+		v.Columns = append(v.Columns, c)
+	}
+	v.Columns = append(v.Columns, versionColumns...)
+	return v
+}
+
+// VersionsOf is the relation with every version of a PostgreSQL source's rows; nil where r is no such source.
+func (c *Catalog) VersionsOf(r *Relation) *Relation {
+	if r == nil || r.Postgres == nil {
+		return nil
+	}
+	return c.Relations[r.Postgres.Versions]
+}
