@@ -237,6 +237,9 @@ func joinSQL(c *schema.Catalog, g *schema.Group, sql string, attrs []string, n i
 			strings.Join(cols, ", "), strings.Join(keys, ", "), time, strings.Join(order, ", "), rowsSQL(c, r, attrs[i]), strings.Join(where, " AND "))
 		sql = fmt.Sprintf("(SELECT * FROM %s ASOF %s JOIN %s ON %s AND %s %s %s)", sql, kind, right, strings.Join(on, " AND "),
 			timeOf(c, g), op, duck.QuoteIdent(schema.JoinColumn(i, r.Inside(r.EventTime))))
+		if b.VersionsOf != 0 && r.ColumnIndex(schema.VersionDeleted) >= 0 {
+			sql = withoutEnded(sql, i, declared, j.Inner)
+		}
 	}
 	return sql
 }
@@ -265,4 +268,19 @@ func (m *Manager) WidenedSQL(ctx context.Context, conn *duck.Conn, c *schema.Cat
 		return "", nil, err
 	}
 	return widenedSQL(c, g, from), done, nil
+}
+
+// withoutEnded is rows joined to versions (the i-th join) as if the versions that say that a row ended were not: an event has no attributes
+// from then on.
+func withoutEnded(sql string, i int, columns []schema.Column, inner bool) string {
+	ended := duck.QuoteIdent(schema.JoinColumn(i, schema.VersionDeleted))
+	if inner {
+		return fmt.Sprintf("(SELECT * FROM %s WHERE NOT %s)", sql, ended)
+	}
+	cols := make([]string, len(columns))
+	for k, c := range columns {
+		name := duck.QuoteIdent(schema.JoinColumn(i, c.Name))
+		cols[k] = fmt.Sprintf("CASE WHEN %s THEN NULL ELSE %s END AS %[2]s", ended, name)
+	}
+	return fmt.Sprintf("(SELECT * REPLACE (%s) FROM %s)", strings.Join(cols, ", "), sql)
 }

@@ -177,6 +177,7 @@ type tableStream struct {
 
 	relation *pglogrepl.RelationMessage // the table as its changes have it; nil: none came
 	columns  []int                      // of the source's columns, in the relation's
+	keyed    bool                       // changes say the primary key of the row before where it is another one
 	batch    *tableBatch
 	open     bool          // the batch's last transaction goes on
 	next     pglogrepl.LSN // after the batch
@@ -366,6 +367,9 @@ func (s *tableStream) change(ctx context.Context, data []byte) error {
 	case *pglogrepl.InsertMessage:
 		return s.put(m.RelationID, nil, m.Tuple)
 	case *pglogrepl.UpdateMessage:
+		if s.relation != nil && m.RelationID == s.relation.RelationID && !s.keyed {
+			return s.noKey(s.rel.PrimaryKey[0])
+		}
 		return s.put(m.RelationID, m.OldTuple, m.NewTuple)
 	case *pglogrepl.DeleteMessage:
 		return s.gone(m.RelationID, m.OldTuple)
@@ -393,10 +397,9 @@ func (s *tableStream) shape(m *pglogrepl.RelationMessage) error {
 		}
 		s.columns = append(s.columns, at)
 	}
+	s.keyed = true
 	for _, k := range s.rel.PrimaryKey {
-		if c := m.Columns[s.columns[s.rel.ColumnIndex(k)]]; c.Flags&1 == 0 && m.ReplicaIdentity != 'f' {
-			return fmt.Errorf("the table's replica identity lacks column %q of the primary key: ALTER TABLE %s REPLICA IDENTITY DEFAULT, or FULL; then REFRESH SOURCE %s", k, s.pg.Table, s.name)
-		}
+		s.keyed = s.keyed && (m.ReplicaIdentity == 'f' || m.Columns[s.columns[s.rel.ColumnIndex(k)]].Flags&1 != 0)
 	}
 	return nil
 }
@@ -462,7 +465,7 @@ func (s *tableStream) key(old *pglogrepl.TupleData) error {
 	for k, i := range b.key {
 		d := old.Columns[s.columns[i]]
 		if d.DataType != pglogrepl.TupleDataTypeText {
-			return fmt.Errorf("PostgreSQL does not say column %q of the primary key of a row that changed: ALTER TABLE %s REPLICA IDENTITY DEFAULT, or FULL; then REFRESH SOURCE %s", s.rel.PrimaryKey[k], s.pg.Table, s.name)
+			return s.noKey(s.rel.PrimaryKey[k])
 		}
 		if err := s.append(b.gone.Cols[k], i, bytesOf(d)); err != nil {
 			return err
@@ -471,6 +474,10 @@ func (s *tableStream) key(old *pglogrepl.TupleData) error {
 	b.gone.N++
 	b.bytes += 16
 	return nil
+}
+
+func (s *tableStream) noKey(column string) error {
+	return fmt.Errorf("PostgreSQL does not say column %q of the primary key of a row that changed: ALTER TABLE %s REPLICA IDENTITY DEFAULT, or FULL; then REFRESH SOURCE %s", column, s.pg.Table, s.name)
 }
 
 func bytesOf(d *pglogrepl.TupleDataColumn) []byte {

@@ -44,6 +44,9 @@ func (x *exprBinder) addJoin(ctx context.Context, cat *schema.Catalog, j parse.J
 		}
 		return at(err, x.sql, int(rv.Location))
 	}
+	if v := cat.VersionsOf(right); v != nil { // as the row was known at the event
+		right = v
+	}
 	if right.EventTime == "" {
 		return at(noEventTime(cat, rv.Relname), x.sql, int(rv.Location))
 	}
@@ -129,6 +132,9 @@ func (x *exprBinder) addJoin(ctx context.Context, cat *schema.Catalog, j parse.J
 	}
 	if len(b.Keys) == 0 {
 		return usage(fail(codeDefinition, "ASOF JOIN to %q says no equality", b.alias), nil)
+	}
+	if err := wholeVersionKey(cat, &b); err != nil {
+		return usage(err, nil)
 	}
 	at := len(x.joins)
 	x.joins = append(x.joins, b)

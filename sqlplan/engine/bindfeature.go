@@ -302,7 +302,7 @@ func ordered(ps []schema.Partial) bool {
 }
 
 func noEventTime(cat *schema.Catalog, name string) *session.Error {
-	if r, ok := cat.Lookup(name).(*schema.Relation); ok && r.Kind == schema.FileSource {
+	if r, ok := cat.Lookup(name).(*schema.Relation); ok && (r.Kind == schema.FileSource || r.Kind == schema.PostgresSource) {
 		column := "ts"
 		if i := slices.IndexFunc(r.Columns, isTime); i >= 0 {
 			column = r.Columns[i].Name

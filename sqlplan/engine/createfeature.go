@@ -25,6 +25,9 @@ const eventTimeName = "ts"
 
 func (s *Session) createFeature(ctx context.Context, st *parse.CreateFeature) (string, error) {
 	const tag = "CREATE FEATURE"
+	if err := s.makeVersionsSince(ctx, st); err != nil {
+		return "", err
+	}
 	cat := s.catalog()
 	old := cat.Feature(st.Name.Name)
 	if err := s.nameFree(ctx, cat, st.Name, st.Text); err != nil && (old == nil || !st.OrReplace && !st.IfNotExists) {
@@ -115,11 +118,11 @@ func inUTC(opts parse.Options, zone *time.Location) (out parse.Options, changed 
 // replaces, nil: nothing. zone is that of a start without one.
 func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *parse.CreateFeature, old *schema.Feature, zone *time.Location) (*schema.Feature, *boundAggregates, error) {
 	sql := st.Text
-	of, latest := "CREATE FEATURE", st.Body.Latest
+	of, latest, versions := "CREATE FEATURE", st.Body.Latest, false
 	if latest {
 		var err error
 		if st, err = latestBody(cat, st); err == nil {
-			st, err = versionsBody(cat, st)
+			st, versions, err = versionsBody(cat, st)
 		}
 		if err != nil {
 			return nil, nil, err
@@ -130,7 +133,9 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	w := schema.Window{Delay: o.duration("delay", 0, 0), Start: event.Forever}
 	if latest {
 		o.text("valid_from", "")
-		initialValidFrom(o, st.Body.Source.GetRelname())
+		if o.has("initial_valid_from") && !versions {
+			initialValidFrom(o, st.Body.Source.GetRelname())
+		}
 	} else if o.has("hop") {
 		w.Hop = o.duration("hop", 0, 1)
 	}

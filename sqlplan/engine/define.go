@@ -71,8 +71,12 @@ func (s *Session) createEventTable(ctx context.Context, st *parse.CreateTable) (
 // checkColumns checks a relation's event time, key and defaults.
 func (s *Session) checkColumns(ctx context.Context, sql string, r *schema.Relation, cols []parse.Column, eventTime parse.Option) error {
 	for i, c := range r.Columns {
-		if strings.HasPrefix(c.Name, "__") {
-			return at(fail("42939", "column name %q is reserved", c.Name), sql, cols[i].Position)
+		if strings.HasPrefix(c.Name, "__") && (r.View == nil || !schema.IsVersionColumn(c.Name)) {
+			place := -1
+			if i < len(cols) {
+				place = cols[i].Position
+			}
+			return at(fail("42939", "column name %q is reserved", c.Name), sql, place)
 		}
 		if c.Default == "" {
 			continue

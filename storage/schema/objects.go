@@ -38,7 +38,7 @@ const (
 	// them.
 	PostgresSource   RelationKind = "postgres source"
 	PostgresVersions RelationKind = "postgres versions"
-	EventView   RelationKind = "event view" // a projection and filter of one of the above
+	EventView        RelationKind = "event view" // a projection and filter of one of the above
 )
 
 // Relation is rows with an event time.
@@ -149,6 +149,8 @@ type View struct {
 	Alias string   `json:"alias"` // the name under which the expressions know the base
 	Items []string `json:"items"` // SQL, one a column
 	Where string   `json:"where,omitempty"`
+	// Since, of a view over versions that the server made, is since when the rows of the first reading hold: "-infinity", or a column.
+	Since string `json:"since,omitempty"`
 }
 
 // Entity is a key that features belong to.

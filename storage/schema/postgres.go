@@ -1,6 +1,10 @@
 package schema
 
-import "github.com/tilehouse/tilehouse/functions/vector"
+import (
+	"slices"
+
+	"github.com/tilehouse/tilehouse/functions/vector"
+)
 
 // Postgres is what a PostgreSQL source reads, as it was when the source was made.
 //
@@ -34,6 +38,24 @@ const (
 	VersionInitial   = "__initial"   // of the first reading of the table
 	VersionCommitted = "__committed" // when PostgreSQL committed it; NULL: a reading of the table found it
 )
+
+// VersionSince is the event time of a view over versions whose first ones hold since another time than that at which they became known.
+const VersionSince = "__valid_from"
+
+// IsVersionColumn reports whether a name is that of a column that only versions have.
+func IsVersionColumn(name string) bool {
+	return name == VersionSince || slices.ContainsFunc(versionColumns, func(c Column) bool { return c.Name == name })
+}
+
+// VersionsSince is the view over versions whose first ones hold since another time (View.Since), nil if there is none.
+func (c *Catalog) VersionsSince(v *Relation, since string) *Relation {
+	for _, r := range c.Relations {
+		if r.View != nil && r.View.Base == v.ID && r.View.Since == since {
+			return r
+		}
+	}
+	return nil
+}
 
 var versionColumns = []Column{
 	{Name: VersionKnown, Type: vector.T(vector.TimestampTZ), NotNull: true}, {Name: VersionDeleted, Type: vector.T(vector.Bool), NotNull: true},

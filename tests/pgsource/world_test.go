@@ -2,13 +2,16 @@ package pgsource
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/url"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/tilehouse/tilehouse/tests/clients/servertest"
 	"github.com/tilehouse/tilehouse/tests/postgres"
@@ -96,3 +99,15 @@ func connection(t *testing.T, pg *postgres.Server, more string) string {
 	}
 	return fmt.Sprintf("CREATE CONNECTION app WITH (type = 'postgres', host = '%s', port = '%s', database = 'postgres', user = 'postgres', sslmode = 'disable'%s)", u.Hostname(), u.Port(), more)
 }
+
+// failure is the error of a statement, nil where it has none.
+func failure(conn *pgx.Conn, sql string) *pgconn.PgError {
+	_, err := conn.Exec(context.Background(), sql, pgx.QueryExecModeSimpleProtocol)
+	var of *pgconn.PgError
+	if err != nil && !errors.As(err, &of) {
+		return &pgconn.PgError{Message: err.Error()}
+	}
+	return of
+}
+
+func contains(s, part string) bool { return strings.Contains(s, part) }
