@@ -1,4 +1,4 @@
-// Package ingest reads topics of Kafka into the log of record.
+// Package ingest reads topics of Kafka and tables of PostgreSQL into the log of record.
 //
 //	broker ─ fetches ─► consumer ─ rows, offsets, dead letters ─► one transaction of the log ─► tiles, lookups, joins
 //	                        ▲                                            │
@@ -18,6 +18,18 @@
 //   - Who writes a source holds its turn: its consumer, or a replay of dead letters. A letter goes in the transaction that takes its
 //     message. What a message does to rows of primary keys is decided in one place (resolve), whatever the format.
 //   - After ALTER SOURCE … SUSPEND or DROP SOURCE nothing of the source is committed any more.
+//
+// # Tables of PostgreSQL
+//
+//		replication ─► tableStream ─ transactions ─► tableBatch ─► rows, versions, place: one transaction of the log ─► the slot is told
+//		SELECT ──────► reading ───── rows found ───────▲
+//
+//	  - The place in PostgreSQL's log up to which everything is known is the log's (streams.State), and the slot's afterwards: the slot is never
+//	    further. A slot that is, or is gone, has lost changes, and so has a publication without the table: place 0, the table is read as a whole.
+//	  - A transaction of PostgreSQL's is part of one transaction of the log, whole. Of a row that it changes several times the last state is a version.
+//	  - A reading of the table is compared with the rows that the log has, and commits what differs: one that was cut short is begun anew.
+//	  - Times of versions ascend with PostgreSQL's transactions, and are no earlier than this server's clock when they came.
+//	  - A change that cannot be taken stops its source: later ones may depend on it.
 //
 // # Watermark
 //

@@ -68,7 +68,7 @@ again.`,
 			`CREATE SOURCE flights WITH (connector = 'file', path = 'flights.parquet', event_time = 'scheduled', primary_key = 'flight_id')`,
 			`SELECT count(*), min(scheduled), max(scheduled) FROM flights`,
 		}}},
-		See: []string{"CREATE SOURCE kafka", "REFRESH", "CREATE VIEW"},
+		See: []string{"CREATE SOURCE kafka", "CREATE SOURCE postgres", "REFRESH", "CREATE VIEW"},
 	},
 	{
 		Name:    "CREATE SOURCE kafka",
@@ -173,6 +173,65 @@ and made anew is another one, and messages that the topic's retention deletes be
 		See:     []string{"CREATE CONNECTION", "REPLAY DEAD LETTERS", "CREATE FEATURE"},
 	},
 	{
+		Name:    "CREATE SOURCE postgres",
+		Purpose: "Make a table of PostgreSQL a relation that follows it, with every version of its rows",
+		Synopsis: `
+CREATE SOURCE [IF NOT EXISTS] name [(column type [NOT NULL], … [, PRIMARY KEY (column, …)])]
+  WITH (connector = 'postgres', connection = 'name', table = '[schema.]name' [, mode = {'cdc' | 'snapshot'}] [, option = value …])
+REFRESH SOURCE name
+ALTER SOURCE name {SUSPEND | RESUME | RENAME TO name}`,
+		Text: `
+The source has the table's rows as they are now, and nothing else writes to it. Beside it relation ` + "`name_versions`" + ` has every version of a row, to which versions are only added: the
+source's columns, and ` + "`__known`" + `, when it became known here, which is its event time; ` + "`__deleted`" + `, that the row ended, of which only the primary key is left; ` + "`__initial`" + `,
+that the first reading of the table found it; ` + "`__committed`" + `, when PostgreSQL committed it, NULL where a reading found it. It goes with the source.
+
+With cdc, each transaction of PostgreSQL's is one commit here, as a whole, with the place in PostgreSQL's log up to which everything is known; PostgreSQL is told of the place
+only then. So each change counts once, whatever crashes. The table is read as a whole first, as it was at the beginning of the replication slot, some thousand rows a
+commit. With snapshot the table, or a view, is read as a whole by REFRESH SOURCE and every ` + "`refresh_every`" + `, and what differs from the reading before is
+recorded: all of it with one ` + "`__known`" + `.
+
+Without a list the columns are those of the table, and the primary key is the table's. A type that is not among those of event tables is refused by name: such a column is left out of a list,
+or read as text. ` + "`numeric`" + ` without precision is numeric(38,9). A value that does not fit its column exactly, such as NaN, stops the source with that reason. With ` + "`event_time`" + ` features
+aggregate the rows that are there: what PostgreSQL deletes or updates stops to count. Latest values need none. They are by the primary key, and at each instant what the SELECT says
+of the row that was known before it: a row that ended by then, or that the condition refused, has NULL. ` + "`initial_valid_from`" + ` of CREATE FEATURE says since when the rows of the first reading
+hold: ` + "`snapshot`" + `, since they became known; ` + "`-infinity`" + `, ever; or since the time in a column, of which NULL is never. The latter two make an event view beside the versions. ` + "`ASOF JOIN name a ON a.key = x.key AND x.ts >= a.__known`" + ` in a feature joins events to the row as it was known at them.
+
+cdc needs PostgreSQL 13 or newer with ` + "`wal_level = logical`" + `, a login with REPLICATION and SELECT on the table, a replica identity with the primary key (DEFAULT, or FULL), and a publication of the table
+with all its rows and kinds of changes: without option ` + "`publication`" + ` the source makes one, which the table's owner may. It makes the slot, too; both are dropped with the source. While a source
+is suspended, or does not get on, PostgreSQL keeps its log for it.
+
+` + "`tilehouse.sources`" + ` has state (` + "`reading`" + `: the table is read as a whole), reason and lag, in bytes of PostgreSQL's log. What fails is tried again, at longer and longer intervals up to 30 seconds: a
+server or login that is away, a publication, column or type that is not what it was. Columns that are added are not read. Where the slot was dropped or used by somebody else, or the publication was
+without the table, changes are lost: the table is read anew, its differences are versions, and the reason says so. REFRESH SOURCE of cdc does that, too, past whatever holds the source up. One
+transaction's rows take at most about 1/32 of ` + "`--memory-limit`" + `.`,
+		Options: []Option{
+			{"connector", "`postgres`", "", "where the rows live"},
+			{"connection", "a connection", "", "how to get there: see CREATE CONNECTION postgres"},
+			{"table", "a name, with its schema before a dot", "schema public", "what is read, as PostgreSQL spells it"},
+			{"mode", "`cdc` or `snapshot`", "`cdc`", "whether transactions are followed, or readings compared"},
+			{"event_time", "a column of timestamptz that is NOT NULL", "none", "when a row's event happened, for windows over the rows"},
+			{"refresh_every", "a duration, of snapshot", "by statement only", "how often the table is read"},
+			{"publication", "a name, of cdc", "one of the source's own", "what PostgreSQL publishes the table by"},
+			{"slot", "a name, of cdc", "one of the source's own", "the replication slot that is made, in the place of one that has the name"},
+			{"future_bound", "a duration", "`1 day`", "an event time further ahead of the server's clock stops the source"},
+			{"lateness", "a duration", "`0`", "how long after its end a day is first settled"},
+		},
+		Examples: []Example{{"Customers of an application, as they were at each instant:", []string{
+			`CREATE SECRET app_password WITH (backend = 'env') AS 'APP_PASSWORD'`,
+			`CREATE CONNECTION app WITH (type = 'postgres', host = '127.0.0.1', port = '5432', database = 'postgres', user = 'postgres', password = SECRET app_password, sslmode = 'disable')`,
+			`CREATE SOURCE people WITH (connector = 'postgres', connection = 'app', table = 'people', mode = 'cdc')`,
+			`CREATE FEATURE tier ON customer WITH (initial_valid_from = '-infinity') AS SELECT customer_id, tier FROM people`,
+			`SELECT tier FROM customer WHERE customer_id = 42`,
+			`SELECT customer_id, tier, __known, __deleted FROM people_versions ORDER BY __known`,
+			`SELECT state, lag, rows, last_error FROM tilehouse.sources WHERE name = 'people'`,
+		}}, {"A view, read every minute:", []string{
+			`CREATE SOURCE totals (customer_id bigint, spent numeric(12,2), PRIMARY KEY (customer_id))
+  WITH (connector = 'postgres', connection = 'app', table = 'totals', mode = 'snapshot', refresh_every = '1 minute')`,
+		}}},
+		Outside: "a PostgreSQL",
+		See:     []string{"CREATE CONNECTION postgres", "CREATE FEATURE", "REFRESH"},
+	},
+	{
 		Name:    "CREATE CONNECTION",
 		Purpose: "Say where brokers are and how to log in, and where credentials are found",
 		Synopsis: `
@@ -183,7 +242,7 @@ GRANT USAGE ON CONNECTION name TO role`,
 		Text: `
 A secret is the name of a variable of the server's environment, or the absolute path of a file that it can read, one line end at its end left out. The value is read whenever the server
 connects, and kept nowhere; neither it nor its place is printed back. Passwords, tokens and keys are given by secrets only. What a connection says is used from the next
-connection to a broker on; OR REPLACE changes it for the sources that use it. Connections and secrets have names of their own, in no schema, and are made by superusers:
+connection to a broker or a server on; OR REPLACE changes it for the sources that use it. Connections and secrets have names of their own, in no schema, and are made by superusers:
 the server connects and reads files with its own rights. ` + "`tilehouse.connections` and `tilehouse.secrets`" + ` list them.`,
 		Options: []Option{
 			{"type", "`kafka`", "", "what answers there"},
@@ -207,7 +266,36 @@ the server connects and reads files with its own rights. ` + "`tilehouse.connect
   sasl.username = 'features', sasl.password = SECRET bus_password)`,
 			`SELECT name, backend, connections FROM tilehouse.secrets`,
 		}}},
-		See: []string{"CREATE SOURCE kafka"},
+		See: []string{"CREATE SOURCE kafka", "CREATE CONNECTION postgres"},
+	},
+	{
+		Name:    "CREATE CONNECTION postgres",
+		Purpose: "Say where a PostgreSQL is and how to log in",
+		Synopsis: `
+CREATE [OR REPLACE] CONNECTION [IF NOT EXISTS] name
+  WITH (type = 'postgres', host = 'name', database = 'name', user = 'name' [, option = value …])`,
+		Text: `
+All that CREATE CONNECTION says of connections holds: they are made by superusers, passwords and keys are given by secrets only, and OR REPLACE
+changes the connection for the sources that use it. Variables and files that PostgreSQL's own clients read a password from are not asked.`,
+		Options: []Option{
+			{"type", "`postgres`", "", "what answers there"},
+			{"host", "a name or an address", "", "of PostgreSQL"},
+			{"port", "a number", "`5432`", "of PostgreSQL"},
+			{"database", "a name", "", "of PostgreSQL"},
+			{"user", "a text or SECRET", "", "to log in by"},
+			{"password", "a SECRET", "none", "its password"},
+			{"sslmode", "`disable`, `allow`, `prefer`, `require`, `verify-ca` or `verify-full`", "`prefer`", "whether to encrypt, and what to check, as libpq does"},
+			{"sslrootcert", "a text or SECRET: PEM", "the system's", "authorities of the server's certificate"},
+			{"sslcert", "a text or SECRET: PEM", "none", "the client's certificate"},
+			{"sslkey", "a SECRET: PEM", "none", "its key"},
+		},
+		Examples: []Example{{"A server whose certificate is checked:", []string{
+			`CREATE SECRET shop_password WITH (backend = 'env') AS 'SHOP_PASSWORD'`,
+			`CREATE CONNECTION shop WITH (type = 'postgres', host = 'db.internal', database = 'shop', user = 'features',
+  password = SECRET shop_password, sslmode = 'verify-full')`,
+			`SELECT name, type FROM tilehouse.connections`,
+		}}},
+		See: []string{"CREATE CONNECTION", "CREATE SOURCE postgres"},
 	},
 	{
 		Name:    "CREATE VIEW",
@@ -283,7 +371,7 @@ which are there changes their values from its commit on; reads then join the row
 anew. Earlier positions stay as they were.
 
 A body without an aggregate is a latest-value feature: the newest row before the instant. A version holds since its event time, and until the
-next one of its key; options ` + "`valid_from`" + `, which names the event time, and ` + "`initial_valid_from = 'column'`" + ` say just that. Rows without
+next one of its key; options ` + "`valid_from`" + `, which names the event time, and ` + "`initial_valid_from = 'column'`" + ` say just that. Of a source of PostgreSQL a version holds since it became known: see CREATE SOURCE postgres. Rows without
 a time become versions by an event view that gives them one. A window FOLLOWING is a label: it counts
 what happens after the instant, is NULL until its source is complete, and is read by ASOF JOIN only.`,
 		Options: []Option{

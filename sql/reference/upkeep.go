@@ -11,7 +11,7 @@ REFRESH FEATURE name [FULL]
 REFRESH FEATURE name FROM time TO time`,
 		Text: `
 REFRESH SOURCE looks at the files anew; added, changed and removed ones are one new position, and only the days they touch are built
-again. REFRESH FEATURE computes what a feature made WITH NO DATA lacks, or builds it anew from rows beside the one that is read. With a range it
+again. Of a PostgreSQL source it reads the table as a whole, and returns when what differs is committed. REFRESH FEATURE computes what a feature made WITH NO DATA lacks, or builds it anew from rows beside the one that is read. With a range it
 builds the days anew that the range touches, reading the events of these days only; other days stay. Days are UTC; a time without a zone is the
 session's. FULL says what REFRESH without a range does in any case.`,
 		Examples: []Example{{"A feature that is computed later:", []string{
@@ -20,7 +20,7 @@ session's. FULL says what REFRESH without a range does in any case.`,
 			`SELECT later_7d FROM customer WHERE customer_id = 42`,
 			`REFRESH FEATURE later_7d FROM '2024-05-30' TO '2024-06-02'`,
 		}}},
-		See: []string{"CREATE SOURCE", "CREATE FEATURE"},
+		See: []string{"CREATE SOURCE", "CREATE SOURCE postgres", "CREATE FEATURE"},
 	},
 	{
 		Name:    "REPLAY DEAD LETTERS",

@@ -27,6 +27,9 @@
 //	'e' source key       1 byte version: 1; uv partition, offset: the last message that ended the row of a primary key, encoded as in
 //	                     the log of record. Noted while letters are kept, so that one of before does not bring the row back
 //
+// A source of PostgreSQL has two partitions: next of the first is the place in PostgreSQL's log up to which everything is known, 0 where the
+// table is to be read as a whole, and its newest time that of the newest version; next of the second is how often the table was read as a whole.
+//
 // # What it does not do
 //
 // It knows no broker, and decodes no message.
