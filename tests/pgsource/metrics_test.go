@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tilehouse/tilehouse/tests/clients/servertest"
 	"github.com/tilehouse/tilehouse/tests/postgres"
@@ -22,9 +23,12 @@ func TestMetrics(t *testing.T) {
 	eventually(t, conn, "SELECT state FROM tilehouse.sources WHERE name = 'm'", "running")
 	exec(t, app, "DELETE FROM m WHERE id = 1")
 	eventually(t, conn, "SELECT messages, lag FROM tilehouse.sources WHERE name = 'm'", "6|0")
-	at := regexp.MustCompile(`\(.*http://(\S+?)/metrics`).FindStringSubmatch(s.Line)
+	var at []string
+	for end := time.Now().Add(20 * time.Second); at == nil && time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		at = regexp.MustCompile(`msg=metrics address=(\S+)`).FindStringSubmatch(s.Log())
+	}
 	if at == nil {
-		t.Skipf("the server does not say where its metrics are: %s", s.Line)
+		t.Fatalf("the server does not say where its metrics are: %s", s.Log())
 	}
 	res, err := http.Get("http://" + at[1] + "/metrics")
 	if err != nil {
