@@ -11,28 +11,18 @@ import (
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/zeebo/xxh3"
 )
 
 // evaluator turns rows of event tables into event rows of groups: the expressions of a feature over rows that were just
-// written. Groups whose expressions are plain columns never enter DuckDB; the rest goes through a temporary table, many rows
-// at a time, because a round trip costs as much as evaluating thousands of rows.
+// written. What is a plain column never enters DuckDB; the rest goes through a temporary table, many rows at a time, because a round trip
+// costs as much as evaluating thousands of rows.
 type evaluator struct {
 	mu     sync.Mutex
 	conn   *duck.Conn
-	tables map[uint32][]vector.Type // temporary tables made, by relation: of their columns
+	tables map[uint32]map[string][]vector.Type // temporary tables made, by relation and name: the types of their columns
 
 	attributes *attributes // of the connection
-}
-
-// columnsOnly reports whether g's rows can be taken from a row of its relation without evaluating anything.
-func columnsOnly(c *schema.Catalog, g *schema.Group) bool {
-	r := c.Relations[g.Relation]
-	if r.View != nil || len(g.Unnest)+len(g.Joins) > 0 {
-		return false
-	}
-	stored := r.Stored()
-	other := func(e schema.Expr) bool { return e.Column < 0 || !stored[e.Column].Type.Equal(e.Type) }
-	return !slices.ContainsFunc(g.Keys, other) && !slices.ContainsFunc(g.Columns, other)
 }
 
 // rows are the event rows of g for the rows ch of its base relation, with the attributes in force at a position; ids are their
@@ -43,40 +33,14 @@ func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Grou
 	if err != nil {
 		return nil, err
 	}
-	r := c.Relations[g.Relation]
 	if ch.N == 0 {
 		return out, nil
 	}
 	if ch, err = fit(b, ch); err != nil {
 		return nil, err
 	}
-	if columnsOnly(c, g) {
-		pick := &vector.Chunk{N: ch.N}
-		for _, k := range g.Keys {
-			pick.Cols = append(pick.Cols, ch.Cols[k.Column])
-		}
-		idv := vector.New(vector.T(vector.Int64), ch.N)
-		for _, id := range ids {
-			idv.AppendInt(id)
-		}
-		ts := ch.Cols[r.PlaceOf(r.EventTime)]
-		pick.Cols = append(pick.Cols, ts, idv)
-		if g.Layout.Tie {
-			for _, k := range b.PrimaryKey {
-				pick.Cols = append(pick.Cols, ch.Cols[b.PlaceOf(k)])
-			}
-		}
-		for _, col := range g.Columns {
-			pick.Cols = append(pick.Cols, ch.Cols[col.Column])
-		}
-		view := event.NewRows(g.Layout, 0)
-		eventRows(g.Layout, pick, nil, len(b.PrimaryKey), view)
-		for i := range ch.N {
-			if keyed(pick, len(g.Keys), i) && finite(ts, i) {
-				out.Append(view, i)
-			}
-		}
-		return out, nil
+	if keysAreColumns(c, g) {
+		return ev.columns(ctx, c, g, ch, ids)
 	}
 	ev.mu.Lock()
 	defer ev.mu.Unlock()
@@ -103,9 +67,7 @@ func (ev *evaluator) rows(ctx context.Context, c *schema.Catalog, g *schema.Grou
 			return out, nil
 		}
 		eventRows(g.Layout, ch, nil, len(b.PrimaryKey), view)
-		for i := range ch.N {
-			out.Append(view, i)
-		}
+		out.AppendRange(view, 0, ch.N)
 	}
 }
 
@@ -114,22 +76,38 @@ const fewRows = 10_000
 
 // load puts rows of a relation into its temporary table, in place of what it had, and says the table's name.
 func (ev *evaluator) load(ctx context.Context, b *schema.Relation, ch *vector.Chunk, ids []int64) (string, error) {
-	table := fmt.Sprintf("rows_%d", b.ID)
-	stored := b.Stored()
-	if !sameTypes(ev.tables[b.ID], stored) {
-		cols := make([]string, len(stored))
-		for i, col := range stored {
-			cols[i] = duck.QuoteIdent(col.Name) + " " + col.Type.DuckDB()
-		}
-		if _, err := ev.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s, %s BIGINT)", table, strings.Join(cols, ", "), rowIDColumn)); err != nil {
+	idv := vector.New(vector.T(vector.Int64), ch.N)
+	idv.I64, idv.N = append(idv.I64, ids...), ch.N
+	return ev.table(ctx, b, b.Stored(), &vector.Chunk{N: ch.N, Cols: append(slices.Clone(ch.Cols), idv)})
+}
+
+// table puts rows of some of a relation's columns, and an id, into the temporary table of these columns, in place of what it had.
+func (ev *evaluator) table(ctx context.Context, b *schema.Relation, columns []schema.Column, ch *vector.Chunk) (string, error) {
+	names := make([]string, len(columns))
+	cols := make([]string, len(columns))
+	for i, col := range columns {
+		names[i] = col.Name
+		cols[i] = duck.QuoteIdent(col.Name) + " " + col.Type.DuckDB() + ", "
+	}
+	table := fmt.Sprintf("rows_%d_%x", b.ID, xxh3.HashString(strings.Join(names, "\x00")))
+	made := ev.tables[b.ID]
+	if !sameTypes(made[table], columns) || made[table] == nil {
+		if _, err := ev.conn.Exec(ctx, fmt.Sprintf("CREATE OR REPLACE TEMP TABLE %s (%s%s BIGINT)", table, strings.Join(cols, ""), rowIDColumn)); err != nil {
 			return "", err
 		}
-		ev.tables[b.ID] = columnTypes(b)
+		if made == nil {
+			made = map[string][]vector.Type{}
+			ev.tables[b.ID] = made
+		}
+		made[table] = make([]vector.Type, len(columns))
+		for i, col := range columns {
+			made[table][i] = col.Type
+		}
 	}
 	if _, err := ev.conn.Exec(ctx, "TRUNCATE temp.main."+table); err != nil {
 		return "", err
 	}
-	if err := appendWithIDs(ev.conn, "temp", table, ch, ids); err != nil {
+	if err := appendRows(ev.conn, "temp", table, ch); err != nil {
 		return "", err
 	}
 	return "temp.main." + table, nil
@@ -142,9 +120,13 @@ func (ev *evaluator) drop(ctx context.Context, relation uint32) error {
 	if err := ev.attributes.forget(ctx, relation); err != nil || ev.tables[relation] == nil {
 		return err
 	}
+	for table := range ev.tables[relation] {
+		if _, err := ev.conn.Exec(ctx, "DROP TABLE IF EXISTS temp.main."+table); err != nil {
+			return err
+		}
+	}
 	delete(ev.tables, relation)
-	_, err := ev.conn.Exec(ctx, fmt.Sprintf("DROP TABLE IF EXISTS temp.main.rows_%d", relation))
-	return err
+	return nil
 }
 
 func keyed(ch *vector.Chunk, keys, i int) bool {
@@ -182,9 +164,9 @@ func appendRows(conn *duck.Conn, catalog, table string, ch *vector.Chunk) error 
 	part := vector.NewChunk(types, min(ch.N, appendChunkRows))
 	for i := 0; i < ch.N; {
 		part.Reset()
-		for ; i < ch.N && part.N < appendChunkRows; i++ {
-			part.AppendRow(ch, i)
-		}
+		to := min(i+appendChunkRows, ch.N)
+		part.AppendRange(ch, i, to)
+		i = to
 		if err := a.Append(part); err != nil {
 			_ = a.Close()
 			return err

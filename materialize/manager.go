@@ -79,6 +79,7 @@ type Manager struct {
 	stop context.CancelFunc
 	done sync.WaitGroup
 	wake chan struct{}
+	came atomic.Int64  // rows that came or went since the last settling began
 	fold chan struct{} // fresh rows came
 }
 
@@ -102,7 +103,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]expired{}, wake: make(chan struct{}, 1), fold: make(chan struct{}, 1),
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, catalog: cfg.Catalog.Current, tables: map[uint32]*projection{}},
-		eval:   &evaluator{conn: conn, tables: map[uint32][]vector.Type{}, attributes: newAttributes(conn, cfg.Log)}}
+		eval:   &evaluator{conn: conn, tables: map[uint32]map[string][]vector.Type{}, attributes: newAttributes(conn, cfg.Log)}}
 	m.schedule, m.trimming.wake = newSchedule(), make(chan struct{}, 1)
 	m.checkpoints = &checkpoints{m: m, by: map[string]*checkpoint{}}
 	damaged, err := m.recover(ctx)
@@ -219,8 +220,15 @@ func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committ
 			}
 		}
 	}
+	rows := 0
+	for i := range changes {
+		if rows += len(changes[i].DeletedIDs); changes[i].Inserted != nil {
+			rows += changes[i].Inserted.N
+		}
+	}
 	return func(committed bool) {
 		finish(committed)
+		m.came.Add(int64(rows))
 		m.poke()
 	}, nil
 }

@@ -16,6 +16,14 @@ var ErrTooManyRows = errors.New("too many rows") // 53200
 // settleEvery is how long the settling of days waits after a commit, so that a burst is settled once.
 const settleEvery = 200 * time.Millisecond
 
+const (
+	// settleRest is how many times as long as the settling took it rests afterwards: under a load of rows that never ends it has its share of the
+	// machine, and folds more of them at once.
+	settleRest = 3
+	// settleRows is how many rows come and go at most before it ends its rest.
+	settleRows = 1 << 20
+)
+
 // sweepEvery is how often retired run files are looked for, apart from commits.
 const sweepEvery = retireAfter
 
@@ -46,6 +54,7 @@ func (w *watermarks) raise(t int64) {
 func (m *Manager) keepSettling(ctx context.Context) {
 	sweep := time.NewTicker(sweepEvery)
 	defer sweep.Stop()
+	rest := settleEvery
 	for {
 		select {
 		case <-ctx.Done():
@@ -60,14 +69,19 @@ func (m *Manager) keepSettling(ctx context.Context) {
 		if m.cfg.NoSettle {
 			continue
 		}
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(settleEvery):
+		for rested := time.Duration(0); rested < rest && m.came.Load() < settleRows; rested += settleEvery {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(settleEvery):
+			}
 		}
+		m.came.Store(0)
+		began := time.Now()
 		if err := m.Settle(ctx); err != nil && ctx.Err() == nil {
 			m.cfg.Logger.Error("settling days", "error", err)
 		}
+		rest = max(settleEvery, settleRest*time.Since(began))
 	}
 }
 

@@ -17,7 +17,8 @@ import (
 )
 
 // maxTailRows is how many rows, come or gone, a tail may have before it is folded into the runs. A read after a write sorts
-// the tail anew, so this bounds what such a read costs: some milliseconds.
+// the tail anew, so this bounds what such a read costs, some milliseconds; while more come than the background is given time for
+// (settleRest), up to settleRows of them.
 const maxTailRows = 32_768
 
 // tail is what the log holds of a group after its runs: the rows that came, and the row versions that went. It grows with
@@ -220,10 +221,27 @@ func (m *Manager) deletes(ctx context.Context, b *schema.Relation, after, upTo u
 	return out, err
 }
 
+// evaluatedRows is of how many rows of the log expressions are evaluated at once, at least where there are as many.
+const evaluatedRows = 16 << 10
+
 // changes gives the event rows of g that came at positions after < p ≤ upTo, and says which row ids went, when, and the least
 // row id that came (0: none).
 func (m *Manager) changes(ctx context.Context, cat *schema.Catalog, b *schema.Relation, g *schema.Group, after, upTo uint64, emit func(*event.Rows) error) (dead map[uint64]uint64, first uint64, err error) {
 	dead = map[uint64]uint64{}
+	var many *vector.Chunk // rows of several chunks, which are evaluated at once where no position decides
+	var ids []int64
+	flush := func(pos uint64) error {
+		if many == nil || many.N == 0 {
+			return nil
+		}
+		rows, err := m.eval.rows(ctx, cat, g, many, ids, pos)
+		many.Reset()
+		ids = ids[:0]
+		if err != nil {
+			return err
+		}
+		return emit(rows)
+	}
 	err = m.cfg.Log.Scan(ctx, reclog.SourceID(b.ID), after, upTo, RowSchema(b), func(pos uint64, deleted []uint64, id uint64, ins *vector.Chunk) error {
 		for _, d := range deleted {
 			dead[d] = pos
@@ -234,12 +252,18 @@ func (m *Manager) changes(ctx context.Context, cat *schema.Catalog, b *schema.Re
 		if first == 0 {
 			first = id
 		}
-		rows, err := m.eval.rows(ctx, cat, g, ins, consecutive(id, ins.N), pos)
-		if err != nil {
-			return err
+		if ids = append(ids, consecutive(id, ins.N)...); many == nil {
+			many = vector.NewChunk(ins.Types(), ins.N)
 		}
-		return emit(rows)
+		many.AppendRange(ins, 0, ins.N)
+		if len(g.Joins) == 0 && many.N < evaluatedRows {
+			return nil
+		}
+		return flush(pos)
 	})
+	if err == nil {
+		err = flush(upTo)
+	}
 	return dead, first, err
 }
 

@@ -297,6 +297,14 @@ func (c *Chunk) AppendRow(src *Chunk, i int) {
 	c.N++
 }
 
+// AppendRange appends rows from ≤ i < to of src, whose columns have the same types.
+func (c *Chunk) AppendRange(src *Chunk, from, to int) {
+	for j, v := range c.Cols {
+		v.AppendRange(src.Cols[j], from, to)
+	}
+	c.N += max(0, to-from)
+}
+
 // Check panics unless the columns hold N values each: a guard for tests and for code that fills buffers directly.
 func (c *Chunk) Check() {
 	for i, v := range c.Cols {

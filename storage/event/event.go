@@ -59,6 +59,19 @@ func (r *Rows) Append(src *Rows, i int) {
 	}
 }
 
+// AppendRange appends rows from ≤ i < to of src, of the same layout.
+func (r *Rows) AppendRange(src *Rows, from, to int) {
+	r.Key.AppendRange(src.Key, from, to)
+	r.TS = append(r.TS, src.TS[from:to]...)
+	r.RowID = append(r.RowID, src.RowID[from:to]...)
+	if r.Tie != nil {
+		r.Tie.AppendRange(src.Tie, from, to)
+	}
+	for c := range r.Cols {
+		r.Cols[c].AppendRange(src.Cols[c], from, to)
+	}
+}
+
 // Compare orders row i of a and row j of b, of one key: event time, primary key, row id (the last only so that the order is
 // total; no value depends on it). Event rows made of the elements of one source row's list are equal: they come and go together,
 // and no value depends on their order.

@@ -55,17 +55,11 @@ func sortKeys(keys [][]byte) []uint32 {
 	return sorted
 }
 
-const (
-	// fewKeys are looked for one by one: a Bloom filter says of most that they are not there.
-	fewKeys = 64
-	// leastSkipped is how many keys a step of an iterator has to find absent on average, so that it is worth its price: it asks no filter.
-	leastSkipped = 4
-	// triedSteps is after how many steps that is asked.
-	triedSteps = 64
-)
+// fewKeys are looked for one by one: a Bloom filter says of most that they are not there.
+const fewKeys = 64
 
-// owners finds the rows that keys belong to. Keys that lie beside each other, such as numbers that count up, fall between two that
-// are there: an iterator passes them by at once.
+// owners finds the rows that keys belong to: many by an iterator, in their order. It goes from one to the next without beginning anew, and keys
+// that fall between two that are there, as numbers that count up do, are passed by at once.
 func (l *Log) owners(source SourceID, k *Keys) error {
 	rest := k.sorted
 	if len(rest) > fewKeys {
@@ -74,7 +68,7 @@ func (l *Log) owners(source SourceID, k *Keys) error {
 			return err
 		}
 		defer it.Close()
-		for steps := 1; len(rest) > 0; steps++ {
+		for len(rest) > 0 {
 			if !it.SeekGE(k.encoded[rest[0]]) {
 				return it.Error()
 			}
@@ -90,9 +84,6 @@ func (l *Log) owners(source SourceID, k *Keys) error {
 					return err
 				}
 				rest = rest[1:]
-			}
-			if steps == triedSteps && len(k.sorted)-len(rest) < leastSkipped*steps {
-				break
 			}
 		}
 	}
