@@ -65,7 +65,7 @@ func (l *Log) prepare(ctx context.Context, p *pending) (err error) {
 		}
 	}()
 	t := p.txn
-	p.rows = make([]prepared, len(t.Changes))
+	p.changes, p.rows = append([]Change(nil), t.Changes...), make([]prepared, len(t.Changes))
 	seen := map[SourceID]int{}
 	rows := 0
 	for i := range t.Changes {
@@ -124,6 +124,9 @@ func (l *Log) prepare(ctx context.Context, p *pending) (err error) {
 			}
 		}
 		p.bytes += 9 * len(t.Changes[i].Deletes)
+		if l.follows(t.Changes[i].Source) { // as much again may follow
+			p.bytes += len(p.rows[i].inline) + 9*len(t.Changes[i].Deletes)
+		}
 	}
 	return nil
 }
@@ -145,7 +148,7 @@ func encodeKeys(source SourceID, c *vector.Chunk, key []int) [][]byte {
 
 // encodeRows cuts the rows into chunks, and stages them once they are many bytes.
 func (l *Log) encodeRows(ctx context.Context, p *pending, index int) error {
-	c, r := &p.txn.Changes[index], &p.rows[index]
+	c, r := &p.changes[index], &p.rows[index]
 	var waiting int // bytes of r.chunks
 	for from := 0; from < r.n; {
 		to, size := from, 0
@@ -242,10 +245,15 @@ func (l *Log) release(p *pending, err error) {
 	if err == nil || err == ErrInDoubt || err == ErrClosed || l.fs.waiting.Load() > 0 {
 		return
 	}
-	for i := range p.rows {
+	l.removeStaged(p, 0)
+}
+
+// removeStaged removes what was staged for the changes of a transaction from the i-th on.
+func (l *Log) removeStaged(p *pending, i int) {
+	for ; i < len(p.rows); i++ {
 		if r := &p.rows[i]; r.staged {
 			b := l.db.NewBatch()
-			l.removeBulk(b, p.txn.Changes[i].Source, r.bulk)
+			l.removeBulk(b, p.changes[i].Source, r.bulk)
 			// A failure leaves the marker, by which the next Open removes the rows.
 			_ = b.Commit(pebble.NoSync)
 			_ = b.Close()

@@ -87,10 +87,13 @@ const (
 
 // pending is one request to the committer: a transaction, the dropping of a source, or an internal write.
 type pending struct {
-	txn   *Txn
-	rows  []prepared // one a change of txn
-	bytes int        // of encoded rows
-	prep  *preparation
+	txn     *Txn
+	changes []Change   // of txn, and then those that follow from them
+	rows    []prepared // one a change
+	// followed are the further writes that follow from changes.
+	followed []func(b *pebble.Batch)
+	bytes    int // of encoded rows
+	prep     *preparation
 
 	drop *SourceID
 	own  func(b *pebble.Batch)
@@ -116,12 +119,28 @@ func (l *Log) Commit(ctx context.Context, t *Txn) (Committed, error) {
 		return Committed{}, err
 	}
 	defer l.leave()
-	p := &pending{txn: t}
-	if err := l.prepare(ctx, p); err != nil {
+	left, err := l.pass(ctx, t)
+	if err != nil {
 		return Committed{}, err
 	}
-	err := l.submit(ctx, p)
+	p := &pending{txn: t}
+	if err := l.prepare(ctx, p); err != nil {
+		left()
+		return Committed{}, err
+	}
+	err = l.submit(ctx, p)
 	l.release(p, err)
+	if errors.Is(err, ErrInDoubt) { // it may come yet
+		go func() {
+			select {
+			case <-p.done:
+			case <-l.ended:
+			}
+			left()
+		}()
+		return Committed{}, err
+	}
+	left()
 	if err != nil {
 		return Committed{}, err
 	}

@@ -11,6 +11,7 @@
 //   - A transaction is there as a whole, in every keyspace, or not at all. A failed one leaves no trace (but see ErrInDoubt).
 //   - Row ids of a source count up from 1 in the order of positions and are never given again.
 //   - Everything under 'v' and 'k' can be rebuilt from 'l'.
+//   - What follows from a change to one source for another (Follower) is a change of the same transaction, at the same position.
 //   - Rows of a change are never rewritten. Trim takes such out as are dead and of event times that nobody reads, with their deletes or
 //     before them, and removes what is left empty; DropSource removes everything. So columns are only added to a source, at the end, and
 //     types only widened: a reader's Schema says what rows of before have there.
@@ -24,7 +25,7 @@
 // fixed integers in keys are big-endian. source is 4 bytes, position, row id and bulk are 8.
 //
 //	key                                    value
-//	'm' 'f'                                uv format version: 3
+//	'm' 'f'                                uv format version: 4
 //	'm' 'e'                                uv epoch: how often the database was opened
 //	'm' 'n' name                           uv last value reserved of the sequence
 //	'm' 'r' source                         uv least next row id of a source that was dropped or trimmed

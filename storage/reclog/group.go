@@ -82,16 +82,25 @@ func (g *group) add(p *pending) error {
 func (g *group) addTxn(p *pending) error {
 	pos := g.pos + 1
 	at := max(g.l.o.Clock().UnixMicro(), g.time+1)
-	res := Committed{Position: pos, Time: at, FirstRowID: make([]uint64, len(p.txn.Changes))}
-	records := make([]*change, len(p.txn.Changes))
-	for i := range p.txn.Changes {
-		rec, err := g.addChange(&p.txn.Changes[i], &p.rows[i], pos, i)
+	own := len(p.txn.Changes)
+	res := Committed{Position: pos, Time: at, FirstRowID: make([]uint64, own)}
+	records := make([]*change, own)
+	g.l.unfollow(p) // of an attempt in a larger group
+	for i := range own {
+		rec, a, err := g.addChange(&p.changes[i], &p.rows[i], pos, i)
 		if err != nil {
 			return err
 		}
 		records[i], res.FirstRowID[i] = rec, rec.first
+		if g.l.follows(a.Source) {
+			more, err := g.follow(p, &p.txn.Changes[i], rec, a, pos)
+			if err != nil {
+				return err
+			}
+			records = append(records, more...)
+		}
 	}
-	rises, err := g.rises(p.txn)
+	rises, err := g.rises(p.changes)
 	if err != nil {
 		return err
 	}
@@ -110,7 +119,7 @@ func (g *group) addTxn(p *pending) error {
 	}
 	// From here on nothing fails.
 	for i, rec := range records {
-		c, rows := &p.txn.Changes[i], &p.rows[i]
+		c, rows := &p.changes[i], &p.rows[i]
 		if rec.rows == 0 && len(rec.deletes) == 0 {
 			continue
 		}
@@ -125,23 +134,26 @@ func (g *group) addTxn(p *pending) error {
 			rows.writeKeys(g.b, rec.first)
 		}
 	}
+	for _, write := range p.followed {
+		write(g.b)
+	}
 	for s, t := range rises {
 		g.newest[s] = t
 		_ = g.b.Set(newestKey(s, pos), binary.BigEndian.AppendUint64(nil, uint64(t)), nil)
 	}
-	_ = g.b.Set(positionKey(pos), appendPosition(at, onlySource(p.txn)), nil)
+	_ = g.b.Set(positionKey(pos), appendPosition(at, onlySource(p)), nil)
 	g.pos, g.time, p.res = pos, at, res
 	return nil
 }
 
 // onlySource is the source that alone a transaction changes; nil: none, several, or more than rows.
-func onlySource(t *Txn) *SourceID {
-	if len(t.Changes) == 0 || t.Extra != nil {
+func onlySource(p *pending) *SourceID {
+	if len(p.changes) == 0 || p.txn.Extra != nil || len(p.followed) > 0 {
 		return nil
 	}
-	s := t.Changes[0].Source
-	for i := range t.Changes {
-		if t.Changes[i].Source != s {
+	s := p.changes[0].Source
+	for i := range p.changes {
+		if p.changes[i].Source != s {
 			return nil
 		}
 	}
@@ -149,28 +161,28 @@ func onlySource(t *Txn) *SourceID {
 }
 
 // addChange validates a change against everything before it and enters it in the maps.
-func (g *group) addChange(c *Change, rows *prepared, pos uint64, index int) (*change, error) {
+func (g *group) addChange(c *Change, rows *prepared, pos uint64, index int) (*change, *Applied, error) {
 	next, err := g.nextRow(c.Source)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	a := Applied{Source: c.Source, Position: pos, DeletedIDs: c.Deletes, FirstInsertID: next}
 	if a.Deleted, err = g.delete(c); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	rec := &change{first: next, deletes: c.Deletes}
 	if n := rows.n; n > 0 {
 		a.Inserted = c.Inserts
 		rec.rows, rec.key, rec.inline, rec.bulk, rec.sizes = n, c.Key, rows.inline, rows.bulk, rows.sizes
 		if err := g.checkKeys(c, rows, next); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		g.insertEntries(c, rows, pos, index, next)
 	}
 	if a.Inserted != nil || len(a.DeletedIDs) > 0 {
 		g.applied = append(g.applied, a)
 	}
-	return rec, nil
+	return rec, &a, nil
 }
 
 func (g *group) nextRow(s SourceID) (uint64, error) {
@@ -388,7 +400,7 @@ func (g *group) drop(s SourceID) error {
 	if err != nil {
 		return err
 	}
-	for _, space := range []byte{KeyLog, KeyLive, KeyPrimary, KeyNewest, KeyStreams, KeyLetters, KeyEnds} {
+	for _, space := range []byte{KeyLog, KeyLive, KeyPrimary, KeyNewest, KeyStreams, KeyLetters, KeyEnds, KeyFollowed} {
 		if err := g.b.DeleteRange(sourceKey(space, s), sourceEnd(space, s), nil); err != nil {
 			return err
 		}

@@ -37,8 +37,8 @@ var (
 
 // formatVersion is the version of all bytes that this package writes, and of the documents of ordinary tables beside them. Open refuses a
 // higher one. 2: columns of numeric without a precision are texts. 3: rows are trimmed from changes, positions name their source;
-// columns of event tables are dropped and renamed, whose documents earlier versions would misread.
-const formatVersion = 3
+// columns of event tables are dropped and renamed, whose documents earlier versions would misread. 4: sources follow others.
+const formatVersion = 4
 
 // SourceID names an event table or stream. It is given once and never reused (Sequence).
 type SourceID uint32
@@ -107,12 +107,13 @@ type Log struct {
 	epoch uint64        // of this opening
 	bulks atomic.Uint64 // bulks staged in this epoch
 
-	applier atomic.Pointer[Applier]
-	queue   chan *pending
-	stop    chan struct{} // closed by Close
-	ended   chan struct{} // closed when the committer has ended
-	closing sync.Once
-	closed  error
+	applier  atomic.Pointer[Applier]
+	follower atomic.Pointer[Follower]
+	queue    chan *pending
+	stop     chan struct{} // closed by Close
+	ended    chan struct{} // closed when the committer has ended
+	closing  sync.Once
+	closed   error
 
 	useMu sync.Mutex
 	users int           // calls that use the database
@@ -122,6 +123,9 @@ type Log struct {
 	next   map[SourceID]uint64 // next row ids; committer only
 	newest map[SourceID]int64  // newest event times, of sources that have had one since Open; committer only
 	cache  *chunkCache         // committer only
+
+	gateMu sync.Mutex
+	gates  map[SourceID]*gate
 
 	prepMu sync.Mutex
 	preps  map[*preparation]struct{}
@@ -150,7 +154,7 @@ func Open(dir string, o Options) (_ *Log, err error) {
 		o: o, lock: lock, fs: newSpaceFS(o.FS, dir, o.ReserveBytes),
 		queue: make(chan *pending, maxQueue), stop: make(chan struct{}), ended: make(chan struct{}),
 		next: map[SourceID]uint64{}, newest: map[SourceID]int64{}, changed: map[SourceID]uint64{}, cache: newChunkCache(),
-		preps: map[*preparation]struct{}{}, seqs: map[string]*sequence{}, dropped: map[SourceID]bool{}, idle: make(chan struct{}),
+		gates: map[SourceID]*gate{}, preps: map[*preparation]struct{}{}, seqs: map[string]*sequence{}, dropped: map[SourceID]bool{}, idle: make(chan struct{}),
 	}
 	defer func() {
 		if err != nil {

@@ -17,10 +17,10 @@ func newestKey(s SourceID, pos uint64) []byte {
 }
 
 // rises are the newest times of the sources whose newest time a transaction raises.
-func (g *group) rises(t *Txn) (map[SourceID]int64, error) {
+func (g *group) rises(changes []Change) (map[SourceID]int64, error) {
 	var out map[SourceID]int64
-	for i := range t.Changes {
-		c := &t.Changes[i]
+	for i := range changes {
+		c := &changes[i]
 		if c.Mark == nil && (c.Time == 0 || c.Inserts == nil || c.Inserts.N == 0) {
 			continue
 		}

@@ -22,6 +22,7 @@ const (
 	KeyStreams   = 'o' // storage/streams: how far streams are read, by source
 	KeyLetters   = 'd' // storage/streams: messages that are no rows, by source and number
 	KeyEnds      = 'e' // storage/streams: messages that ended rows, by source and primary key
+	KeyFollowed  = 'u' // materialize: stream rows that dual sources left out, by source and position
 	KeyFree      = 'x' // nobody
 )
 
