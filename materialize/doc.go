@@ -9,6 +9,8 @@
 //	days end, tails grow ────► Settle: expire; tiles.Settle, Prune; flushTail ─► overlay ─► publishRuns
 //	rows dropped by retention ► planTrims ─► no reader of before ─► Trim: out of the log
 //	REFRESH SOURCE, schedule ► files added: overlay and tiles.Apply; removed or changed: buildGroup ─► one catalog version
+//	the same, ALTER SOURCE ──► loadDuals: rows that came and went, hold the stream side, commit with the boundary ► one catalog version
+//	commit of a stream side ─► Follow: what it does to dual sources, in the same transaction
 //	start ───────────────────► recover: remove garbage, check, catch up; repair what is missing in the background
 //
 // # Runs and the tail
@@ -67,6 +69,14 @@
 // refresh, the repair after a start. Rows that went meanwhile are marked by tombstones, rows of files that went are taken out, and
 // rows that came lie in what is left to read, because ids of rows and files only grow. A build that fails by its rows keeps
 // nothing. The checkpoints of maxKeptBuilds builds are kept, for keepBuildFor.
+//
+// # Dual sources
+//
+// A dual source is a source of the log that nobody writes but loads (dualload.go) and the follower (dualfollow.go), which the committer asks
+// what a change of the stream side does. Loads hold the build lock, so that one goes at a time, and only they change rows of the batch side. The follower decides by
+// the current catalog's boundary, and a load changes that while the stream side is held: so each row of the stream side is judged by the
+// boundary that is in force at its position. Rows of a new dual source are in the log before the catalog has it; the next start removes those of one
+// whose making was cut short.
 //
 // # What can be deleted
 //

@@ -115,6 +115,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		return nil, errors.Join(err, store.Close())
 	}
 	cfg.Log.SetApplier(m)
+	cfg.Log.SetFollower(&follower{catalog: cfg.Catalog.Current})
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	m.stop = stop
 	m.done.Go(func() {

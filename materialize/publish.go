@@ -26,6 +26,8 @@ type Batch struct {
 	locks     bool // Publish holds the build lock, whether or not there is something built
 	held      bool // the build lock is held
 	built     []*Built
+	duals     []*dualLoad // of dual sources that the batch defines
+	loaded    []*dualLoad // those of them that are published
 }
 
 // Built is a feature whose group exists.
@@ -187,8 +189,12 @@ func (b *Batch) Publish(ctx context.Context, rows []reclog.Change, change func(c
 	}
 	b.built = nil
 	if err == nil {
-		err = b.m.publish(ctx, fresh, rows, change)
+		err = b.m.publish(ctx, fresh, rows, change, b.duals...)
 	}
+	if err == nil {
+		b.loaded = b.duals
+	}
+	b.endLoads()
 	if err == nil && b.locks {
 		b.m.poke()
 	}
@@ -231,7 +237,15 @@ func (b *Batch) Discard(made []*schema.Relation) error {
 	return errors.Join(b.discard(), b.m.drop(dropped{relations: made}))
 }
 
+func (b *Batch) endLoads() {
+	for _, l := range b.duals {
+		l.close()
+	}
+	b.duals = nil
+}
+
 func (b *Batch) discard() error {
+	b.endLoads()
 	var errs []error
 	for _, x := range b.built {
 		if x.made != nil {
@@ -265,8 +279,8 @@ func droppedBy(old, next *schema.Catalog) dropped {
 
 // publish makes built groups live together with rows and what change does to the catalog. Before the commit the tiles catch up with
 // what was committed since they were built, and the committer keeps them from then on. The build lock is held where there are
-// groups or rows.
-func (m *Manager) publish(ctx context.Context, fresh []*Group, rows []reclog.Change, change func(c *schema.Catalog) error) error {
+// groups, rows or loads of dual sources.
+func (m *Manager) publish(ctx context.Context, fresh []*Group, rows []reclog.Change, change func(c *schema.Catalog) error, loads ...*dualLoad) error {
 	future := m.cfg.Catalog.Current().Clone().Index()
 	if err := change(future); err != nil {
 		return err
@@ -318,19 +332,22 @@ func (m *Manager) publish(ctx context.Context, fresh []*Group, rows []reclog.Cha
 		return err
 	}
 	var gone dropped
+	var next *schema.Catalog
 	noted := func(c *schema.Catalog) error {
 		err := change(c)
-		gone = droppedBy(m.cfg.Catalog.Current(), c)
+		gone, next = droppedBy(m.cfg.Catalog.Current(), c), c
 		return err
 	}
 	var err error
-	if len(rows) == 0 {
+	if len(rows)+len(loads) == 0 {
 		err = m.cfg.Catalog.Update(ctx, noted)
 	} else {
-		err = m.cfg.Catalog.UpdateWith(ctx, noted, func(write func(b *pebble.Batch) error) error {
-			_, err := m.cfg.Log.Commit(ctx, &reclog.Txn{Changes: rows, Extra: func(b *pebble.Batch, _ uint64) error { return write(b) }})
+		release := func() {}
+		err = m.cfg.Catalog.UpdateWith(ctx, noted, func(write func(b *pebble.Batch) error) (err error) {
+			release, err = m.commitLoads(ctx, next, rows, loads, write)
 			return err
 		})
+		release() // once the new catalog is the current one
 	}
 	if err != nil {
 		leave()

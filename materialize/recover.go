@@ -47,7 +47,7 @@ func (m *Manager) recover(ctx context.Context) (damaged []*schema.Group, err err
 		}
 	}
 	if err := errors.Join(m.removeFiles("runs", func(name string) bool { return !used[name] }),
-		m.removeFiles("spill", func(name string) bool { return name != duckSpill }), m.dropUnknownTiles(cat), m.proj.dropUnknown(ctx, cat)); err != nil {
+		m.removeFiles("spill", func(name string) bool { return name != duckSpill }), m.dropUnknownTiles(cat), m.proj.dropUnknown(ctx, cat), m.dropUnknownRows(cat)); err != nil {
 		return nil, err
 	}
 	for id, g := range live {
@@ -143,6 +143,22 @@ func (m *Manager) dropUnknownTiles(cat *schema.Catalog) error {
 	for _, id := range unknown {
 		if err := m.cfg.Tiles.Drop(id); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// dropUnknownRows removes the rows of relations that the catalog does not have: of a dual source whose making was cut short.
+func (m *Manager) dropUnknownRows(cat *schema.Catalog) error {
+	sources, err := m.cfg.Log.Sources()
+	if err != nil {
+		return err
+	}
+	for _, s := range sources {
+		if cat.Relations[uint32(s)] == nil {
+			if err := m.cfg.Log.DropSource(s); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

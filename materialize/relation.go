@@ -21,7 +21,7 @@ const (
 func ProjectionTable(relation uint32) string { return fmt.Sprintf("proj.main.t_%d", relation) }
 
 // fileRowBits is how many low bits of a file row's id are its number in the file.
-const fileRowBits = 40
+const fileRowBits = schema.FileRowBits
 
 // errNoRelation is the error of reading a group whose relation was dropped.
 var errNoRelation = errors.New("the relation was dropped")

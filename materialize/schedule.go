@@ -108,11 +108,14 @@ func (s *schedule) due(cat *schema.Catalog, now time.Time) (due []uint32, next t
 // keepRefreshing refreshes file sources on their intervals until ctx ends.
 func (m *Manager) keepRefreshing(ctx context.Context) {
 	for {
+		changed := m.cfg.Catalog.Changed() // before the catalog is read
 		next := m.refreshDue(ctx)
+		m.loadStale(ctx)
 		select {
 		case <-ctx.Done():
 			return
 		case <-m.schedule.wake:
+		case <-changed:
 		case <-time.After(next.Sub(m.cfg.Clock())):
 		}
 	}
@@ -142,6 +145,16 @@ func (m *Manager) refreshDue(ctx context.Context) (next time.Time) {
 		_, next = m.schedule.due(m.cfg.Catalog.Current(), m.cfg.Clock())
 	}
 	return next
+}
+
+// loadStale loads the dual sources whose batch side changed otherwise than by a refresh, or whose load failed or was cut short.
+func (m *Manager) loadStale(ctx context.Context) {
+	if len(staleDuals(m.cfg.Catalog.Current(), 0)) == 0 {
+		return
+	}
+	if _, err := m.LoadDuals(ctx, 0); err != nil && ctx.Err() == nil {
+		m.cfg.Logger.Warn("loading a dual source", "error", err)
+	}
 }
 
 // Refreshes is what is known of the refreshes of a file source.

@@ -64,7 +64,8 @@ func (m *Manager) Discover(ctx context.Context, r *schema.Relation) error {
 // Refreshed reports what a refresh of a source found.
 type Refreshed struct {
 	Files, Added, Removed int
-	Rows                  int64 // of all live files
+	Rows                  int64    // of all live files
+	Duals                 []Loaded // dual sources of which the source is a side
 }
 
 // RefreshSource compares a file source with its files. What changed becomes one new position, and shows in one catalog version
@@ -73,6 +74,9 @@ func (m *Manager) RefreshSource(ctx context.Context, id uint32) (Refreshed, erro
 	m.build.Lock()
 	defer m.build.Unlock()
 	rep, err := m.refreshSource(ctx, id)
+	if err == nil {
+		rep.Duals, err = m.loadDuals(ctx, id)
+	}
 	if r := m.cfg.Catalog.Current().Relations[id]; r != nil && ctx.Err() == nil {
 		m.schedule.ended(r, m.cfg.Clock(), err)
 	}

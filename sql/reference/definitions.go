@@ -68,7 +68,7 @@ again.`,
 			`CREATE SOURCE flights WITH (connector = 'file', path = 'flights.parquet', event_time = 'scheduled', primary_key = 'flight_id')`,
 			`SELECT count(*), min(scheduled), max(scheduled) FROM flights`,
 		}}},
-		See: []string{"CREATE SOURCE kafka", "CREATE SOURCE postgres", "REFRESH", "CREATE VIEW"},
+		See: []string{"CREATE SOURCE kafka", "CREATE SOURCE postgres", "CREATE SOURCE dual", "REFRESH", "CREATE VIEW"},
 	},
 	{
 		Name:    "CREATE SOURCE kafka",
@@ -230,6 +230,58 @@ transaction's rows take at most about 1/32 of ` + "`--memory-limit`" + `.`,
 		}}},
 		Outside: "a PostgreSQL",
 		See:     []string{"CREATE CONNECTION postgres", "CREATE FEATURE", "REFRESH"},
+	},
+	{
+		Name:    "CREATE SOURCE dual",
+		Purpose: "Make history from files and fresh rows from a stream one relation",
+		Synopsis: `
+CREATE SOURCE [IF NOT EXISTS] name FROM BATCH source STREAM {source | table}
+  WITH (time_boundary = {'auto' | 'time'} [, dedupe_key = 'column, …'] [, option = value …])`,
+		Text: `
+The batch side is a source of files, the stream side a Kafka source or an event table. With a time boundary B, the rows are
+
+- those of the batch side with an event time before B,
+- those of the stream side with an event time from B on, and
+- those of the stream side before B that came after the batch load that set B, and whose key the batch side lacks.
+
+` + "`dedupe_key`" + ` is unique over all of them, and what the batch side has before B wins: of a key that it has there, no row of the stream counts, and a corrected row
+takes the place of what the stream had. It is the primary key of the stream side, so that the stream's own rows are unique; of several rows of
+the batch side with one key the last one counts, by event time and then by columns, however they are spread over files. Without a dedupe_key rows are not compared, and rows
+of the stream that come late at the boundary are dropped and counted; the statement says so.
+
+` + "`auto`" + ` is the last midnight, UTC, that the batch side is complete through: its option ` + "`complete_through`" + `, or its newest event time, less the delay of its watermark.
+REFRESH SOURCE of either, the batch side's ` + "`refresh_every`" + `, and ALTER SOURCE of those options load the batch side's files: rows and boundary change at one position, in one version of the catalog,
+while transactions of the stream side wait for some milliseconds. Where a file goes, or the boundary moves back, the stream's rows are there again. A load that fails changes nothing and is
+tried again, also after a restart; until then the rows are those of the last one. What a transaction does to the stream side counts with its commit. Rows of the batch side without an event time, or with a NULL in the key, are left out.
+
+Features, event views, SELECT, FOR SYSTEM_TIME and everything else read it as they read an event table. A label is complete with the stream side's watermark, and up to the
+boundary. ` + "`tilehouse.dual_sources`" + ` has the boundary, the position and time at which it was set, whether the files changed since they were loaded, and counts of rows of the stream:
+` + "`repeated`" + ` of keys that the batch side has, ` + "`lacked`" + ` those that the boundary passed and the batch side lacks, ` + "`late_dropped`" + ` those dropped for want of a key.
+
+Both sides have the same columns, with the same types and the same event time; of the files those that are declared. They must not be dropped, and the stream side keeps all of its rows: no retention.
+The rows are stored, those of the batch side too, so that every position of the past stays readable when files go. One load takes the rows that came, and they fit ` + "`--memory-limit`" + `; the first one takes any number. It runs outside of transactions,
+and takes SELECT on both sides.`,
+		Options: []Option{
+			{"time_boundary", "`auto`, or a time", "", "rows before it are the batch side's; ALTER SOURCE changes it"},
+			{"dedupe_key", "columns, with commas", "none", "what is unique over both sides: the stream side's primary key"},
+			{"lateness", "a duration", "that of the stream side", "how long after its end a day is first settled; later rows count all the same"},
+		},
+		Examples: []Example{{"Departures of 2013 in a file, and those of the new year as they come:", []string{
+			`CREATE SOURCE lake (flight_id bigint, carrier text, dep_delay bigint, scheduled timestamptz)
+  WITH (connector = 'file', path = 'flights.parquet', event_time = 'scheduled')`,
+			`CREATE TABLE live (flight_id bigint PRIMARY KEY, carrier text, dep_delay bigint, scheduled timestamptz NOT NULL) WITH (event_time = 'scheduled')`,
+			`INSERT INTO live VALUES (336776, 'DL', 19, '2014-01-01 04:59Z'), (336777, 'UA', 3, '2014-01-01 10:15Z'), (1, 'UA', 999, '2013-01-01 10:15Z')`,
+			`CREATE SOURCE departed FROM BATCH lake STREAM live WITH (time_boundary = 'auto', dedupe_key = 'flight_id')`,
+			`SELECT min(scheduled), max(scheduled), count(*) FROM departed`,
+			`CREATE ENTITY carrier (carrier text)`,
+			`CREATE FEATURE delays_365d ON carrier AS SELECT carrier, count(*) AS n, max(dep_delay) AS worst FROM departed GROUP BY carrier WINDOW 365 DAYS`,
+			`SET tilehouse.read_time = '2014-01-02 00:00Z'`,
+			`SELECT delays_365d_n, delays_365d_worst FROM carrier WHERE carrier = 'UA'`,
+			`INSERT INTO live VALUES (336778, 'UA', 5, '2014-01-01 23:00Z')`,
+			`SELECT delays_365d_n, delays_365d_worst FROM carrier WHERE carrier = 'UA'`,
+			`SELECT mode, time_boundary, repeated, lacked FROM tilehouse.dual_sources WHERE source = 'departed'`,
+		}}},
+		See: []string{"CREATE SOURCE", "CREATE SOURCE kafka", "REFRESH"},
 	},
 	{
 		Name:    "CREATE CONNECTION",

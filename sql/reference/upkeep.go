@@ -11,7 +11,7 @@ REFRESH FEATURE name [FULL]
 REFRESH FEATURE name FROM time TO time`,
 		Text: `
 REFRESH SOURCE looks at the files anew; added, changed and removed ones are one new position, and only the days they touch are built
-again. Of a PostgreSQL source it reads the table as a whole, and returns when what differs is committed. REFRESH FEATURE computes what a feature made WITH NO DATA lacks, or builds it anew from rows beside the one that is read. With a range it
+again. Dual sources over it are loaded, and of a dual source the batch side is refreshed. Of a PostgreSQL source it reads the table as a whole, and returns when what differs is committed. REFRESH FEATURE computes what a feature made WITH NO DATA lacks, or builds it anew from rows beside the one that is read. With a range it
 builds the days anew that the range touches, reading the events of these days only; other days stay. Days are UTC; a time without a zone is the
 session's. FULL says what REFRESH without a range does in any case.`,
 		Examples: []Example{{"A feature that is computed later:", []string{

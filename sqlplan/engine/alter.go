@@ -47,7 +47,7 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		}
 		f, ok := o.(*schema.Feature)
 		if !ok {
-			return "", at(hint(fail(codeUnsupported, "a source of files cannot be suspended"), "It is read when REFRESH SOURCE says so."), sql, st.Position)
+			return "", at(notSuspended(cat, o, "SUSPEND"), sql, st.Position)
 		}
 		err = s.changeFeature(f, func(f *schema.Feature) { f.Suspended, f.Group = true, 0 })
 	case parse.AlterResume:
@@ -56,7 +56,7 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 		}
 		f, ok := o.(*schema.Feature)
 		if !ok {
-			return "", at(hint(fail(codeUnsupported, "a source of files cannot be resumed"), "It is read when REFRESH SOURCE says so."), sql, st.Position)
+			return "", at(notSuspended(cat, o, "RESUME"), sql, st.Position)
 		}
 		if f.Suspended {
 			err = s.rebuild(ctx, f, f.SQL, false)
@@ -229,6 +229,7 @@ var changeable = map[schema.RelationKind][]string{
 	schema.FileSource:     {"complete_through", "lateness"},
 	schema.KafkaSource:    {"future_bound", "lateness"},
 	schema.PostgresSource: {"future_bound", "lateness"},
+	schema.DualSource:     {"lateness", "time_boundary"},
 	schema.EventView:      {"lateness"},
 }
 
@@ -270,6 +271,12 @@ func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, 
 	case schema.EventTable, schema.KafkaSource, schema.PostgresSource:
 		next.FutureBound = o.duration("future_bound", defaultFutureBound, 0)
 		next.Retention = o.duration("retention", 0, leastRetention)
+	case schema.DualSource:
+		if _, given := st.Options["time_boundary"]; given {
+			if next.Dual, err = s.setTimeBoundary(sql, st, all, r.Dual); err != nil {
+				return err
+			}
+		}
 	case schema.FileSource:
 		file := *r.File
 		file.CompleteThrough = 0
@@ -286,6 +293,9 @@ func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, 
 	var newest *int64
 	retention := next.Retention != r.Retention
 	if retention {
+		if duals := s.catalog().DualsOf(r.ID); next.Retention != 0 && len(duals) > 0 {
+			return at(hint(fail(codeDependent, "table %q is the stream side of source %q, and keeps all of its rows", r.Name, duals[0].Name), "DROP SOURCE %s first.", duals[0].Name), sql, st.Options["retention"].Position)
+		}
 		if newest, err = s.newestEvent(ctx, s.catalog(), r); err != nil {
 			return err
 		}
@@ -310,6 +320,13 @@ func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, 
 			file := *next.File
 			file.Files = have.File.Files
 			now.File = &file
+		}
+		if have.Dual != nil { // likewise a load
+			dual := *have.Dual
+			if next.Dual != r.Dual {
+				dual.Auto, dual.Fixed, dual.Loaded = next.Dual.Auto, next.Dual.Fixed, 0
+			}
+			now.Dual = &dual
 		}
 		c.Relations[r.ID] = &now
 		return nil
@@ -382,7 +399,7 @@ func rename(c *schema.Catalog, name, kind, to string) error {
 			return err
 		}
 		for id, v := range c.Relations {
-			if v.View != nil && v.View.Base == o.ID {
+			if v.View != nil && v.View.Base == o.ID || v.Dual != nil && (v.Dual.Batch == o.ID || v.Dual.Stream == o.ID) {
 				next := *v
 				if next.SQL, err = renamedReader(v.SQL, o.Name, to, false); err != nil {
 					return err
@@ -453,6 +470,12 @@ func renamedReader(sql, old, to string, entity bool) (string, error) {
 		}
 	case *parse.CreateEventView:
 		from = append(from, st.Select.FromClause[0].GetRangeVar())
+	case *parse.CreateSource: // of two sides
+		for _, side := range []*parse.Name{st.Stream, st.Batch} { // the last one first
+			if side.Name == old {
+				return parse.Renamed(sql, *side, to, false)
+			}
+		}
 	}
 	slices.SortFunc(from, func(a, b *pg_query.RangeVar) int { return int(b.Location - a.Location) }) // the last one first: places before it stay
 	for _, rv := range from {

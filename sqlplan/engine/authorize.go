@@ -53,6 +53,14 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 		if err := a.create(st.Name.Name, st.OrReplace); err != nil {
 			return err
 		}
+		if st.Batch != nil {
+			for _, n := range []*parse.Name{st.Batch, st.Stream} {
+				if err := a.relation(n.Schema, n.Name, schema.Select, nil); err != nil {
+					return err
+				}
+			}
+			return nil
+		}
 		if c := st.Options["connector"].Value; c == kafkaConnector || c == postgresConnector {
 			return a.useConnection(st.Options["connection"].Value)
 		}
@@ -67,7 +75,11 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 	case *parse.Alter:
 		return a.ownAll(string(st.Object), st.Name)
 	case *parse.Refresh:
-		return a.ownAll(string(st.Object), st.Name)
+		names := []parse.Name{st.Name}
+		if r := cat.Relation(st.Name.Name); r != nil && r.Dual != nil {
+			names = append(names, parse.Name{Name: cat.Relations[r.Dual.Batch].Name, Position: st.Name.Position})
+		}
+		return a.ownAll(string(st.Object), names...)
 	case *parse.DeadLetters:
 		return a.ownAll(string(parse.Source), st.Source)
 	case *parse.Comment:

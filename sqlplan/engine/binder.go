@@ -221,6 +221,11 @@ func (b *binder) baseSQL(r *schema.Relation) (string, error) {
 	if err := b.s.columnsCommitted(r); err != nil {
 		return "", err
 	}
+	if r.Dual != nil {
+		if w := b.s.wroteTo(b.cat, r); w != nil {
+			return "", hint(fail(codeUnsupported, "this transaction wrote to %q, and dual source %q would not have the rows", w.Name, r.Name), "Commit first.")
+		}
+	}
 	var sql string
 	var err error
 	position := b.position
@@ -345,7 +350,7 @@ func taken(cat *schema.Catalog, name string) *session.Error {
 	case *schema.Entity:
 		kind = "entity"
 	case *schema.Relation:
-		kind = map[schema.RelationKind]string{schema.EventTable: "table", schema.FileSource: "source", schema.KafkaSource: "source", schema.PostgresSource: "source", schema.PostgresVersions: "source", schema.EventView: "event view"}[o.Kind]
+		kind = map[schema.RelationKind]string{schema.EventTable: "table", schema.FileSource: "source", schema.KafkaSource: "source", schema.PostgresSource: "source", schema.PostgresVersions: "source", schema.DualSource: "source", schema.EventView: "event view"}[o.Kind]
 	}
 	switch kind {
 	case "":

@@ -86,6 +86,9 @@ func catalogTables(cat *schema.Catalog) []*pgcatalog.Table {
 			t := add(oid, r.Name, pgcatalog.KindForeign, r.Comment, "", r.Columns)
 			p := cat.Relations[r.VersionsOf].Postgres
 			t.Server, t.ServerOptions = objectOID(connectionOIDs, p.Connection), []string{"table=" + p.Schema + "." + p.Table, "versions=true"}
+		case schema.DualSource:
+			t := add(oid, r.Name, pgcatalog.KindForeign, r.Comment, "", r.Columns)
+			t.Server, t.ServerOptions = oidServer, []string{"batch=" + cat.Relations[r.Dual.Batch].Name, "stream=" + cat.Relations[r.Dual.Stream].Name}
 		default:
 			t := add(oid, r.Name, pgcatalog.KindView, r.Comment, r.SQL, r.Columns)
 			if r.View != nil {

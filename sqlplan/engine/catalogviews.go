@@ -152,6 +152,7 @@ var catalogViews = map[string]catalogView{
 	"dead_letters":      {deadLetterColumns, nil},
 	"connections":       {slices.Concat(text("name", "type", "sources", "owner", "comment", "definition")), connectionRows},
 	"secrets":           {slices.Concat(text("name", "backend", "connections", "owner", "comment")), secretRows},
+	"dual_sources":      {dualSourceColumns, dualSourceRows},
 	"source_partitions": {partitionColumns, partitionRows},
 	"settings": {text("name", "setting", "description"), func(s *Session, _ *schema.Catalog) ([][]string, error) {
 		var out [][]string

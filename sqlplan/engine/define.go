@@ -235,7 +235,7 @@ func (s *Session) createSource(ctx context.Context, st *parse.CreateSource) (str
 		return tag, err
 	}
 	if st.Batch != nil {
-		return "", at(fail(codeUnsupported, "a source FROM BATCH … STREAM … is not supported yet"), st.Text, st.Batch.Position)
+		return tag, s.createDualSource(ctx, st)
 	}
 	if err := likelyOption(st.Text, "CREATE SOURCE", st.Options, "connector", "path"); err != nil {
 		return "", err
@@ -433,6 +433,9 @@ func (s *Session) refreshSource(ctx context.Context, sql string, st *parse.Refre
 	if r != nil && r.Postgres != nil {
 		return "REFRESH SOURCE", s.refreshPostgres(ctx, sql, st, r)
 	}
+	if r != nil && r.Dual != nil {
+		r = s.catalog().Relations[r.Dual.Batch]
+	}
 	if r == nil || r.File == nil {
 		return "", at(fail(codeUndefinedObject, "source %q does not exist", st.Name.Name), sql, st.Name.Position)
 	}
@@ -442,6 +445,9 @@ func (s *Session) refreshSource(ctx context.Context, sql string, st *parse.Refre
 	}
 	s.notice(session.Notice{Message: fmt.Sprintf("source %q: %s added, %d removed", r.Name, counted(rep.Added, "file"), rep.Removed)})
 	s.noticeRejectedOf(r)
+	for i := range rep.Duals {
+		s.noticeLoad(&rep.Duals[i])
+	}
 	return "REFRESH SOURCE", nil
 }
 

@@ -30,7 +30,7 @@ func objectKind(o any) string {
 		return "SECRET"
 	case *schema.Relation:
 		switch o.Kind {
-		case schema.FileSource, schema.KafkaSource, schema.PostgresSource:
+		case schema.FileSource, schema.KafkaSource, schema.PostgresSource, schema.DualSource:
 			return "SOURCE"
 		case schema.EventTable:
 			return "TABLE"
@@ -118,6 +118,9 @@ func readersOf(c *schema.Catalog, o any) []any {
 		}
 		if v := c.VersionsOf(o); v != nil {
 			out = append(out, readersOf(c, v)...)
+		}
+		for _, d := range c.DualsOf(o.ID) {
+			out = append(out, d)
 		}
 	case *schema.Connection:
 		for _, r := range c.Relations {

@@ -397,11 +397,16 @@ func (s *Session) takeColumn(ctx context.Context, c *schema.Catalog, id uint32, 
 	return also, nil
 }
 
-// columnReaders are the event views and features that cannot be without a column of a table.
+// columnReaders are the dual sources, event views and features that cannot be without a column of a table.
 func (s *Session) columnReaders(ctx context.Context, c *schema.Catalog, r *schema.Relation, column string) ([]any, error) {
 	inside := r.Inside(column)
 	rest := slices.DeleteFunc(slices.Clone(r.Stored()), func(c schema.Column) bool { return c.Name == inside })
 	var out []any
+	for _, d := range c.DualsOf(r.ID) {
+		if slices.Contains(d.Dual.Places, r.PlaceOf(column)) {
+			out = append(out, d)
+		}
+	}
 	for _, v := range sorted(c.Relations, func(v *schema.Relation) string { return v.Name }) {
 		if v.View == nil || v.View.Base != r.ID {
 			continue

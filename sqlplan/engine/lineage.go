@@ -17,7 +17,7 @@ var lineageColumns = text("object_kind", "object", "column_name", "reads_kind", 
 
 // lineageRows are the edges of the catalog's objects:
 //
-//	event table, file source ◄─ event view ◄─ partial ◄─ column of a feature ◄─ column of a feature view
+//	event table, source ◄─ dual source ◄─ event view ◄─ partial ◄─ column of a feature ◄─ column of a feature view
 //	                                    entity ◄─ feature
 func lineageRows(_ *Session, cat *schema.Catalog) ([][]string, error) {
 	var out [][]string
@@ -36,6 +36,12 @@ func lineageRows(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		if r.View != nil {
 			kind, name := relation(r.View.Base)
 			edge("event view", r.Name, "", kind, name, "")
+		}
+		if r.Dual != nil {
+			for _, side := range []uint32{r.Dual.Batch, r.Dual.Stream} {
+				kind, name := relation(side)
+				edge(string(r.Kind), r.Name, "", kind, name, "")
+			}
 		}
 	}
 	for _, g := range sorted(cat.Groups, func(g *schema.Group) string { return fmt.Sprintf("%010d", g.ID) }) {

@@ -415,6 +415,9 @@ func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, 
 	case *parse.CreateEntity:
 		return s.definition(func(ctx context.Context) (string, error) { return s.createEntity(ctx, sql, st) }), nil
 	case *parse.CreateSource:
+		if st.Batch != nil {
+			return alone(func(ctx context.Context) (string, error) { return s.dualDefinition(ctx, st) }), nil
+		}
 		return s.definition(func(ctx context.Context) (string, error) { return s.createSource(ctx, st) }), nil
 	case *parse.CreateConnection:
 		return s.definition(func(context.Context) (string, error) { return s.createConnection(sql, st) }), nil
@@ -448,7 +451,11 @@ func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, 
 			}
 			return s.bindOwner("ALTER "+string(st.Object), st.Name.Schema, st.Name.Name, st.IfExists, st.Owner)
 		}
-		return s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, sql, string(st.Object), st) }), nil
+		b := s.definition(func(ctx context.Context) (string, error) { return s.alter(ctx, sql, string(st.Object), st) })
+		if st.Object == parse.Source && st.Action <= parse.AlterReset {
+			return s.thenLoad(b, st.Name.Name), nil
+		}
+		return b, nil
 	case *parse.Comment:
 		return s.definition(func(context.Context) (string, error) {
 			return "COMMENT", s.comment(sql, string(st.Object), st.Name, "", st.Text)

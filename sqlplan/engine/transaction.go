@@ -316,11 +316,8 @@ func (s *Session) refuseOwnWrites(cat *schema.Catalog, g *schema.Group) error {
 		reads = append(reads, j.Relation)
 	}
 	for _, id := range reads {
-		r := cat.Relations[id]
-		for _, p := range s.tx.events {
-			if p.rel.ID == id || r != nil && r.View != nil && r.View.Base == p.rel.ID {
-				return hint(fail(codeUnsupported, "this transaction wrote to %q, and its features would not count the rows", p.rel.Name), "Commit first.")
-			}
+		if w := s.wroteTo(cat, cat.Relations[id]); w != nil {
+			return hint(fail(codeUnsupported, "this transaction wrote to %q, and its features would not count the rows", w.Name), "Commit first.")
 		}
 	}
 	return nil

@@ -74,8 +74,11 @@ var kafkaColumns = []Column{
 
 // Hidden are the columns that the relation's rows have in the log of record beside the declared ones: SELECT * does not give them.
 func (r *Relation) Hidden() []Column {
-	if r.Kind == KafkaSource {
+	switch r.Kind {
+	case KafkaSource:
 		return kafkaColumns
+	case DualSource:
+		return dualColumns
 	}
 	return nil
 }
@@ -83,7 +86,7 @@ func (r *Relation) Hidden() []Column {
 // WithHidden is the relation as if its hidden columns were declared, which expressions of definitions may name.
 func (r *Relation) WithHidden() *Relation {
 	hidden := r.Hidden()
-	if len(hidden) == 0 {
+	if len(hidden) == 0 || r.Kind == DualSource { // where its rows are from is nothing that values may depend on
 		return r
 	}
 	out := *r

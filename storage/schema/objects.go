@@ -73,6 +73,7 @@ type Relation struct {
 	File     *File     `json:"file,omitempty"`
 	Kafka    *Kafka    `json:"kafka,omitempty"`
 	Postgres *Postgres `json:"postgres,omitempty"`
+	Dual     *Dual     `json:"dual,omitempty"`
 	View     *View     `json:"view,omitempty"`
 
 	VersionsOf uint32 `json:"versions_of,omitempty"` // the PostgreSQL source of whose rows these are the versions
@@ -83,7 +84,7 @@ type Relation struct {
 // Logged reports whether the relation's rows are in the log of record.
 func (r *Relation) Logged() bool {
 	switch r.Kind {
-	case EventTable, KafkaSource, PostgresSource, PostgresVersions:
+	case EventTable, KafkaSource, PostgresSource, PostgresVersions, DualSource:
 		return true
 	}
 	return false

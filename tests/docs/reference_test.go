@@ -107,6 +107,7 @@ func TestOptions(t *testing.T) {
 		"CREATE SOURCE kafka":        `CREATE SOURCE o (id bigint, ts timestamptz) WITH (connector = 'kafka', connection = 'bus', topic = 't', nonsense = '1')`,
 		"CREATE CONNECTION postgres": `CREATE CONNECTION o WITH (type = 'postgres', host = 'a', database = 'd', user = 'u', nonsense = '1')`,
 		"CREATE SOURCE postgres":     `CREATE SOURCE o WITH (connector = 'postgres', connection = 'app', table = 't', nonsense = '1')`,
+		"CREATE SOURCE dual":         `CREATE SOURCE o FROM BATCH flights STREAM purchases WITH (time_boundary = 'auto', nonsense = '1')`,
 		"CREATE VIEW":                `CREATE VIEW o WITH (event_time = 'ts', nonsense = '1') AS SELECT * FROM purchases`,
 		"CREATE FEATURE":             `CREATE FEATURE o ON customer WITH (nonsense = '1') AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 1 DAY`,
 		"CREATE FEATURE VIEW":        `CREATE FEATURE VIEW o WITH (nonsense = '1') AS SELECT c.spend_n_7d FROM customer c`,
