@@ -1,9 +1,8 @@
 // Package kafka starts a real Kafka broker for tests and for the demo of a stream: a process of its own, of the jars that Maven fetches once,
 // broker and controller in one, on free loopback ports, ended with the test.
 //
-// It needs Java 17 or newer and, the first time, Maven; where they are missing a test is skipped by that name. Command kafka/run runs a
-// command beside a broker. The jars are kept in the
-// user's cache directory (TILEHOUSE_CACHE says another), below a name that follows from what they are.
+// It needs Java 17 or newer and, the first time, Maven; where they are missing a test is skipped by that name (tests/jars).
+// Command kafka/run runs a command beside a broker.
 package kafka
 
 import (
@@ -11,9 +10,7 @@ import (
 	"crypto/rand"
 	_ "embed"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"hash/crc32"
 	"net"
 	"os"
 	"os/exec"
@@ -21,17 +18,15 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tilehouse/tilehouse/tests/jars"
 )
 
 //go:embed pom.xml
 var pom []byte
 
-const (
-	// readyTimeout is how long a broker may take to be ready, on a machine that others use.
-	readyTimeout = 120 * time.Second
-	// fetchTimeout is how long the first download of the jars may take.
-	fetchTimeout = 10 * time.Minute
-)
+// readyTimeout is how long a broker may take to be ready, on a machine that others use.
+const readyTimeout = 120 * time.Second
 
 const logging = `rootLogger.level = info
 rootLogger.appenderRef.out.ref = out
@@ -177,52 +172,7 @@ func (b *Broker) Restart(t testing.TB) {
 }
 
 // Jars is the directory of the jars, which Maven fetches where they are not there. The error says what is missing.
-func Jars() (string, error) {
-	if _, err := exec.LookPath("java"); err != nil {
-		return "", errors.New("no Java, which Kafka runs on: apt-get install default-jre-headless")
-	}
-	cache := os.Getenv("TILEHOUSE_CACHE")
-	if cache == "" {
-		user, err := os.UserCacheDir()
-		if err != nil {
-			return "", fmt.Errorf("no cache directory for Kafka's jars: %w", err)
-		}
-		cache = filepath.Join(user, "tilehouse")
-	}
-	dir := filepath.Join(cache, fmt.Sprintf("kafka-%08x", crc32.ChecksumIEEE(pom)))
-	if _, err := os.Stat(dir); err == nil {
-		return dir, nil
-	}
-	if _, err := exec.LookPath("mvn"); err != nil {
-		return "", errors.New("no Maven, which fetches Kafka's jars: apt-get install maven")
-	}
-	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", fmt.Errorf("Kafka's jars: %w", err)
-	}
-	tmp, err := os.MkdirTemp(cache, "fetching-")
-	if err != nil {
-		return "", fmt.Errorf("Kafka's jars: %w", err)
-	}
-	defer os.RemoveAll(tmp)
-	file := filepath.Join(tmp, "pom.xml")
-	if err := os.WriteFile(file, pom, 0o644); err != nil {
-		return "", fmt.Errorf("Kafka's jars: %w", err)
-	}
-	cmd := exec.Command("mvn", "-q", "-B", "-f", file, "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies", "-DincludeScope=runtime", "-DoutputDirectory="+filepath.Join(tmp, "jars"))
-	stop := time.AfterFunc(fetchTimeout, func() { _ = cmd.Process.Kill() })
-	out, err := cmd.CombinedOutput()
-	stop.Stop()
-	if err != nil {
-		return "", fmt.Errorf("Maven could not fetch Kafka's jars: %w\n%s", err, tail(out))
-	}
-	// All of them at once, under their name; another test may have been faster.
-	if err := os.Rename(filepath.Join(tmp, "jars"), dir); err != nil {
-		if _, there := os.Stat(dir); there != nil {
-			return "", fmt.Errorf("Kafka's jars: %w", err)
-		}
-	}
-	return dir, nil
-}
+func Jars() (string, error) { return jars.Fetch("kafka", pom) }
 
 func freePorts(n int) (out []int, err error) {
 	for range n {
