@@ -23,6 +23,7 @@ const (
 	KeyLetters   = 'd' // storage/streams: messages that are no rows, by source and number
 	KeyEnds      = 'e' // storage/streams: messages that ended rows, by source and primary key
 	KeyFollowed  = 'u' // materialize: stream rows that dual sources left out, by source and position
+	KeyJournal   = 'j' // storage/tiles: values that changed; materialize/disperse: how far they are sent
 	KeyFree      = 'x' // nobody
 )
 

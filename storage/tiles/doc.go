@@ -75,6 +75,13 @@
 //
 // A transaction that fails counts too: that costs the cache what it touched and nothing else.
 //
+// # Journal
+//
+// Where somebody follows changes (FollowChanges), each transaction names the records, nodes and group records that it writes in entries of the
+// keyspace 'j', in its own batch. Whoever follows takes a snapshot, reads the entries and what they name in it, and takes the entries out
+// (Sent). Bulk loads name nothing: a group that was not there before is read as a whole. Getter is what a Reader reads a group from that
+// somebody keeps elsewhere (DistantReader).
+//
 // # Keys
 //
 // 't', the group's prefix (uint32), a kind byte, then by kind; integers are big-endian; days and levels are offset so that bytes

@@ -331,7 +331,7 @@ func (s *Store) forgetFresh(prefix uint32) {
 var errForgotten = errors.New("tiles: the group was dropped")
 
 // freshPosition is the newest position that fresh rows were committed at; 0: none were.
-func freshPosition(r pebble.Reader, prefix uint32) (uint64, error) {
+func freshPosition(r Getter, prefix uint32) (uint64, error) {
 	v, closer, err := r.Get(appendHead(nil, prefix, kindFresh))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return 0, nil

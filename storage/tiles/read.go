@@ -6,8 +6,6 @@ import (
 	"math"
 	"sort"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"github.com/tilehouse/tilehouse/storage/event"
 )
 
@@ -21,11 +19,12 @@ const maxKeptBytes = 64 << 10
 // views before it.
 type Reader struct {
 	s       *Store
-	r       pebble.Reader
+	r       Getter
 	g       *Group
 	stats   *event.ReadStats
 	cached  bool
 	version uint64
+	distant bool // DistantReader
 
 	// NoLevels reads the rows of every pack where states of part of a day exist: for tests and benchmarks.
 	NoLevels bool
@@ -57,7 +56,7 @@ type heldNode struct {
 }
 
 // Reader reads a group in a snapshot, a database or a batch, without the cache.
-func (s *Store) Reader(r pebble.Reader, g *Group, stats *event.ReadStats) *Reader {
+func (s *Store) Reader(r Getter, g *Group, stats *event.ReadStats) *Reader {
 	x, _ := s.readers.Get().(*Reader)
 	if x == nil {
 		x = &Reader{s: s}
@@ -88,7 +87,7 @@ func (r *Reader) release() {
 	r.Key(nil)
 	clear(r.nodes[:])
 	r.r, r.stats, r.meta, r.states, r.own.life = nil, nil, nil, nil, nil
-	r.cached, r.version, r.NoLevels, r.fresh = false, 0, false, freshReads{}
+	r.cached, r.version, r.NoLevels, r.distant, r.fresh = false, 0, false, false, freshReads{}
 	r.s.readers.Put(r)
 }
 
@@ -98,6 +97,9 @@ var _ event.Pieces = (*Reader)(nil)
 func (r *Reader) Key(key []byte) event.Pieces {
 	r.key = append(r.key[:0], key...)
 	r.rec, r.loaded, r.used, r.packed, r.fresh.loaded = nil, false, 0, 0, false
+	if r.distant {
+		r.meta = nil
+	}
 	return r
 }
 
@@ -198,6 +200,9 @@ func (r *Reader) Cover(iv event.Interval, v event.Visitor) error {
 
 func (r *Reader) loadMeta() (*groupMeta, error) {
 	r.scratch = appendHead(r.scratch[:0], r.g.Prefix, kindMeta)
+	if r.distant { // as of the key
+		r.scratch = append(r.scratch, r.key...)
+	}
 	// The group record is read once a Reader, not once a key; it is no part of a key's reads.
 	m, err := as[groupMeta](r.s.get(r.r, r.g, r.scratch, 0, r.version, r.cached, nil, nil))
 	if m == nil && err == nil {

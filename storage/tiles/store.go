@@ -43,6 +43,8 @@ type Options struct {
 	// Days is how time is divided for settled days; 0: UTC days, which is what a server has. At most six days long.
 	Days event.Days
 
+	JournalEntries int64 // that FollowChanges keeps at most; 0: DefaultJournalEntries
+
 	BuildFiles BuildFiles // where Build writes the sstables that it ingests; without, Build fails
 
 	NoPacks  bool // for tests: every pack is a single microsecond
@@ -94,6 +96,7 @@ type Store struct {
 	version atomic.Uint64
 
 	readers sync.Pool // of *Reader
+	journal journal
 
 	instants sync.Mutex // guards newest, closing, the holders of instants, waiting and fresh
 	newest   *instant   // nil: none is kept
@@ -117,7 +120,9 @@ func Open(db *pebble.DB, o Options) *Store {
 	if o.FoldKeys <= 0 {
 		o.FoldKeys = DefaultFoldKeys
 	}
-	return &Store{db: db, o: o, cache: newCache(max(o.CacheBytes, 0)), waiting: map[uint32]*waiting{}, fresh: map[uint32]generations{}}
+	s := &Store{db: db, o: o, cache: newCache(max(o.CacheBytes, 0)), waiting: map[uint32]*waiting{}, fresh: map[uint32]generations{}}
+	s.journal.limit = o.JournalEntries
+	return s
 }
 
 // raw is a value as it is written: what the cache holds of records and small packs. They are decoded where they are read, into
@@ -129,7 +134,7 @@ func compact(b []byte) bool { return b[0] == tagRecord || b[0] == tagPack && len
 // get reads the value at key: decoded, or raw, or nil where there is none. The value is shared: callers must not change it; a raw
 // one may lie in *buf, which get may grow, until the next call with it. r is the database or a snapshot of it that holds every
 // commit up to version.
-func (s *Store) get(r pebble.Reader, g *Group, key []byte, start int64, version uint64, cached bool, stats *event.ReadStats, buf *[]byte) (any, error) {
+func (s *Store) get(r Getter, g *Group, key []byte, start int64, version uint64, cached bool, stats *event.ReadStats, buf *[]byte) (any, error) {
 	if cached {
 		v, ok, wanted := s.cache.get(key, version)
 		if ok {
@@ -178,7 +183,7 @@ func (s *Store) get(r pebble.Reader, g *Group, key []byte, start int64, version 
 }
 
 // value is get, decoded into memory of its own.
-func (s *Store) value(r pebble.Reader, g *Group, key []byte, start int64, version uint64, cached bool) (any, error) {
+func (s *Store) value(r Getter, g *Group, key []byte, start int64, version uint64, cached bool) (any, error) {
 	var buf []byte
 	v, err := s.get(r, g, key, start, version, cached, nil, &buf)
 	if b, ok := v.(raw); ok {
@@ -270,7 +275,7 @@ func (s *Store) Position(r pebble.Reader, g *Group) (uint64, bool, error) {
 	return p.pos, true, nil
 }
 
-func (s *Store) position(r pebble.Reader, g *Group) (*position, error) {
+func (s *Store) position(r Getter, g *Group) (*position, error) {
 	v, err := s.value(r, g, appendHead(nil, g.Prefix, kindPosition), 0, 0, false)
 	if err != nil || v == nil {
 		return nil, err

@@ -20,6 +20,7 @@ type txn struct {
 	over    bool
 	cold    bool // what it writes is no sign that it will be read: the cache gets only what it had
 	scratch []byte
+	changes changes
 }
 
 type change struct {
@@ -65,6 +66,7 @@ func (t *txn) finish(committed bool) {
 			s.cache.written([]byte(k), c.cached, c.size, t.version)
 		}
 	}
+	t.finishChanges(committed)
 	s.version.Store(t.version)
 	s.instants.Lock()
 	s.forgetInstant()
@@ -126,11 +128,17 @@ func (t *txn) set(key []byte, val any, start int64) error {
 	if compact(t.scratch) {
 		c.cached, c.size = raw(bytes.Clone(t.scratch)), int64(len(t.scratch))
 	}
+	if err := t.noteChange(key); err != nil {
+		return err
+	}
 	t.note(key, c)
 	return t.batch.Set(key, t.scratch, nil)
 }
 
 func (t *txn) del(key []byte) error {
+	if err := t.noteChange(key); err != nil {
+		return err
+	}
 	t.note(key, change{})
 	return t.batch.Delete(key, nil)
 }
