@@ -73,6 +73,8 @@ type Manager struct {
 	readers  Readers
 	trimming trimming
 
+	distant *Distant // of a gateway; nil: the data is here
+
 	tailMu sync.Mutex
 	tails  map[uint32]*tail
 
@@ -139,6 +141,9 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 
 // Close ends the background work and closes what the manager opened.
 func (m *Manager) Close() error {
+	if m.distant != nil {
+		return nil
+	}
 	m.stop()
 	m.done.Wait()
 	m.eval.conn.Close()

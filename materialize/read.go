@@ -130,20 +130,37 @@ type View struct {
 	tiles    *tiles.View
 	position uint64            // a position that the tiles hold
 	live     map[uint32]*Group // before the view was opened
+	distant  []*tiles.Reader   // of a gateway, which has no tiles
 }
 
 // View opens a view of what is committed.
 func (m *Manager) View(cat *schema.Catalog) *View {
+	if m.distant != nil {
+		return &View{m: m, cat: cat}
+	}
 	p := m.cfg.Log.Position() // before the snapshot: the tiles then hold it
 	live := *m.live.Load()
 	return &View{m: m, cat: cat, tiles: m.cfg.Tiles.View(p), position: p, live: live}
 }
 
 // Position is the newest position that the view holds.
-func (v *View) Position() (uint64, error) { return reclog.PositionIn(v.tiles.Snapshot()) }
+func (v *View) Position() (uint64, error) {
+	if v.tiles == nil {
+		return 0, ErrElsewhere
+	}
+	return reclog.PositionIn(v.tiles.Snapshot())
+}
 
 // Close releases the view.
-func (v *View) Close() error { return v.tiles.Close() }
+func (v *View) Close() error {
+	if v.tiles == nil {
+		for _, r := range v.distant {
+			r.Release()
+		}
+		return nil
+	}
+	return v.tiles.Close()
+}
 
 // Source gives the pieces of one group's keys at one position.
 type Source struct {
@@ -153,7 +170,8 @@ type Source struct {
 	position uint64
 	flags    Flags
 	stats    *event.ReadStats
-	online   *tiles.Reader // nil: history only
+	online   *tiles.Reader  // nil: history only
+	distant  *distantSource // of a gateway; nil: the store is here
 	past     func(key []byte) event.Pieces
 }
 
@@ -161,6 +179,10 @@ type Source struct {
 func (v *View) Source(g *Group, asOf *uint64, flags Flags, stats *event.ReadStats) *Source {
 	s := &Source{m: v.m, cat: v.cat, group: g, position: v.position, flags: flags, stats: stats}
 	switch {
+	case v.m.distant != nil:
+		if g.Tiles != nil && asOf == nil {
+			s.online, s.distant = v.distantSource(g, stats)
+		}
 	case asOf != nil && *asOf < v.position:
 		s.position = *asOf
 	case g.Tiles != nil && g.Schema.Ready && !flags.NoTiles && v.steady(g.Schema.ID) && v.m.overtaken.since(g.Schema.ID) == 0:
@@ -183,6 +205,9 @@ func (s *Source) Position() uint64 { return s.position }
 // Key is the pieces of a key: from the online store where it serves the read, from runs otherwise.
 func (s *Source) Key(ctx context.Context, key []byte) (event.Pieces, error) {
 	if s.online != nil {
+		if s.distant != nil {
+			s.distant.ctx = ctx
+		}
 		return s.online.Key(key), nil
 	}
 	return s.History(ctx, key)
@@ -199,6 +224,9 @@ func (s *Source) History(ctx context.Context, key []byte) (event.Pieces, error) 
 }
 
 func (s *Source) openPast(ctx context.Context) error {
+	if s.m.distant != nil {
+		return ErrElsewhere
+	}
 	if s.flags.NoRuns || !s.m.RunsServe(s.cat, s.group, s.position) {
 		all := event.NewRows(s.group.Schema.Layout, 0)
 		var mu sync.Mutex // of all

@@ -88,8 +88,8 @@ func fetchBytes(all int64, consumers int) int32 {
 	return int32(min(max(all/int64(2*maxFetches*max(consumers, 1)), leastFetch), mostFetch))
 }
 
-// value is an option of a connection, given as it is or by a secret; "" where it is not given.
-func value(cat *schema.Catalog, c *schema.Connection, option string) (string, error) {
+// Value is an option of a connection, given as it is or by a secret; "" where it is not given. Errors: *SecretError.
+func Value(cat *schema.Catalog, c *schema.Connection, option string) (string, error) {
 	id, ok := c.Secrets[option]
 	if !ok {
 		return c.Options[option], nil
@@ -105,8 +105,8 @@ func value(cat *schema.Catalog, c *schema.Connection, option string) (string, er
 // certificates.
 func ClientOptions(cat *schema.Catalog, c *schema.Connection) ([]kgo.Opt, error) {
 	values := map[string]string{}
-	for _, o := range []string{OptUsername, OptPassword, OptToken, OptCA, OptCert, OptKey} {
-		v, err := value(cat, c, o)
+	for _, o := range []string{OptUsername, OptPassword, OptToken} {
+		v, err := Value(cat, c, o)
 		if err != nil {
 			return nil, err
 		}
@@ -125,12 +125,29 @@ func ClientOptions(cat *schema.Catalog, c *schema.Connection) ([]kgo.Opt, error)
 		opts = append(opts, kgo.SASL(scram.Auth{User: values[OptUsername], Pass: values[OptPassword]}.AsSha512Mechanism()))
 	case "OAUTHBEARER":
 		opts = append(opts, kgo.SASL(oauth.Oauth(func(context.Context) (oauth.Auth, error) { // a new connection has the token of its time
-			token, err := value(cat, c, OptToken)
+			token, err := Value(cat, c, OptToken)
 			return oauth.Auth{Token: token}, err
 		})))
 	}
 	if c.Options[OptTLS] != "true" {
 		return opts, nil
+	}
+	cfg, err := TLSOf(cat, c)
+	if err != nil {
+		return nil, err
+	}
+	return append(opts, kgo.DialTLSConfig(cfg)), nil
+}
+
+// TLSOf is how a connection of any type says that TLS is spoken. Errors: *SecretError, bad certificates.
+func TLSOf(cat *schema.Catalog, c *schema.Connection) (*tls.Config, error) {
+	values := map[string]string{}
+	for _, o := range []string{OptCA, OptCert, OptKey} {
+		v, err := Value(cat, c, o)
+		if err != nil {
+			return nil, err
+		}
+		values[o] = v
 	}
 	cfg := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.Options[OptServerName]}
 	var err error
@@ -146,7 +163,7 @@ func ClientOptions(cat *schema.Catalog, c *schema.Connection) ([]kgo.Opt, error)
 		}
 		cfg.Certificates = []tls.Certificate{pair}
 	}
-	return append(opts, kgo.DialTLSConfig(cfg)), nil
+	return cfg, nil
 }
 
 // certificates are those of a text in PEM.

@@ -65,7 +65,7 @@ func connectPG(ctx context.Context, cat *schema.Catalog, c *schema.Connection, r
 func pgConfig(cat *schema.Catalog, c *schema.Connection) (*pgconn.Config, error) {
 	values := map[string]string{}
 	for _, o := range []string{OptHost, OptPort, OptDatabase, OptUser, OptSecret, OptSSLMode, OptSSLRootCert, OptSSLCert, OptSSLKey} {
-		v, err := value(cat, c, o)
+		v, err := Value(cat, c, o)
 		if err != nil {
 			return nil, err
 		}

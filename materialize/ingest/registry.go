@@ -58,7 +58,7 @@ func NewRegistry(cat *schema.Catalog, c *schema.Connection, clock func() time.Ti
 	}
 	values := map[string]string{}
 	for _, o := range []string{OptRegistryUsername, OptRegistryPassword, OptCA} {
-		v, err := value(cat, c, o)
+		v, err := Value(cat, c, o)
 		if err != nil {
 			return nil, err
 		}

@@ -1,0 +1,531 @@
+package disperse
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"github.com/tilehouse/tilehouse/storage/cassandra"
+	"github.com/tilehouse/tilehouse/storage/reclog"
+	"github.com/tilehouse/tilehouse/storage/schema"
+	"github.com/tilehouse/tilehouse/storage/tiles"
+)
+
+const (
+	// roundEntries is how many entries of the journal a round takes, about.
+	roundEntries = 4096
+	// loadBytes and loadKeys are how much of a group that was never sent a round takes, about.
+	loadBytes = 2 << 20
+	loadKeys  = 512
+	// sendRows is how many rows are paced at once.
+	sendRows = 256
+	// progressEvery is how often it is written how far values are, ownEvery how often it is asked whether the keyspace is still this server's.
+	progressEvery = time.Second
+	ownEvery      = 10 * time.Second
+)
+
+// The keys of what dispersal remembers: 'j', 'c', what was claimed, as JSON; 'j', 'w', a group's prefix (uint32): how far it is sent whole:
+// 00 and the last key that is, or 01 for all of it.
+var claimKey = []byte{reclog.KeyJournal, 'c'}
+
+func loadKey(prefix uint32) []byte {
+	return binary.BigEndian.AppendUint32([]byte{reclog.KeyJournal, 'w'}, prefix)
+}
+
+var loadBounds = [2][]byte{{reclog.KeyJournal, 'w'}, {reclog.KeyJournal, 'w' + 1}}
+
+// sender is dispersal while it is connected. It is for one goroutine.
+type sender struct {
+	d       *Disperser
+	store   *cassandra.Store
+	changed <-chan struct{}
+	pace    *pace
+
+	claimed   cassandra.Claimed
+	round     int64
+	loads     map[uint32]*load
+	published []uint64 // versions: the newest last, and the one before it
+	told      time.Time
+	asked     time.Time
+}
+
+// load is how far a group is sent whole.
+type load struct {
+	after []byte // the last key that is; nil: none
+	whole bool
+}
+
+// claim takes rounds to write with, and reads how far groups are sent.
+func (s *sender) claim(ctx context.Context, takeOver bool) error {
+	var before cassandra.Claimed
+	b, closer, err := s.d.cfg.DB.Get(claimKey)
+	switch {
+	case err == nil:
+		err = errors.Join(json.Unmarshal(b, &before), closer.Close())
+	case errors.Is(err, pebble.ErrNotFound):
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("what was claimed: %w", err)
+	}
+	s.claimed, err = s.store.Claim(ctx, before, takeOver, func(c cassandra.Claimed) error {
+		body, err := json.Marshal(c)
+		if err != nil {
+			return err
+		}
+		batch := s.d.cfg.DB.NewBatch()
+		defer batch.Close()
+		if c.Epoch != before.Epoch { // nothing was sent in it
+			if err := batch.DeleteRange(loadBounds[0], loadBounds[1], nil); err != nil {
+				return err
+			}
+		}
+		if err := batch.Set(claimKey, body, nil); err != nil {
+			return err
+		}
+		return batch.Commit(pebble.Sync)
+	})
+	if err != nil {
+		return err
+	}
+	s.round, s.loads = 0, map[uint32]*load{}
+	it, err := s.d.cfg.DB.NewIter(&pebble.IterOptions{LowerBound: loadBounds[0], UpperBound: loadBounds[1]})
+	if err != nil {
+		return err
+	}
+	for ok := it.First(); ok; ok = it.Next() {
+		if v := it.Value(); len(it.Key()) == 6 && len(v) > 0 {
+			s.loads[binary.BigEndian.Uint32(it.Key()[2:])] = &load{after: slices.Clone(v[1:]), whole: v[0] == 1}
+		}
+	}
+	s.d.update(func(st *Status) { st.Epoch = s.claimed.Epoch })
+	return errors.Join(it.Error(), it.Close())
+}
+
+// forget makes the directory forget that it ever sent: the next connection to Cassandra begins a new epoch.
+func (d *Disperser) forget() error {
+	_, err := d.cfg.Tiles.FollowChanges(false)
+	var claimed cassandra.Claimed
+	b, closer, e := d.cfg.DB.Get(claimKey)
+	if e == nil {
+		e = errors.Join(json.Unmarshal(b, &claimed), closer.Close())
+	}
+	if e == nil {
+		claimed.Store = ""
+		var body []byte
+		if body, e = json.Marshal(claimed); e == nil {
+			e = d.cfg.DB.Set(claimKey, body, pebble.Sync)
+		}
+	}
+	return errors.Join(err, e)
+}
+
+// run sends rounds, one after another, until one fails.
+func (s *sender) run(ctx context.Context) error {
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	s.asked = s.d.cfg.Clock()
+	for {
+		catalogChanged := s.d.cfg.Catalog.Changed()
+		if _, given := s.d.cfg.Tiles.Waiting(); given {
+			if err := s.startOver(); err != nil {
+				return err
+			}
+		}
+		journal, err := s.sendChanges(ctx)
+		if err != nil {
+			return err
+		}
+		loaded, err := s.sendLoad(ctx)
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.publish(ctx), s.stillOurs(ctx)); err != nil {
+			return err
+		}
+		if journal || loaded {
+			continue
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-s.changed:
+		case <-catalogChanged:
+		case <-tick.C:
+		}
+	}
+}
+
+// startOver has everything sent again after the journal was given up.
+func (s *sender) startOver() error {
+	s.loads = map[uint32]*load{}
+	return errors.Join(s.d.cfg.DB.DeleteRange(loadBounds[0], loadBounds[1], pebble.Sync), s.d.cfg.Tiles.RestartJournal())
+}
+
+// snapshot is what a round sends: of commits that a crash does not take back.
+func (s *sender) snapshot() (*pebble.Snapshot, error) {
+	snap := s.d.cfg.DB.NewSnapshot()
+	if err := s.sync(); err != nil {
+		return nil, errors.Join(err, snap.Close())
+	}
+	return snap, nil
+}
+
+// sync makes durable what is committed.
+func (s *sender) sync() error { return s.d.cfg.DB.LogData(nil, pebble.Sync) }
+
+// stamp is the timestamp of the next round.
+func (s *sender) stamp(ctx context.Context) (int64, error) {
+	if s.round++; s.round >= cassandra.Rounds {
+		if err := s.claim(ctx, false); err != nil {
+			return 0, err
+		}
+		s.round++
+	}
+	return s.claimed.Timestamp(s.round), nil
+}
+
+// change is what the journal says of one key.
+type change struct {
+	prefix uint32
+	key    []byte
+	record bool
+	parts  map[string]bool
+}
+
+// sendChanges sends what the journal names of the oldest commits, and reports whether there was something.
+func (s *sender) sendChanges(ctx context.Context) (more bool, err error) {
+	if waiting, _ := s.d.cfg.Tiles.Waiting(); waiting == 0 && s.d.cfg.Clock().Sub(s.told) < progressEvery {
+		return false, nil
+	}
+	snap := s.d.cfg.DB.NewSnapshot()
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	position, err := reclog.PositionIn(snap)
+	if err != nil {
+		return false, err
+	}
+	groups := s.d.cfg.Groups() // after the snapshot: it then has their tiles whole
+	changes, metas := map[string]*change{}, map[uint32]bool{}
+	var merged int64
+	upTo, n, err := s.d.cfg.Tiles.Changes(snap, roundEntries, func(p tiles.Place) error {
+		if p.Kind == tiles.GroupValue {
+			metas[p.Prefix] = true
+			return nil
+		}
+		id := string(binary.BigEndian.AppendUint32(nil, p.Prefix)) + string(p.Key)
+		c := changes[id]
+		if c == nil {
+			c = &change{prefix: p.Prefix, key: slices.Clone(p.Key), parts: map[string]bool{}}
+			changes[id] = c
+		}
+		again := false
+		if p.Kind == tiles.RecordValue {
+			again, c.record = c.record, true
+		} else {
+			again = c.parts[string(p.Part)]
+			c.parts[string(p.Part)] = true
+		}
+		if again {
+			merged++
+		}
+		return nil
+	})
+	if err != nil {
+		return false, err
+	}
+	if n == 0 {
+		return false, s.tell(ctx, snap, groups, position)
+	}
+	if err := s.sync(); err != nil { // what a crash takes back is not sent
+		return false, err
+	}
+	var skipped, postponed int64
+	var parts []cassandra.Partition
+	unsent := map[uint32]bool{}
+	for _, id := range slices.Sorted(maps.Keys(changes)) {
+		c := changes[id]
+		g := groups[c.prefix]
+		if g == nil {
+			skipped++
+			unsent[c.prefix] = true
+			continue
+		}
+		p, wait, err := s.partition(snap, g, c)
+		if err != nil {
+			return false, err
+		}
+		if wait {
+			postponed++
+			continue
+		}
+		parts = append(parts, p)
+	}
+	for prefix := range unsent { // if the group is served again, it is sent whole
+		delete(s.loads, prefix)
+		if err := s.d.cfg.DB.Delete(loadKey(prefix), pebble.NoSync); err != nil {
+			return false, err
+		}
+	}
+	for prefix := range metas {
+		if g := groups[prefix]; g != nil {
+			if err := s.sendMeta(ctx, snap, g); err != nil {
+				return false, err
+			}
+		}
+	}
+	if err := s.write(ctx, parts); err != nil {
+		return false, err
+	}
+	if err := s.d.cfg.Tiles.Sent(upTo, n); err != nil {
+		return false, err
+	}
+	s.d.update(func(st *Status) {
+		st.Merged, st.Skipped, st.Postponed = st.Merged+merged, st.Skipped+skipped, st.Postponed+postponed
+	})
+	if n < roundEntries {
+		return true, s.tell(ctx, snap, groups, position)
+	}
+	return true, nil
+}
+
+// partition is what is sent of a change of a key; wait says that another change is to come before it can be.
+func (s *sender) partition(snap *pebble.Snapshot, g *tiles.Group, c *change) (p cassandra.Partition, wait bool, err error) {
+	t := s.d.cfg.Tiles
+	p = cassandra.Partition{Group: s.claimed.Group(g.Prefix), Key: c.key}
+	if p.Meta, err = t.Encoded(snap, tiles.Place{Prefix: g.Prefix, Kind: tiles.GroupValue}); err != nil {
+		return p, false, err
+	}
+	if c.record {
+		record, err := t.Encoded(snap, tiles.Place{Prefix: g.Prefix, Kind: tiles.RecordValue, Key: c.key})
+		if err != nil {
+			return p, false, err
+		}
+		if wait, err := tiles.Waits(g, record); wait || err != nil {
+			return p, wait, err
+		}
+		p.Rows = append(p.Rows, cassandra.Row{Value: record})
+	}
+	for _, part := range slices.Sorted(maps.Keys(c.parts)) {
+		v, err := t.Encoded(snap, tiles.Place{Prefix: g.Prefix, Kind: tiles.NodeValue, Key: c.key, Part: []byte(part)})
+		if err != nil {
+			return p, false, err
+		}
+		p.Rows = append(p.Rows, cassandra.Row{Part: []byte(part), Value: v})
+	}
+	return p, false, nil
+}
+
+// write sends partitions as one round, at the connection's pace.
+func (s *sender) write(ctx context.Context, parts []cassandra.Partition) error {
+	if len(parts) == 0 {
+		return nil
+	}
+	stamp, err := s.stamp(ctx)
+	if err != nil {
+		return err
+	}
+	for len(parts) > 0 {
+		var n int
+		var rows, bytes int64
+		for n < len(parts) && rows < sendRows {
+			rows += int64(len(parts[n].Rows))
+			bytes += parts[n].Bytes()
+			n++
+		}
+		if err := s.pace.wait(ctx, rows, bytes); err != nil {
+			return err
+		}
+		if err := s.store.Write(ctx, stamp, parts[:n]); err != nil {
+			return err
+		}
+		parts = parts[n:]
+		s.d.update(func(st *Status) { st.Rows, st.Bytes = st.Rows+rows, st.Bytes+bytes })
+	}
+	s.d.update(func(st *Status) { st.Rounds++ })
+	return nil
+}
+
+func (s *sender) sendMeta(ctx context.Context, snap pebble.Reader, g *tiles.Group) error {
+	meta, err := s.d.cfg.Tiles.Encoded(snap, tiles.Place{Prefix: g.Prefix, Kind: tiles.GroupValue})
+	if err != nil {
+		return err
+	}
+	stamp, err := s.stamp(ctx)
+	if err != nil {
+		return err
+	}
+	return s.store.WriteGroup(ctx, stamp, s.claimed.Group(g.Prefix), meta)
+}
+
+// sendLoad sends some keys of a group that is not sent whole yet, and reports whether there is one.
+func (s *sender) sendLoad(ctx context.Context) (more bool, err error) {
+	snap, err := s.next()
+	if err != nil || snap == nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, snap.Close()) }()
+	groups := s.d.cfg.Groups()
+	var g *tiles.Group
+	pending := 0
+	for _, prefix := range slices.Sorted(maps.Keys(groups)) {
+		if l := s.loads[prefix]; l == nil || !l.whole {
+			if pending++; g == nil {
+				g = groups[prefix]
+			}
+		}
+	}
+	s.d.update(func(st *Status) { st.Loading = pending })
+	if g == nil {
+		s.d.set(StateFollowing, nil)
+		return false, nil
+	}
+	s.d.set(StateLoading, nil)
+	l := s.loads[g.Prefix]
+	if l == nil {
+		l = &load{}
+	}
+	var parts []cassandra.Partition
+	var size, postponed int64
+	last, whole := l.after, true
+	t := s.d.cfg.Tiles
+	err = t.Keys(snap, g, l.after, func(key []byte) (bool, error) {
+		if len(parts) >= loadKeys || size >= loadBytes {
+			whole = false
+			return false, nil
+		}
+		k := slices.Clone(key)
+		p, wait, err := s.partition(snap, g, &change{prefix: g.Prefix, key: k, record: true})
+		if err != nil {
+			return false, err
+		}
+		if wait { // it is made anew in a moment
+			postponed, whole = postponed+1, false
+			return false, nil
+		}
+		last = k
+		err = t.EachNode(snap, g, key, func(part, value []byte) error {
+			p.Rows = append(p.Rows, cassandra.Row{Part: slices.Clone(part), Value: slices.Clone(value)})
+			return nil
+		})
+		parts = append(parts, p)
+		size += p.Bytes()
+		return true, err
+	})
+	if err != nil {
+		return false, err
+	}
+	if err := s.write(ctx, parts); err != nil {
+		return false, err
+	}
+	if whole {
+		if err := s.sendMeta(ctx, snap, g); err != nil {
+			return false, err
+		}
+	}
+	done := &load{after: last, whole: whole}
+	mark := append([]byte{0}, last...)
+	if whole {
+		mark = []byte{1}
+	}
+	s.loads[g.Prefix] = done
+	s.d.update(func(st *Status) { st.Postponed += postponed })
+	return whole || len(parts) > 0, s.d.cfg.DB.Set(loadKey(g.Prefix), mark, pebble.NoSync)
+}
+
+// next is a snapshot if a group is not sent whole yet, nil otherwise.
+func (s *sender) next() (*pebble.Snapshot, error) {
+	for prefix := range s.d.cfg.Groups() {
+		if l := s.loads[prefix]; l == nil || !l.whole {
+			return s.snapshot()
+		}
+	}
+	s.d.update(func(st *Status) { st.Loading = 0 })
+	s.d.set(StateFollowing, nil)
+	return nil, nil
+}
+
+// publish makes the catalog's definitions those of gateways, once all groups that they name are sent whole.
+func (s *sender) publish(ctx context.Context) error {
+	cat := s.d.cfg.Catalog.Current()
+	if n := len(s.published); n > 0 && s.published[n-1] == cat.Version {
+		return nil
+	}
+	groups := s.d.cfg.Groups()
+	for id, g := range cat.Groups {
+		if l := s.loads[id]; g.Online && (groups[id] == nil || l == nil || !l.whole) {
+			return nil
+		}
+	}
+	body, err := cat.Published()
+	if err != nil {
+		return err
+	}
+	stamp, err := s.stamp(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.store.Publish(ctx, stamp, s.claimed, cat.Version, body); err != nil {
+		return err
+	}
+	s.published = append(s.published, cat.Version)
+	if len(s.published) > 2 { // a gateway may be reading the one before
+		if err := s.store.Forget(ctx, stamp, s.claimed, s.published[0]); err != nil {
+			return err
+		}
+		s.published = s.published[1:]
+	}
+	s.forgetLoads(cat)
+	s.d.update(func(st *Status) { st.Version = cat.Version })
+	return nil
+}
+
+// forgetLoads forgets groups that are gone.
+func (s *sender) forgetLoads(cat *schema.Catalog) {
+	groups := s.d.cfg.Groups()
+	for prefix := range s.loads {
+		if cat.Groups[prefix] == nil && groups[prefix] == nil {
+			delete(s.loads, prefix)
+			if err := s.d.cfg.DB.Delete(loadKey(prefix), pebble.NoSync); err != nil {
+				s.d.cfg.Logger.Error("forgetting a group of dispersal", "group", prefix, "error", err)
+			}
+		}
+	}
+}
+
+// tell writes how far values are: all commits up to a snapshot's position are sent, but for keys that wait to be made anew.
+func (s *sender) tell(ctx context.Context, snap pebble.Reader, groups map[uint32]*tiles.Group, position uint64) error {
+	for _, g := range groups {
+		if broken, err := s.d.cfg.Tiles.AnyBroken(snap, g); broken || err != nil {
+			s.d.update(func(st *Status) { st.complete = false })
+			return err
+		}
+	}
+	now := s.d.cfg.Clock()
+	s.d.update(func(st *Status) { st.Position, st.At, st.complete = position, now, true })
+	if now.Sub(s.told) < progressEvery {
+		return nil
+	}
+	s.told = now
+	stamp, err := s.stamp(ctx)
+	if err != nil {
+		return err
+	}
+	return s.store.WriteProgress(ctx, stamp, position, now)
+}
+
+// stillOurs checks now and then that no other process has taken the keyspace.
+func (s *sender) stillOurs(ctx context.Context) error {
+	now := s.d.cfg.Clock()
+	if now.Sub(s.asked) < ownEvery {
+		return nil
+	}
+	s.asked = now
+	return s.store.Owns(ctx, s.claimed)
+}
