@@ -1,4 +1,4 @@
-// Command tilehouse is the server and its tools: serve, demo, jobs, password, version.
+// Command tilehouse is the server and its tools: serve, gateway, demo, jobs, password, version.
 package main
 
 import (
@@ -31,7 +31,7 @@ Start with the demo, or with a directory of your own:
 Every flag of serve can also be given as TILEHOUSE_<FLAG> in the environment or as a line "flag value" in the file
 named by --config; a flag wins over the environment, and the environment over the file.`,
 		FlagSet:     flag.NewFlagSet("tilehouse", flag.ContinueOnError),
-		Subcommands: []*ffcli.Command{serveCommand(), demoCommand(), jobsCommand(), passwordCommand(), helpCommand(), versionCommand()},
+		Subcommands: []*ffcli.Command{serveCommand(), gatewayCommand(), demoCommand(), jobsCommand(), passwordCommand(), helpCommand(), versionCommand()},
 		Exec:        func(context.Context, []string) error { return flag.ErrHelp },
 	}
 	err := root.ParseAndRun(ctx, os.Args[1:])

@@ -62,18 +62,23 @@ type serveConfig struct {
 }
 
 func (c *serveConfig) flags(fs *flag.FlagSet) {
-	c.memory = 2 << 30
 	fs.StringVar(&c.data, "data", "", "data `directory`; made if it does not exist")
-	fs.StringVar(&c.listen, "listen", "127.0.0.1:5433", "`host:port` to listen on; without a password only a loopback address")
 	fs.StringVar(&c.exportRoot, "export-root", "", "`directory` under which COPY … TO 'file' may write; none: no files")
 	fs.Var(&c.fileRoots, "file-root", "`directory` under which file sources and COPY may read; may be given several times; none: no files")
 	fs.StringVar(&c.password, "password", "", "set the password of role tilehouse to this at start; better: tilehouse password, or TILEHOUSE_PASSWORD")
+	fs.Var(&c.cache, "online-cache", "memory for values of hot keys; 0: 64MiB, at most a sixteenth of the memory limit")
+	c.serverFlags(fs)
+}
+
+// serverFlags are the flags of a server that has no data of its own, too.
+func (c *serveConfig) serverFlags(fs *flag.FlagSet) {
+	c.memory = 2 << 30
+	fs.StringVar(&c.listen, "listen", "127.0.0.1:5433", "`host:port` to listen on; without a password only a loopback address")
 	fs.StringVar(&c.tlsCert, "tls-cert", "", "certificate `file` (PEM)")
 	fs.StringVar(&c.tlsKey, "tls-key", "", "private key `file` (PEM)")
 	fs.StringVar(&c.tlsClientCA, "tls-client-ca", "", "`file` (PEM) of authorities of client certificates; a client that shows one logs in as the role of its common name")
 	fs.BoolVar(&c.requireTLS, "require-tls", false, "refuse connections that are not encrypted")
 	fs.Var(&c.memory, "memory-limit", "memory of the process: itself, caches, queries, joins and backfills together, such as 512MB")
-	fs.Var(&c.cache, "online-cache", "memory for values of hot keys; 0: 64MiB, at most a sixteenth of the memory limit")
 	fs.IntVar(&c.threads, "threads", runtime.GOMAXPROCS(0), "threads of queries and joins")
 	fs.IntVar(&c.maxConnections, "max-connections", 200, "connections at most")
 	fs.IntVar(&c.reserved, "superuser-reserved-connections", 0, "how many of them are kept for superusers; 0: 3, or none of less than 10")
@@ -129,6 +134,11 @@ type running struct {
 func (r *running) addr() string { return r.server.Addr().String() }
 
 func start(ctx context.Context, c *serveConfig) (*running, error) {
+	return startWith(ctx, c, engine.Open)
+}
+
+// startWith starts a server of the engine that open opens.
+func startWith(ctx context.Context, c *serveConfig, open func(context.Context, engine.Config) (*engine.Engine, error)) (*running, error) {
 	began := time.Now()
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.logLevel)); err != nil {
@@ -136,7 +146,7 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	debug.SetMemoryLimit(engine.ShareMemory(int64(c.memory)).Heap)
-	eng, err := engine.Open(ctx, engine.Config{
+	eng, err := open(ctx, engine.Config{
 		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
 	})
 	if err != nil {

@@ -318,7 +318,7 @@ the server connects and reads files with its own rights. ` + "`tilehouse.connect
   sasl.username = 'features', sasl.password = SECRET bus_password)`,
 			`SELECT name, backend, connections FROM tilehouse.secrets`,
 		}}},
-		See: []string{"CREATE SOURCE kafka", "CREATE CONNECTION postgres"},
+		See: []string{"CREATE SOURCE kafka", "CREATE CONNECTION postgres", "CREATE CONNECTION cassandra"},
 	},
 	{
 		Name:    "CREATE CONNECTION postgres",
@@ -348,6 +348,58 @@ changes the connection for the sources that use it. Variables and files that Pos
 			`SELECT name, type FROM tilehouse.connections`,
 		}}},
 		See: []string{"CREATE CONNECTION", "CREATE SOURCE postgres"},
+	},
+	{
+		Name:    "CREATE CONNECTION cassandra",
+		Purpose: "Keep online values in Cassandra too, where any number of gateways answer lookups",
+		Synopsis: `
+CREATE [OR REPLACE] CONNECTION [IF NOT EXISTS] name WITH (type = 'cassandra', hosts = 'host:port, …', keyspace = 'name' [, option = value …])
+ALTER CONNECTION name {SET (option = value, …) | RESET (option, …)}
+DROP CONNECTION name
+
+tilehouse gateway --cassandra host:port --keyspace name [--listen host:port]`,
+		Text: `
+The connection of this type is the server's online store; there is one at most. From then on the values of all online features are kept there: first whole,
+then what each commit changes. Lookups of the server itself do not need it, and commits do not wait for it. What is to be sent is named in a journal in the data directory, in the
+batch of the commit: it survives restarts and Cassandra being away. Beyond 20 million changes (some 1.2 GB) the journal is given up, and everything is sent again.
+
+A gateway is the same program with no data: it reads definitions, roles and passwords from the keyspace, follows them, and answers
+` + "`SELECT columns FROM entity WHERE key = …`" + `, feature views, ` + "`features_for`" + ` and ` + "`features_at`" + `, with the bits that the server gives at the same position. What needs rows, history
+or another position is refused (0A000). Definitions are published once all the values that they need have been sent; until then gateways answer by the ones before. A lookup reads the
+record of each key and what its windows' ends cut, from one partition, as of one commit; two entities, or features over two tables, may be as of two.
+
+` + "`tilehouse.online_store`" + ` says how it goes, one row: state (` + "`connecting`, `loading`, `following`, `waiting` for the next try, `failed`" + ` where somebody has to do something; on a gateway ` + "`reading`" + `
+or ` + "`waiting`" + `), reason, epoch, definitions and newest_definitions, position and newest_position, lag, changes waiting, groups loading, and since the start rows and bytes sent, errors,
+merged (changes that a later one took the place of), postponed (keys that waited for a state to be made anew) and skipped (of groups that are not served).
+
+A keyspace belongs to one data directory. It keeps user names and password verifiers of the server's roles: read access to it is theirs. DROP CONNECTION ends sending; what was
+sent stays. The data of groups that no definitions name any more stays, too: DROP KEYSPACE in Cassandra, or another keyspace, frees it.`,
+		Options: []Option{
+			{"type", "`cassandra`", "", "what answers there"},
+			{"hosts", "`host:port`, with commas", "", "some of the cluster's nodes, of CQL's port"},
+			{"keyspace", "a name", "", "where values are kept; its tables are made"},
+			{"replication", "`3`, or `datacenter:3, other:2`", "none", "how a keyspace that does not exist is made; without, it must exist"},
+			{"datacenter", "a name", "any", "whose nodes are asked. Reads and writes are of a quorum of it (LOCAL_QUORUM)"},
+			{"username", "a text or SECRET", "none", "to log in by"},
+			{"password", "a SECRET", "none", "its password"},
+			{"rows_per_second", "a whole number", "any", "how many rows are sent at most"},
+			{"bytes_per_second", "a whole number", "any", "how many bytes of values"},
+			{"take_over", "a boolean", "`false`", "whether to take a keyspace from the data directory that it belongs to"},
+			{"tls", "a boolean", "`false`", "whether to encrypt; certificates are checked"},
+			{"tls.ca", "a text or SECRET: PEM", "the system's", "authorities of the nodes' certificates"},
+			{"tls.cert", "a text or SECRET: PEM", "none", "the client's certificate"},
+			{"tls.key", "a SECRET: PEM", "none", "its key"},
+			{"tls.server_name", "a name", "the node's host", "whom the nodes' certificates must be of"},
+		},
+		Examples: []Example{{"A cluster of three, its password in the server's environment, and a slower pace for an hour:", []string{
+			`CREATE SECRET store_password WITH (backend = 'env') AS 'CASSANDRA_PASSWORD'`,
+			`CREATE CONNECTION store WITH (type = 'cassandra', hosts = '10.0.0.1:9042, 10.0.0.2:9042', keyspace = 'features', replication = '3',
+  username = 'tilehouse', password = SECRET store_password)`,
+			`ALTER CONNECTION store SET (rows_per_second = 2000)`,
+			`SELECT state, reason, waiting, lag FROM tilehouse.online_store`,
+		}}},
+		Outside: "a cluster of Cassandra",
+		See:     []string{"CREATE CONNECTION", "CREATE FEATURE", "SELECT FROM an entity"},
 	},
 	{
 		Name:    "CREATE VIEW",

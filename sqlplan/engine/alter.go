@@ -75,6 +75,8 @@ func (s *Session) alter(ctx context.Context, sql, kind string, st *parse.Alter) 
 			err = s.setRelation(ctx, sql, st, o)
 		case *schema.FeatureView:
 			err = s.setFeatureView(ctx, sql, st, o)
+		case *schema.Connection:
+			err = s.setConnection(sql, st, o)
 		default:
 			err = at(fail(codeInvalidParameter, "%s %q has no options", strings.ToLower(kind), st.Name.Name), sql, st.Position)
 		}
@@ -444,6 +446,8 @@ func renamedDefinition(sql, to string) (string, error) {
 	case *parse.CreateTable:
 		n = st.Name
 	case *parse.CreateEventView:
+		n = st.Name
+	case *parse.CreateConnection:
 		n = st.Name
 	}
 	return parse.Renamed(sql, n, to, false)

@@ -73,6 +73,9 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 	case *parse.Drop:
 		return a.ownAll(string(st.Object), st.Names...)
 	case *parse.Alter:
+		if st.Object == parse.Connection && (st.Action == parse.AlterSet || st.Action == parse.AlterReset) { // as to make one
+			return denied("must be superuser to change a connection")
+		}
 		return a.ownAll(string(st.Object), st.Name)
 	case *parse.Refresh:
 		names := []parse.Name{st.Name}

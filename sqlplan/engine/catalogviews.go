@@ -150,6 +150,7 @@ var catalogViews = map[string]catalogView{
 	"watermarks":        {watermarkColumns, watermarkRows},
 	"lineage":           {lineageColumns, lineageRows},
 	"dead_letters":      {deadLetterColumns, nil},
+	"online_store":      {storeColumns, storeRows},
 	"connections":       {slices.Concat(text("name", "type", "sources", "owner", "comment", "definition")), connectionRows},
 	"secrets":           {slices.Concat(text("name", "backend", "connections", "owner", "comment")), secretRows},
 	"dual_sources":      {dualSourceColumns, dualSourceRows},

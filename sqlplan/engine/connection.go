@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/tilehouse/tilehouse/materialize/disperse"
 	"github.com/tilehouse/tilehouse/materialize/ingest"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -51,7 +52,7 @@ func (s *Session) createSecret(sql string, st *parse.CreateSecret) (string, erro
 var secretOptions = []string{ingest.OptPassword, ingest.OptToken, ingest.OptKey, ingest.OptRegistryPassword, ingest.OptSecret, ingest.OptSSLKey}
 
 // maybeSecret are the options whose values either a statement or a secret has.
-var maybeSecret = []string{ingest.OptUsername, ingest.OptCA, ingest.OptCert, ingest.OptRegistryUsername, ingest.OptUser, ingest.OptSSLRootCert, ingest.OptSSLCert}
+var maybeSecret = []string{ingest.OptUsername, ingest.OptCA, ingest.OptCert, ingest.OptRegistryUsername, ingest.OptUser, ingest.OptSSLRootCert, ingest.OptSSLCert, disperse.OptUsername}
 
 // connectionType is what connections of a type are.
 type connectionType struct {
@@ -62,7 +63,8 @@ type connectionType struct {
 var connectionTypes = map[string]connectionType{
 	kafkaConnector: {[]string{ingest.OptBrokers, ingest.OptMechanism, ingest.OptUsername, ingest.OptPassword, ingest.OptToken, ingest.OptTLS, ingest.OptCA, ingest.OptCert, ingest.OptKey, ingest.OptServerName,
 		ingest.OptRegistry, ingest.OptRegistryUsername, ingest.OptRegistryPassword}, checkConnection},
-	postgresType: {[]string{ingest.OptHost, ingest.OptPort, ingest.OptDatabase, ingest.OptUser, ingest.OptSecret, ingest.OptSSLMode, ingest.OptSSLRootCert, ingest.OptSSLCert, ingest.OptSSLKey}, checkPostgresConnection},
+	postgresType:            {[]string{ingest.OptHost, ingest.OptPort, ingest.OptDatabase, ingest.OptUser, ingest.OptSecret, ingest.OptSSLMode, ingest.OptSSLRootCert, ingest.OptSSLCert, ingest.OptSSLKey}, checkPostgresConnection},
+	disperse.ConnectionType: {storeOptions, checkStore},
 }
 
 // createConnection is CREATE CONNECTION. Whether something answers there shows when a source is made of it.
@@ -71,7 +73,7 @@ func (s *Session) createConnection(sql string, st *parse.CreateConnection) (stri
 	o := readOptions(sql, tag, st.Options)
 	x := &schema.Connection{Name: st.Name.Name, Type: o.oneOf("type", "", slices.Sorted(maps.Keys(connectionTypes))...), SQL: sql, Options: map[string]string{}}
 	if x.Type == "" {
-		return "", at(hint(fail(codeInvalidParameter, "connection %q needs a type", x.Name), "WITH (type = 'kafka', brokers = 'host:9092') or WITH (type = 'postgres', host = '…', database = '…', user = '…', password = SECRET …)"), sql, st.Name.Position)
+		return "", at(hint(fail(codeInvalidParameter, "connection %q needs a type", x.Name), "WITH (type = 'kafka', brokers = 'host:9092') or WITH (type = 'postgres', host = '…', database = '…', user = '…', password = SECRET …) or "+storeHint), sql, st.Name.Position)
 	}
 	if o.err != nil { // what another type needs is not known
 		return "", o.err
@@ -105,6 +107,11 @@ func (s *Session) createConnection(sql string, st *parse.CreateConnection) (stri
 		}
 		c.Connections[id] = &next
 	}, func(c *schema.Catalog) error {
+		if x.Type == disperse.ConnectionType {
+			if err := oneStore(sql, st.Name, c); err != nil {
+				return err
+			}
+		}
 		x.Secrets = map[string]uint32{}
 		for _, name := range known {
 			if v, ok := st.Options[name]; ok && v.Kind == parse.OptSecret {
@@ -152,18 +159,7 @@ func checkConnection(o *optionReader, x *schema.Connection) error {
 			refuse(name, "a login of a schema registry is %s, %s and %s, all of them", ingest.OptRegistry, ingest.OptRegistryUsername, ingest.OptRegistryPassword)
 		}
 	}
-	for _, name := range []string{ingest.OptCA, ingest.OptCert, ingest.OptKey, ingest.OptServerName} {
-		if given(name) && x.Options[ingest.OptTLS] != "true" && !(name == ingest.OptCA && secure) {
-			refuse(name, "option %q needs tls = true", name)
-		}
-	}
-	if given(ingest.OptCert) != given(ingest.OptKey) {
-		for _, name := range []string{ingest.OptCert, ingest.OptKey} {
-			if given(name) {
-				refuse(name, "a client's certificate is given by %s and %s, both", ingest.OptCert, ingest.OptKey)
-			}
-		}
-	}
+	checkClientTLS(o, x, secure)
 	needs := []string{ingest.OptUsername, ingest.OptPassword}
 	switch m := strings.ToUpper(x.Options[ingest.OptMechanism]); m {
 	case "":

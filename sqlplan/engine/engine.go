@@ -16,6 +16,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/tilehouse/tilehouse/materialize"
+	"github.com/tilehouse/tilehouse/materialize/disperse"
 	"github.com/tilehouse/tilehouse/materialize/ingest"
 	"github.com/tilehouse/tilehouse/sqlplan/pgcatalog"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -45,6 +46,8 @@ type Config struct {
 	NoSettle    bool       // for tests: days are settled by Settle only
 	MemTable    int64      // for tests: bytes that the log collects before it writes a sorted file; 0: its share of MemoryLimit
 	Days        event.Days // for tests: what daily states are of; 0: UTC days. No value depends on it
+	Journal     int64      // for tests: tiles.Options.JournalEntries
+	gateway     *gateway   // of OpenGateway
 }
 
 // The least memory limit that an engine starts with, in bytes.
@@ -83,9 +86,11 @@ type Engine struct {
 	db       *duck.DB
 	tiles    *tiles.Store
 	mat      *materialize.Manager
-	ingest   *ingest.Ingest  // of Kafka and PostgreSQL sources
-	features *featurelog.Log // of online reads of feature views
-	exports  *exports        // nil: none
+	ingest   *ingest.Ingest      // of Kafka and PostgreSQL sources
+	features *featurelog.Log     // of online reads of feature views
+	exports  *exports            // nil: none
+	disperse *disperse.Disperser // to the online store; nil on a gateway
+	gateway  *gateway            // nil: the data is here
 	lookups  prometheus.Histogram
 	fresh    *prometheus.HistogramVec
 
@@ -129,7 +134,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if err != nil {
 		return nil, err
 	}
-	e := &Engine{cfg: cfg, memory: ShareMemory(cfg.MemoryLimit), started: cfg.Clock(), lookups: newLookupTimes(), fresh: newFreshness()}
+	e := &Engine{cfg: cfg, gateway: cfg.gateway, memory: ShareMemory(cfg.MemoryLimit), started: cfg.Clock(), lookups: newLookupTimes(), fresh: newFreshness()}
 	e.signals, e.forget = duck.Provide(&e.sessions)
 	defer func() {
 		if err != nil {
@@ -159,12 +164,24 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e.sequences = &sequences{log: e.log, states: map[uint64]*sequenceState{}}
 	e.features = featurelog.Open(e.log, cfg.Clock, cfg.Log)
 	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache, Days: cfg.Days,
-		BuildFiles: tiles.BuildFiles{FS: cfg.FS, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
+		JournalEntries: cfg.Journal, BuildFiles: tiles.BuildFiles{FS: cfg.FS, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
+	if e.gateway != nil {
+		e.mat = materialize.NewGateway(materialize.Config{Log: e.log, Tiles: e.tiles, Catalog: e.catalog, Logger: cfg.Log, Clock: cfg.Clock}, e.gateway.distant)
+		return e, nil
+	}
+	if disperse.ConnectionOf(e.catalog.Current()) != nil { // before the first change
+		if _, err := e.tiles.FollowChanges(true); err != nil {
+			return nil, err
+		}
+	}
 	e.mat, err = materialize.New(ctx, materialize.Config{
 		Dir: dir, FS: cfg.FS, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
 		Memory: e.memory.join, Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
 	})
 	if err != nil {
+		return nil, err
+	}
+	if e.disperse, err = disperse.New(ctx, disperse.Config{DB: e.log.DB(), Tiles: e.tiles, Catalog: e.catalog, Groups: e.mat.Served, Clock: cfg.Clock, Logger: cfg.Log}); err != nil {
 		return nil, err
 	}
 	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh})
@@ -177,6 +194,9 @@ func (e *Engine) Close() error {
 	e.forget()
 	if e.ingest != nil {
 		e.ingest.Close()
+	}
+	if e.disperse != nil {
+		e.disperse.Close()
 	}
 	if e.mat != nil {
 		errs = append(errs, e.mat.Close())
@@ -197,6 +217,9 @@ func (e *Engine) Close() error {
 		errs = append(errs, e.log.Close())
 	}
 	errs = append(errs, e.exports.close())
+	if e.gateway != nil {
+		errs = append(errs, e.gateway.close())
+	}
 	return errors.Join(errs...)
 }
 

@@ -242,6 +242,9 @@ func (r *entityRead) keyRows(b *binder, plan *lookupPlan, args []*vector.Vector)
 		}
 		return out, r.appendKeys(b, out, sql, args)
 	}
+	if b.s.e.gateway != nil {
+		return nil, at(hint(onGateway("entity %q is read with all keys bound", r.entity.Name), "%s", r.usage()), b.sql, r.offset)
+	}
 	var parts []string
 	for _, f := range b.cat.FeaturesOf(r.entity.ID) {
 		g := b.cat.Groups[f.Group]

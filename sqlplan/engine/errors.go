@@ -120,6 +120,8 @@ func asError(err error) *session.Error {
 		return hint(fail(codeTypeMismatch, "%s", err), "Write the file again with the source's columns (a CSV file has all of them, in their order, and commas or what option delimiter says), give a path that leaves it out, or DROP SOURCE … CASCADE and CREATE it anew.")
 	case errors.As(err, &bv):
 		return hint(fail(codeDependent, "%s", bv), "DROP FEATURE VIEW %s; or replace it first.", bv.View)
+	case errors.Is(err, materialize.ErrElsewhere):
+		return onGateway("%s", err)
 	case errors.Is(err, functions.ErrOutOfRange):
 		return fail(codeOutOfRange, "%s", err)
 	case errors.Is(err, functions.ErrStateTooLarge):

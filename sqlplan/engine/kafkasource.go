@@ -71,6 +71,9 @@ func (s *Session) createKafkaSource(ctx context.Context, st *parse.CreateSource,
 	if connection == nil {
 		return at(hint(fail(codeUndefinedObject, "connection %q does not exist", name), "CREATE CONNECTION %s WITH (type = 'kafka', brokers = 'host:9092')", name), st.Text, st.Options["connection"].ValuePosition)
 	}
+	if connection.Type != "kafka" {
+		return at(fail(codeWrongObject, "connection %q is of type %s: a Kafka source is read from one of type kafka", name, connection.Type), st.Text, st.Options["connection"].ValuePosition)
+	}
 	k.Connection = connection.ID
 	if err := s.setCoding(st.Text, r, connection, &st.Coding); err != nil {
 		return err

@@ -138,6 +138,9 @@ func (l *lookup) fill(ctx context.Context, asOf *uint64, t *int64) error {
 	if err := l.read(ctx, view, asOf, when); err != nil || asOf != nil {
 		return err
 	}
+	if l.s.e.gateway != nil {
+		return nil // the feature log is the server's
+	}
 	return l.sample(view, when)
 }
 
@@ -171,23 +174,34 @@ func (l *lookup) read(ctx context.Context, view *materialize.View, asOf *uint64,
 		if err := g.read.kept(l.s.e, l.cat, when); err != nil {
 			return err
 		}
+		if err := l.s.e.servedHere(l.cat, g.read.group, asOf); err != nil {
+			return err
+		}
 		src := view.Source(g.live, l.s.readsGroup(l.cat, g.read.group, asOf), l.s.readFlags(), stats)
 		for i := range l.keys.N {
 			if i&1023 == 1023 && ctx.Err() != nil {
 				return ctx.Err()
 			}
-			key := l.enc.Bytes(i)
-			pieces, err := src.Key(ctx, key)
-			if err == nil {
-				err = g.read.values(g.as, pieces, when, false, l.values)
+			if l.s.e.gateway != nil && i%materialize.ExpectKeys == 0 {
+				if err := l.expect(ctx, src, g.read, i, when); err != nil {
+					return elsewhere(err)
+				}
 			}
+			key := l.enc.Bytes(i)
+			var pieces event.Pieces
+			err := src.Untorn(ctx, func() (err error) {
+				if pieces, err = src.Key(ctx, key); err == nil {
+					err = g.read.values(g.as, pieces, when, false, l.values)
+				}
+				return err
+			})
 			if errors.Is(err, tiles.ErrNotRetained) { // older than the online store keeps: the runs have it
 				if pieces, err = src.History(ctx, key); err == nil {
 					err = g.read.values(g.as, pieces, when, false, l.values)
 				}
 			}
 			if err != nil {
-				return err
+				return elsewhere(err)
 			}
 		}
 	}

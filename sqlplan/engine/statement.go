@@ -409,6 +409,9 @@ func (s *Session) bindStatement(ctx context.Context, cat *schema.Catalog, sql st
 }
 
 func (s *Session) bindAny(ctx context.Context, cat *schema.Catalog, sql string, st parse.Statement, given []vector.Type) (bound, error) {
+	if err := s.e.refuseOnGateway(cat, sql, st); err != nil {
+		return bound{}, err
+	}
 	switch st := st.(type) {
 	case *parse.CreateTable:
 		return s.definition(func(ctx context.Context) (string, error) { return s.createEventTable(ctx, st) }), nil

@@ -50,7 +50,7 @@ func ours(r *reader) readFunc {
 		r.i++
 		return refresh
 	case r.peek(0).is("show") && len(r.toks) > 1:
-		if r.peek(1).is("features", "sources", "entities", "materializations", "partials", "jobs", "watermarks", "lineage", "dead_letters", "feature_log", "feature_columns", "feature_views", "connections", "secrets", "source_partitions") {
+		if r.peek(1).is("features", "sources", "entities", "materializations", "partials", "jobs", "watermarks", "lineage", "dead_letters", "feature_log", "feature_columns", "feature_views", "connections", "secrets", "source_partitions", "online_store") {
 			r.i++
 			return show
 		}

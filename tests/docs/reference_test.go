@@ -101,16 +101,17 @@ var known = regexp.MustCompile(`^Options: (.*)\.$`)
 func TestOptions(t *testing.T) {
 	s := world(t)
 	for statement, sql := range map[string]string{
-		"CREATE TABLE":               `CREATE TABLE o (k bigint, ts timestamptz NOT NULL) WITH (event_time = 'ts', nonsense = '1')`,
-		"CREATE SOURCE":              `CREATE SOURCE o WITH (connector = 'file', path = 'flights.parquet', nonsense = '1')`,
-		"CREATE CONNECTION":          `CREATE CONNECTION o WITH (type = 'kafka', brokers = 'a:1', nonsense = '1')`,
-		"CREATE SOURCE kafka":        `CREATE SOURCE o (id bigint, ts timestamptz) WITH (connector = 'kafka', connection = 'bus', topic = 't', nonsense = '1')`,
-		"CREATE CONNECTION postgres": `CREATE CONNECTION o WITH (type = 'postgres', host = 'a', database = 'd', user = 'u', nonsense = '1')`,
-		"CREATE SOURCE postgres":     `CREATE SOURCE o WITH (connector = 'postgres', connection = 'app', table = 't', nonsense = '1')`,
-		"CREATE SOURCE dual":         `CREATE SOURCE o FROM BATCH flights STREAM purchases WITH (time_boundary = 'auto', nonsense = '1')`,
-		"CREATE VIEW":                `CREATE VIEW o WITH (event_time = 'ts', nonsense = '1') AS SELECT * FROM purchases`,
-		"CREATE FEATURE":             `CREATE FEATURE o ON customer WITH (nonsense = '1') AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 1 DAY`,
-		"CREATE FEATURE VIEW":        `CREATE FEATURE VIEW o WITH (nonsense = '1') AS SELECT c.spend_n_7d FROM customer c`,
+		"CREATE TABLE":                `CREATE TABLE o (k bigint, ts timestamptz NOT NULL) WITH (event_time = 'ts', nonsense = '1')`,
+		"CREATE SOURCE":               `CREATE SOURCE o WITH (connector = 'file', path = 'flights.parquet', nonsense = '1')`,
+		"CREATE CONNECTION":           `CREATE CONNECTION o WITH (type = 'kafka', brokers = 'a:1', nonsense = '1')`,
+		"CREATE SOURCE kafka":         `CREATE SOURCE o (id bigint, ts timestamptz) WITH (connector = 'kafka', connection = 'bus', topic = 't', nonsense = '1')`,
+		"CREATE CONNECTION postgres":  `CREATE CONNECTION o WITH (type = 'postgres', host = 'a', database = 'd', user = 'u', nonsense = '1')`,
+		"CREATE SOURCE postgres":      `CREATE SOURCE o WITH (connector = 'postgres', connection = 'app', table = 't', nonsense = '1')`,
+		"CREATE SOURCE dual":          `CREATE SOURCE o FROM BATCH flights STREAM purchases WITH (time_boundary = 'auto', nonsense = '1')`,
+		"CREATE VIEW":                 `CREATE VIEW o WITH (event_time = 'ts', nonsense = '1') AS SELECT * FROM purchases`,
+		"CREATE FEATURE":              `CREATE FEATURE o ON customer WITH (nonsense = '1') AS SELECT customer_id, count(*) FROM purchases GROUP BY customer_id WINDOW 1 DAY`,
+		"CREATE FEATURE VIEW":         `CREATE FEATURE VIEW o WITH (nonsense = '1') AS SELECT c.spend_n_7d FROM customer c`,
+		"CREATE CONNECTION cassandra": `CREATE CONNECTION o WITH (type = 'cassandra', hosts = 'a:1', keyspace = 'k', nonsense = '1')`,
 	} {
 		t.Run(statement, func(t *testing.T) {
 			_, err := s.show(t.Context(), sql)

@@ -77,9 +77,10 @@ type Server struct {
 
 // Options says how to start a server. Zero values: no arguments beyond --data and --listen 127.0.0.1:0.
 type Options struct {
-	Args []string // after "serve --data DIR --listen 127.0.0.1:0"; a later flag wins
-	Env  []string // added to an environment without TILEHOUSE_ variables
-	Bare bool     // Args are all arguments of serve
+	Args    []string // after "serve --data DIR --listen 127.0.0.1:0"; a later flag wins
+	Env     []string // added to an environment without TILEHOUSE_ variables
+	Bare    bool     // Args are all arguments of serve
+	Gateway bool     // it is tilehouse gateway, with Args and --listen 127.0.0.1:0
 }
 
 // Command is a run of the binary with these arguments and an environment of no TILEHOUSE_ variables but env's.
@@ -114,7 +115,11 @@ func Launch(t testing.TB, dir string, o Options) (*Server, error) {
 	if !o.Bare {
 		args = append([]string{"--data", dir, "--listen", "127.0.0.1:0"}, o.Args...)
 	}
-	s := &Server{cmd: Command(t, o.Env, append([]string{"serve"}, args...)...), ended: make(chan struct{})}
+	command := "serve"
+	if o.Gateway {
+		command, args = "gateway", append([]string{"--listen", "127.0.0.1:0"}, o.Args...)
+	}
+	s := &Server{cmd: Command(t, o.Env, append([]string{command}, args...)...), ended: make(chan struct{})}
 	said := newLines()
 	s.cmd.Stdout, s.cmd.Stderr = said, &s.stderr
 	began := time.Now()
