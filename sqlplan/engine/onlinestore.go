@@ -151,7 +151,7 @@ func storeRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 		lag = intervalLiteral(max(0, s.e.cfg.Clock().Sub(st.At)))
 	}
 	return [][]string{append(literals(st.Connection.Name, st.Connection.Options[disperse.OptKeyspace], string(st.State)), orNull(reason), timeLiteral(st.Since.UnixMicro()),
-		number(st.Epoch, st.Epoch > 0), number(int64(st.Version), st.Version > 0), fmt.Sprint(cat.Version), number(int64(st.Position), st.Position > 0), fmt.Sprint(s.e.log.Position()), lag,
+		number(st.Epoch, st.Epoch > 0), number(int64(st.Version), st.Version > 0), fmt.Sprint(cat.Version), number(int64(st.Position), !st.At.IsZero()), fmt.Sprint(s.e.log.Position()), lag,
 		number(st.Waiting, !st.GivenUp), fmt.Sprint(st.Loading), fmt.Sprint(st.Rows), fmt.Sprint(st.Bytes), fmt.Sprint(st.Errors), fmt.Sprint(st.Merged), fmt.Sprint(st.Postponed), fmt.Sprint(st.Skipped))}, nil
 }
 
