@@ -2,6 +2,7 @@ package disperse
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -29,6 +30,8 @@ type Disperser struct {
 	cfg  Config
 	stop context.CancelFunc
 	done sync.WaitGroup
+
+	missing time.Time // since when the keyspace is; of the goroutine that sends
 
 	mu     sync.Mutex
 	status Status
@@ -133,6 +136,28 @@ func (d *Disperser) run(ctx context.Context, conn *schema.Connection) {
 	}
 }
 
+// missingFor is how long a keyspace that was written to must be missing before it is made anew: a node that has just started may not know it.
+const missingFor = 30 * time.Second
+
+// open connects, and makes the keyspace's tables where they were never made, or are gone.
+func (d *Disperser) open(ctx context.Context, o *options) (*cassandra.Store, error) {
+	claimed, err := d.claimed()
+	if err != nil {
+		return nil, err
+	}
+	store, err := cassandra.Open(ctx, o.Options, claimed.Store == "")
+	if !errors.Is(err, cassandra.ErrNoKeyspace) || claimed.Store == "" {
+		d.missing = time.Time{}
+		return store, err
+	}
+	if now := d.cfg.Clock(); d.missing.IsZero() {
+		d.missing = now
+	} else if now.Sub(d.missing) >= missingFor {
+		return cassandra.Open(ctx, o.Options, true)
+	}
+	return nil, err
+}
+
 // send connects, claims the keyspace, and sends rounds until something fails.
 func (d *Disperser) send(ctx context.Context, conn *schema.Connection) error {
 	changed, err := d.cfg.Tiles.FollowChanges(true)
@@ -143,7 +168,7 @@ func (d *Disperser) send(ctx context.Context, conn *schema.Connection) error {
 	if err != nil {
 		return err
 	}
-	store, err := cassandra.Open(ctx, o.Options, true)
+	store, err := d.open(ctx, o)
 	if err != nil {
 		return err
 	}

@@ -62,24 +62,28 @@ type load struct {
 	whole bool
 }
 
-// claim takes rounds to write with, and reads how far groups are sent.
-func (s *sender) claim(ctx context.Context, takeOver bool) error {
-	var before cassandra.Claimed
-	b, closer, err := s.d.cfg.DB.Get(claimKey)
+// claimed is what the data directory remembers of the keyspace that it wrote to; the zero value: nothing.
+func (d *Disperser) claimed() (c cassandra.Claimed, err error) {
+	b, closer, err := d.cfg.DB.Get(claimKey)
 	switch {
 	case err == nil:
-		err = errors.Join(json.Unmarshal(b, &before), closer.Close())
+		err = errors.Join(json.Unmarshal(b, &c), closer.Close())
 	case errors.Is(err, pebble.ErrNotFound):
 		err = nil
 	}
 	if err != nil {
-		return fmt.Errorf("what was claimed: %w", err)
+		err = fmt.Errorf("what was claimed: %w", err)
+	}
+	return c, err
+}
+
+// claim takes rounds to write with, and reads how far groups are sent.
+func (s *sender) claim(ctx context.Context, takeOver bool) error {
+	before, err := s.d.claimed()
+	if err != nil {
+		return err
 	}
 	s.claimed, err = s.store.Claim(ctx, before, takeOver, func(c cassandra.Claimed) error {
-		body, err := json.Marshal(c)
-		if err != nil {
-			return err
-		}
 		batch := s.d.cfg.DB.NewBatch()
 		defer batch.Close()
 		if c.Epoch != before.Epoch { // nothing was sent in it
@@ -87,7 +91,7 @@ func (s *sender) claim(ctx context.Context, takeOver bool) error {
 				return err
 			}
 		}
-		if err := batch.Set(claimKey, body, nil); err != nil {
+		if err := remember(batch, c); err != nil {
 			return err
 		}
 		return batch.Commit(pebble.Sync)
@@ -112,19 +116,23 @@ func (s *sender) claim(ctx context.Context, takeOver bool) error {
 // forget makes the directory forget that it ever sent: the next connection to Cassandra begins a new epoch.
 func (d *Disperser) forget() error {
 	_, err := d.cfg.Tiles.FollowChanges(false)
-	var claimed cassandra.Claimed
-	b, closer, e := d.cfg.DB.Get(claimKey)
-	if e == nil {
-		e = errors.Join(json.Unmarshal(b, &claimed), closer.Close())
+	c, of := d.claimed()
+	if of != nil {
+		return errors.Join(err, of)
 	}
-	if e == nil {
-		claimed.Store = ""
-		var body []byte
-		if body, e = json.Marshal(claimed); e == nil {
-			e = d.cfg.DB.Set(claimKey, body, pebble.Sync)
-		}
+	c.Store = ""
+	batch := d.cfg.DB.NewBatch()
+	defer batch.Close()
+	return errors.Join(err, batch.DeleteRange(loadBounds[0], loadBounds[1], nil), remember(batch, c), batch.Commit(pebble.Sync))
+}
+
+// remember adds to a batch what is claimed.
+func remember(b *pebble.Batch, c cassandra.Claimed) error {
+	body, err := json.Marshal(c)
+	if err != nil {
+		return err
 	}
-	return errors.Join(err, e)
+	return b.Set(claimKey, body, nil)
 }
 
 // run sends rounds, one after another, until one fails.

@@ -93,7 +93,7 @@ func (s *Store) FollowChanges(on bool) (changed <-chan struct{}, err error) {
 	if !on {
 		j.on.Store(false)
 		j.entries.Store(0)
-		return nil, s.db.DeleteRange([]byte{journalSpace, 0}, []byte{journalSpace, 0xff}, pebble.NoSync)
+		return nil, s.db.DeleteRange([]byte{journalSpace, journalOverflow}, []byte{journalSpace, journalQueue + 1}, pebble.NoSync)
 	}
 	if j.on.Load() {
 		return j.notify, nil

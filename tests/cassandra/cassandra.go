@@ -35,11 +35,11 @@ const logging = `<configuration>
 `
 
 // What Java 17 must open up for Cassandra 5.0, by its distribution's conf/jvm17-server.options, and what makes a node for tests start fast: no
-// waiting for company, no sync of each system table.
+// waiting for company. System tables are flushed as ever: a node that is killed would forget its schema.
 var jvm = []string{
 	"-Djdk.attach.allowAttachSelf=true", "-Dio.netty.tryReflectionSetAccessible=true", "-Djava.net.preferIPv4Stack=true", "-Xss512k",
 	"-Dcassandra.ring_delay_ms=100", "-Dcassandra.skip_wait_for_gossip_to_settle=0", "-Dcassandra.superuser_setup_delay_ms=0",
-	"-Dcassandra.unsafesystem=true", "-Dcassandra.available_processors=2", "-Dcassandra.shutdown_announce_in_ms=0", "-Dcassandra-foreground=yes",
+	"-Dcassandra.available_processors=2", "-Dcassandra.shutdown_announce_in_ms=0", "-Dcassandra-foreground=yes",
 	"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-XX:MaxDirectMemorySize=256m",
 }
 
