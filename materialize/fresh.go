@@ -65,6 +65,9 @@ func (m *Manager) freshly(ctx context.Context, g *Group, changes []*reclog.Appli
 	if err != nil {
 		return false, err
 	}
+	if m.cfg.Tiles.Followed() { // what is sent elsewhere is tiles
+		return false, m.cfg.Tiles.FoldAll(ctx, g.Tiles)
+	}
 	rows, deletes := int64(0), false
 	for _, c := range changes {
 		deletes = deletes || len(c.DeletedIDs) > 0
@@ -135,4 +138,17 @@ func (m *Manager) foldFresh(ctx context.Context, all bool) (more bool, err error
 		errs = append(errs, err)
 	}
 	return more, errors.Join(errs...)
+}
+
+// FoldNow takes all fresh rows to the tiles while nobody commits. Once the tiles' changes are followed, none are fresh from then on.
+func (m *Manager) FoldNow(ctx context.Context) error {
+	m.apply.Lock()
+	defer m.apply.Unlock()
+	var errs []error
+	for _, g := range *m.live.Load() {
+		if g.Tiles != nil {
+			errs = append(errs, m.cfg.Tiles.FoldAll(ctx, g.Tiles))
+		}
+	}
+	return errors.Join(errs...)
 }

@@ -21,6 +21,8 @@ type Config struct {
 	Catalog *schema.Registry
 	// Groups are the tiles that the committer keeps now, by prefix.
 	Groups func() map[uint32]*tiles.Group
+	// Fold takes rows that are in front of the tiles to them. Once changes are followed none come there any more.
+	Fold   func(context.Context) error
 	Clock  func() time.Time
 	Logger *slog.Logger
 }
@@ -161,6 +163,9 @@ func (d *Disperser) open(ctx context.Context, o *options) (*cassandra.Store, err
 // send connects, claims the keyspace, and sends rounds until something fails.
 func (d *Disperser) send(ctx context.Context, conn *schema.Connection) error {
 	changed, err := d.cfg.Tiles.FollowChanges(true)
+	if err == nil {
+		err = d.cfg.Fold(ctx)
+	}
 	if err != nil {
 		return err
 	}

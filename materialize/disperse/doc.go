@@ -15,6 +15,7 @@
 //     their timestamps grow (storage/cassandra), so writes that arrive late or twice change nothing.
 //   - Changes leave the journal, and checkpoints are written, after a quorum has what they stand for. A crash before that sends it again.
 //   - Definitions are published when all the online groups that they name have been sent whole. Until then gateways answer by the ones before.
+//   - While changes are followed no rows are fresh (storage/tiles): what is committed is in the tiles, and so in what is sent.
 //   - A group that a refresh changes, or that attributes have overtaken, is not sent; afterwards it is sent whole.
 //
 // # What it does not do

@@ -130,6 +130,9 @@ func (s *Store) FollowChanges(on bool) (changed <-chan struct{}, err error) {
 	return j.notify, nil
 }
 
+// Followed reports whether the journal is kept.
+func (s *Store) Followed() bool { return s.journal.on.Load() }
+
 // Waiting is how many entries the journal has, and whether it was given up.
 func (s *Store) Waiting() (entries int64, givenUp bool) {
 	return s.journal.entries.Load(), s.journal.given.Load()
