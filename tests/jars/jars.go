@@ -24,7 +24,7 @@ func Fetch(name string, pom []byte) (string, error) {
 	if cache == "" {
 		user, err := os.UserCacheDir()
 		if err != nil {
-			return "", fmt.Errorf("no cache directory for the jars of %s: %v", name, err)
+			return "", fmt.Errorf("no cache directory for the jars of %s: %w", name, err)
 		}
 		cache = filepath.Join(user, "tilehouse")
 	}
@@ -36,11 +36,11 @@ func Fetch(name string, pom []byte) (string, error) {
 		return "", fmt.Errorf("no Maven, which fetches the jars of %s: apt-get install maven", name)
 	}
 	if err := os.MkdirAll(cache, 0o755); err != nil {
-		return "", fmt.Errorf("the jars of %s: %v", name, err)
+		return "", fmt.Errorf("the jars of %s: %w", name, err)
 	}
 	tmp, err := os.MkdirTemp(cache, "fetching-")
 	if err != nil {
-		return "", fmt.Errorf("the jars of %s: %v", name, err)
+		return "", fmt.Errorf("the jars of %s: %w", name, err)
 	}
 	defer os.RemoveAll(tmp)
 	file := filepath.Join(tmp, "pom.xml")
@@ -52,12 +52,12 @@ func Fetch(name string, pom []byte) (string, error) {
 	out, err := cmd.CombinedOutput()
 	stop.Stop()
 	if err != nil {
-		return "", fmt.Errorf("Maven could not fetch the jars of %s: %v\n%s", name, err, out[max(0, len(out)-3000):])
+		return "", fmt.Errorf("the jars of %s, which Maven could not fetch: %w\n%s", name, err, out[max(0, len(out)-3000):])
 	}
 	// All of them at once, under their name; another test may have been faster.
 	if err := os.Rename(filepath.Join(tmp, "jars"), dir); err != nil {
 		if _, there := os.Stat(dir); there != nil {
-			return "", fmt.Errorf("the jars of %s: %v", name, err)
+			return "", fmt.Errorf("the jars of %s: %w", name, err)
 		}
 	}
 	return dir, nil
