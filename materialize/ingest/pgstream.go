@@ -335,7 +335,7 @@ func (s *tableStream) flush(ctx context.Context) error {
 
 // change takes a message of the output plugin.
 func (s *tableStream) change(ctx context.Context, data []byte) error {
-	msg, err := pglogrepl.Parse(data)
+	msg, err := decode(data)
 	if err != nil {
 		return err
 	}
@@ -381,6 +381,24 @@ func (s *tableStream) change(ctx context.Context, data []byte) error {
 	return nil
 }
 
+// decode reads a message of the output plugin; the library's decoder does not look for the end of all that it reads.
+func decode(data []byte) (m pglogrepl.Message, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("a message of replication is cut short: %v", r)
+		}
+	}()
+	return pglogrepl.Parse(data)
+}
+
+// wide refuses a row that has other columns than the table's.
+func (s *tableStream) wide(row *pglogrepl.TupleData) error {
+	if row == nil || len(row.Columns) != len(s.relation.Columns) {
+		return errors.New("a row of replication has other columns than its table")
+	}
+	return nil
+}
+
 // shape notes what the table's changes look like from here on.
 func (s *tableStream) shape(m *pglogrepl.RelationMessage) error {
 	if m.Namespace != s.pg.Schema || m.RelationName != s.pg.Table {
@@ -415,6 +433,9 @@ func (s *tableStream) add(c rowChange) {
 func (s *tableStream) put(relation uint32, old, row *pglogrepl.TupleData) error {
 	if s.relation == nil || relation != s.relation.RelationID {
 		return nil
+	}
+	if err := s.wide(row); err != nil {
+		return err
 	}
 	b := s.batch
 	c := rowChange{kind: rowPut, row: b.rows.N, gone: -1}
@@ -461,6 +482,9 @@ func (s *tableStream) gone(relation uint32, old *pglogrepl.TupleData) error {
 
 // key appends the primary key of an old row.
 func (s *tableStream) key(old *pglogrepl.TupleData) error {
+	if err := s.wide(old); err != nil {
+		return err
+	}
 	b := s.batch
 	for k, i := range b.key {
 		d := old.Columns[s.columns[i]]

@@ -16,7 +16,7 @@ type reader interface {
 	self() *worker
 	// fits reports whether it reads what the source says.
 	fits(cat *schema.Catalog, r *schema.Relation) bool
-	// read reads from where the log is until something fails, or ctx ends.
+	// read reads from where the log is until something fails, or ctx ends. Without an error it is called again at once.
 	read(ctx context.Context) error
 }
 
@@ -74,6 +74,9 @@ func run(ctx context.Context, r reader) {
 		}
 		if w.progress {
 			wait = leastBackoff
+		}
+		if err == nil { // it is to begin anew
+			continue
 		}
 		w.fail(err)
 		select {
