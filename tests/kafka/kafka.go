@@ -142,7 +142,7 @@ func (b *Broker) run() error {
 		said, _ := os.ReadFile(b.log)
 		select {
 		case <-gone:
-			return fmt.Errorf("Kafka ended:\n%s", tail(said))
+			return fmt.Errorf("the broker ended:\n%s", tail(said))
 		default:
 		}
 		if bytes.Contains(said, []byte("Kafka Server started")) {
@@ -150,7 +150,7 @@ func (b *Broker) run() error {
 		}
 		if time.Now().After(end) {
 			b.Kill()
-			return fmt.Errorf("Kafka was not ready after %v:\n%s", readyTimeout, tail(said))
+			return fmt.Errorf("the broker was not ready after %v:\n%s", readyTimeout, tail(said))
 		}
 	}
 }
