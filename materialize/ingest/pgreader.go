@@ -195,8 +195,8 @@ func (t *tableReader) fitsTable(table *Table) error {
 
 // readingBytes and readingRows bound what one transaction of the log takes of a reading of a table.
 const (
-	readingBytes = 4 << 20
-	readingRows  = 4096
+	readingBytes = 8 << 20 // and no more than a quarter of tableReader.bytes
+	readingRows  = 16384
 )
 
 // readWhole reads the table as a whole, in a transaction of conn that sees an exported snapshot ("": the newest state), and commits what
@@ -289,7 +289,7 @@ func (r *reading) add(ctx context.Context, values [][]byte) error {
 	b.rows.N++
 	b.changes++
 	b.last().changes = append(b.last().changes, rowChange{kind: rowFound, row: n, gone: -1})
-	if b.rows.N < readingRows && b.bytes < readingBytes {
+	if b.rows.N < readingRows && int64(b.bytes) < min(readingBytes, r.t.bytes/4) {
 		return nil
 	}
 	err := r.t.commit(ctx, b, r.t.state.Clone(), r.seen)

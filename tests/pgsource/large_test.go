@@ -17,7 +17,7 @@ import (
 func TestKilledWhileReadingTheTable(t *testing.T) {
 	rows, kills := 60_000, 2
 	if os.Getenv("TILEHOUSE_SOAK") != "" {
-		rows, kills = 3_000_000, 8
+		rows, kills = 1_000_000, 6
 	}
 	pg := postgres.StartServer(t, postgres.Options{Logical: true})
 	app := dial(t, pg.DSN)
@@ -45,6 +45,7 @@ func TestKilledWhileReadingTheTable(t *testing.T) {
 				ended <- err
 				return
 			}
+			time.Sleep(time.Millisecond)
 		}
 	}()
 	for i := range kills {
