@@ -161,6 +161,7 @@ type Table struct {
 	// Identity is pg_class.relreplident, and IdentityKey the columns by which replication names an old row.
 	Identity    string
 	IdentityKey []string
+	HasSlot     bool // there is a replication slot of the source's name
 	WALLevel    string
 	System      string // identifier of the cluster; "" where the login may not ask
 	// CanReplicate, CanRead and CanPublish say what the login may do: read the WAL, read the table, and publish it.
@@ -180,10 +181,12 @@ type Publication struct {
 	Exists, HasTable bool
 	Whole            bool // all kinds of changes are published, of all rows
 	Columns          []string
+	ID               uint32 // of the table's place in the publication: another one where it was taken out and added again
 }
 
-// DescribeTable asks the database of a connection for a table, and for a publication of it, "": none. Errors: ErrNoTable, ErrNoServer, ErrRefused, *SecretError.
-func DescribeTable(ctx context.Context, cat *schema.Catalog, c *schema.Connection, schemaName, table, publication string) (*Table, *Publication, error) {
+// DescribeTable asks the database of a connection for the table of a source, and for its publication, if it names one. Errors: ErrNoTable,
+// ErrNoServer, ErrRefused, *SecretError.
+func DescribeTable(ctx context.Context, cat *schema.Catalog, c *schema.Connection, of *schema.Postgres) (*Table, *Publication, error) {
 	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
 	conn, err := connectPG(ctx, cat, c, false)
@@ -191,11 +194,16 @@ func DescribeTable(ctx context.Context, cat *schema.Catalog, c *schema.Connectio
 		return nil, nil, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
-	t, err := describeTable(ctx, conn, schemaName, table)
+	t, err := describeTable(ctx, conn, of.Schema, of.Table)
 	if err != nil {
 		return nil, nil, err
 	}
-	p, err := describePublication(ctx, conn, publication, schemaName, table)
+	slots, err := ask(ctx, conn, "SELECT 1 FROM pg_replication_slots WHERE slot_name = $1", of.Slot)
+	if err != nil {
+		return nil, nil, err
+	}
+	t.HasSlot = len(slots) > 0
+	p, err := describePublication(ctx, conn, of.Publish, of.Schema, of.Table)
 	return t, p, err
 }
 
@@ -279,7 +287,8 @@ func describePublication(ctx context.Context, conn *pgconn.PgConn, name, schemaN
 	if strings.Compare(versionOf(conn), "15") >= 0 {
 		filters = "t.attnames, t.rowfilter"
 	}
-	rows, err := ask(ctx, conn, `SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate, t.tablename IS NOT NULL, array_to_string(x.names, chr(31)), x.filter IS NOT NULL
+	rows, err := ask(ctx, conn, `SELECT p.pubinsert AND p.pubupdate AND p.pubdelete AND p.pubtruncate, t.tablename IS NOT NULL, array_to_string(x.names, chr(31)), x.filter IS NOT NULL,
+		coalesce((SELECT r.oid FROM pg_publication_rel r JOIN pg_class c ON c.oid = r.prrelid JOIN pg_namespace n ON n.oid = c.relnamespace WHERE r.prpubid = p.oid AND n.nspname = $2 AND c.relname = $3), p.oid)::bigint
 		FROM pg_publication p LEFT JOIN pg_publication_tables t ON t.pubname = p.pubname AND t.schemaname = $2 AND t.tablename = $3
 		LEFT JOIN LATERAL (SELECT `+filters+`) x(names, filter) ON true WHERE p.pubname = $1`, name, schemaName, table)
 	if err != nil || len(rows) == 0 {
@@ -287,6 +296,9 @@ func describePublication(ctx context.Context, conn *pgconn.PgConn, name, schemaN
 	}
 	r := rows[0]
 	p.Exists, p.HasTable, p.Whole = true, r[1] == "t", r[0] == "t" && r[3] != "t"
+	if _, err := fmt.Sscan(r[4], &p.ID); err != nil {
+		return nil, err
+	}
 	if r[2] != "" {
 		p.Columns = strings.Split(r[2], "\x1f")
 	}

@@ -21,7 +21,7 @@ import (
 
 // A table's state in the log (streams.State) has two partitions. Of the first one Next is the place in PostgreSQL's log up to which
 // everything is committed here, 0: the table is to be read as a whole; and Newest the newest time that a version was given. Of the
-// second one Next is how often the table was read as a whole.
+// second one Next is how often the table was read as a whole, and Newest which table and publication that was (tableID).
 const (
 	placePartition = iota
 	readingsPartition
@@ -32,6 +32,7 @@ const (
 type tableReader struct {
 	worker
 	pg    *schema.Postgres
+	bound int64 // the source's future bound
 	bytes int64 // about what the values of a transaction that waits to be committed may take
 
 	asks struct {
@@ -42,15 +43,16 @@ type tableReader struct {
 	// What follows belongs to the goroutine.
 	rel, versions *schema.Relation
 	types         []typeID // of the source's columns in the table, as it was last looked at
+	reads         int64    // tableID of what is read
 	note          string   // why the table was read anew
 }
 
 func newTableReader(cfg Config, cat *schema.Catalog, r *schema.Relation, turn turn, bytes int64) *tableReader {
-	return &tableReader{worker: newWorker(cfg, cat, r, turn), pg: r.Postgres, bytes: bytes}
+	return &tableReader{worker: newWorker(cfg, cat, r, turn), pg: r.Postgres, bound: r.FutureBound, bytes: bytes}
 }
 
 func (t *tableReader) fits(cat *schema.Catalog, r *schema.Relation) bool {
-	return t.pg == r.Postgres && t.sameWay(cat, r)
+	return t.pg == r.Postgres && t.bound == r.FutureBound && t.sameWay(cat, r)
 }
 
 // Refresh reads the table of a PostgreSQL source as a whole, and returns when what has changed is committed. Errors: ErrSuspended, ctx's, what
@@ -341,6 +343,7 @@ func (r *reading) done(ctx context.Context, place pglogrepl.LSN) error {
 	next := r.t.state.Clone()
 	next.Partitions[placePartition].Next = int64(place)
 	next.Partitions[readingsPartition].Next++
+	next.Partitions[readingsPartition].Newest = r.t.reads
 	return r.t.commit(ctx, r.batch, next, nil)
 }
 

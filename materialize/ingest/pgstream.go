@@ -41,7 +41,7 @@ func (t *tableReader) follow(ctx context.Context, cat *schema.Catalog) (err erro
 			w <- err
 		}
 	}()
-	table, published, err := DescribeTable(ctx, cat, t.connection, t.pg.Schema, t.pg.Table, t.pg.Publish)
+	table, published, err := DescribeTable(ctx, cat, t.connection, t.pg)
 	if err != nil {
 		waiting = t.asked()
 		return err
@@ -63,7 +63,7 @@ func (t *tableReader) follow(ctx context.Context, cat *schema.Catalog) (err erro
 	if t.pg.System != "" && system.SystemID != t.pg.System {
 		return fmt.Errorf("another cluster of PostgreSQL answers (system identifier %s, not %s): DROP SOURCE %s and CREATE it anew to read that one", system.SystemID, t.pg.System, t.name)
 	}
-	if why := published.Flaw(t.pg.Publish, t.columnNames()); why != "" && t.place() != 0 {
+	if why := t.other(table, published); why != "" && t.place() != 0 {
 		return t.lost(ctx, why)
 	}
 	if t.place() != 0 {
@@ -88,6 +88,23 @@ func (t *tableReader) follow(ctx context.Context, cat *schema.Catalog) (err erro
 	t.status.state(StateRunning, t.note, t.cfg.Clock())
 	s := &tableStream{tableReader: t, conn: conn, end: t.place(), confirmed: t.place(), heard: time.Now(), checked: time.Now(), idled: time.Now()}
 	return s.run(ctx, cat)
+}
+
+// tableID is a table and its place in a publication, as PostgreSQL numbers them.
+func tableID(table *Table, p *Publication) int64 { return int64(table.OID)<<32 | int64(p.ID) }
+
+// other says why changes of the table may not have come, "": they have.
+func (t *tableReader) other(table *Table, p *Publication) string {
+	if why := p.Flaw(t.pg.Publish, t.columnNames()); why != "" {
+		return why
+	}
+	switch known := t.state.Partitions[readingsPartition].Newest; {
+	case known>>32 != int64(table.OID):
+		return "the table was dropped and made anew"
+	case known != tableID(table, p):
+		return fmt.Sprintf("the table was taken out of publication %q for a while", t.pg.Publish)
+	}
+	return ""
 }
 
 // place is up to where PostgreSQL's log is committed here; 0: the table is to be read as a whole.
@@ -150,6 +167,11 @@ func (t *tableReader) begin(ctx context.Context, cat *schema.Catalog, conn *pgco
 	} else if why := published.Flaw(t.pg.Publish, t.columnNames()); why != "" {
 		return errors.New(why)
 	}
+	table, published, err := DescribeTable(ctx, cat, t.connection, t.pg)
+	if err != nil {
+		return err
+	}
+	t.reads = tableID(table, published)
 	if err := dropSlot(ctx, conn, t.pg.Slot); err != nil {
 		return err
 	}
@@ -298,14 +320,14 @@ func (s *tableStream) keep(ctx context.Context, cat *schema.Catalog) error {
 		return nil
 	}
 	s.checked = now
-	table, published, err := DescribeTable(ctx, cat, s.connection, s.pg.Schema, s.pg.Table, s.pg.Publish)
+	table, published, err := DescribeTable(ctx, cat, s.connection, s.pg)
 	if err != nil {
 		return err
 	}
 	if err := s.fitsTable(table); err != nil {
 		return err
 	}
-	if why := published.Flaw(s.pg.Publish, s.columnNames()); why != "" {
+	if why := s.other(table, published); why != "" {
 		return s.lost(ctx, why)
 	}
 	return nil
@@ -401,8 +423,8 @@ func (s *tableStream) wide(row *pglogrepl.TupleData) error {
 
 // shape notes what the table's changes look like from here on.
 func (s *tableStream) shape(m *pglogrepl.RelationMessage) error {
-	if m.Namespace != s.pg.Schema || m.RelationName != s.pg.Table {
-		return nil // of a publication with other tables
+	if int64(m.RelationID) != s.state.Partitions[readingsPartition].Newest>>32 { // whatever it was called then
+		return nil // of a publication with other tables; one that has the name now is found by keep
 	}
 	s.relation, s.columns = m, s.columns[:0]
 	for _, c := range s.rel.Columns {

@@ -201,8 +201,8 @@ with all its rows and kinds of changes: without option ` + "`publication`" + ` t
 is suspended, or does not get on, PostgreSQL keeps its log for it.
 
 ` + "`tilehouse.sources`" + ` has state (` + "`reading`" + `: the table is read as a whole), reason and lag, in bytes of PostgreSQL's log. What fails is tried again, at longer and longer intervals up to 30 seconds: a
-server or login that is away, a publication, column or type that is not what it was. Columns that are added are not read. Where the slot was dropped or used by somebody else, or the publication was
-without the table, changes are lost: the table is read anew, its differences are versions, and the reason says so. REFRESH SOURCE of cdc does that, too, past whatever holds the source up. One
+server or login that is away, a publication, column or type that is not what it was. Columns that are added are not read. Where the slot was dropped or used by somebody else, the publication was
+without the table, or the table was dropped and made anew, changes are lost: the table is read anew, its differences are versions, and the reason says so. REFRESH SOURCE of cdc does that, too, past whatever holds the source up. One
 transaction's rows take at most about 1/32 of ` + "`--memory-limit`" + `.`,
 		Options: []Option{
 			{"connector", "`postgres`", "", "where the rows live"},
@@ -212,7 +212,7 @@ transaction's rows take at most about 1/32 of ` + "`--memory-limit`" + `.`,
 			{"event_time", "a column of timestamptz that is NOT NULL", "none", "when a row's event happened, for windows over the rows"},
 			{"refresh_every", "a duration, of snapshot", "by statement only", "how often the table is read"},
 			{"publication", "a name, of cdc", "one of the source's own", "what PostgreSQL publishes the table by"},
-			{"slot", "a name, of cdc", "one of the source's own", "the replication slot that is made, in the place of one that has the name"},
+			{"slot", "a name, of cdc", "one of the source's own", "the replication slot that is made; there must be none of the name"},
 			{"future_bound", "a duration", "`1 day`", "an event time further ahead of the server's clock stops the source"},
 			{"lateness", "a duration", "`0`", "how long after its end a day is first settled"},
 		},

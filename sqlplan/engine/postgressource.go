@@ -74,7 +74,7 @@ func (s *Session) createPostgresSource(ctx context.Context, st *parse.CreateSour
 	if p.Slot != "" && !slotName(p.Slot) {
 		return at(fail(codeInvalidParameter, "replication slot %q: lower-case letters, digits and _, at most 63", p.Slot), st.Text, st.Options["slot"].ValuePosition)
 	}
-	table, published, err := ingest.DescribeTable(ctx, cat, connection, p.Schema, p.Table, p.Publish)
+	table, published, err := ingest.DescribeTable(ctx, cat, connection, p)
 	if err != nil {
 		return s.postgresSays(err, st, connection, p)
 	}
@@ -285,6 +285,9 @@ func (s *Session) tableFits(st *parse.CreateSource, r *schema.Relation, table *i
 			return at(hint(fail("55000", "the replica identity of table %q lacks column %q of the primary key: replication does not say which row changed", of, k), "In PostgreSQL: ALTER TABLE %s REPLICA IDENTITY DEFAULT", of), st.Text, named)
 		}
 	}
+	if held := heldBy(s.catalog(), p.Slot); p.Slot != "" && (table.HasSlot || held != "") {
+		return at(hint(fail(codeDuplicateObject, "replication slot %q is there already", p.Slot), "Name another one, or none. One that nobody reads: SELECT pg_drop_replication_slot('%s') in PostgreSQL", p.Slot), st.Text, st.Options["slot"].ValuePosition)
+	}
 	var names []string
 	for _, c := range r.Columns {
 		names = append(names, c.Name)
@@ -296,6 +299,16 @@ func (s *Session) tableFits(st *parse.CreateSource, r *schema.Relation, table *i
 		return at(hint(fail(codeUndefinedObject, "%s", why), "In PostgreSQL: CREATE PUBLICATION %s FOR TABLE %s", quoteName(p.Publish), of), st.Text, st.Options["publication"].ValuePosition)
 	}
 	return nil
+}
+
+// heldBy is the source that has a replication slot, "" where none has.
+func heldBy(cat *schema.Catalog, slot string) string {
+	for _, r := range cat.Relations {
+		if r.Postgres != nil && r.Postgres.Slot == slot {
+			return r.Name
+		}
+	}
+	return ""
 }
 
 // postgresSays is an error of PostgreSQL's of a new source.

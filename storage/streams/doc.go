@@ -28,7 +28,8 @@
 //	                     the log of record. Noted while letters are kept, so that one of before does not bring the row back
 //
 // A source of PostgreSQL has two partitions: next of the first is the place in PostgreSQL's log up to which everything is known, 0 where the
-// table is to be read as a whole, and its newest time that of the newest version; next of the second is how often the table was read as a whole.
+// table is to be read as a whole, and its newest time that of the newest version; next of the second is how often the table was read as a whole, and its
+// newest time the object ids of table and place in the publication that were read then, 32 bits each.
 //
 // # What it does not do
 //

@@ -19,7 +19,8 @@ func TestRefused(t *testing.T) {
 		"CREATE TABLE odd (id bigint PRIMARY KEY, m mood, p point, c char(4), v varchar(7)[], ts timestamp(3))", "CREATE TABLE made (id bigint PRIMARY KEY, twice bigint GENERATED ALWAYS AS (id * 2) STORED)",
 		"CREATE TABLE quiet (id bigint PRIMARY KEY)", "ALTER TABLE quiet REPLICA IDENTITY NOTHING", "CREATE TABLE indexed (id bigint PRIMARY KEY, other bigint NOT NULL UNIQUE)", "ALTER TABLE indexed REPLICA IDENTITY USING INDEX indexed_other_key",
 		"CREATE VIEW seen AS SELECT * FROM good", "CREATE PUBLICATION part FOR TABLE good WHERE (x > 1)", "CREATE PUBLICATION columns FOR TABLE good (id, x)", "CREATE PUBLICATION other FOR TABLE keyless",
-		"CREATE ROLE plain LOGIN", "CREATE ROLE reader LOGIN REPLICATION", "CREATE ROLE owner LOGIN REPLICATION", "GRANT SELECT ON good TO reader")
+		"CREATE ROLE plain LOGIN", "CREATE ROLE reader LOGIN REPLICATION", "CREATE ROLE owner LOGIN REPLICATION", "GRANT SELECT ON good TO reader",
+		"SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')")
 	s := servertest.Start(t, t.TempDir(), servertest.Options{})
 	conn := dial(t, s.DSN())
 	exec(t, conn, connection(t, pg, ""))
@@ -65,6 +66,7 @@ func TestRefused(t *testing.T) {
 		{source("f", "", "connection = 'app', table = 'good', publication = 'other'"), "42704", `does not have the table`, ""},
 		{source("f", "", "connection = 'app', table = 'good', publication = 'part'"), "42704", `leaves out some rows`, ""},
 		{source("f", "", "connection = 'app', table = 'good', publication = 'columns'"), "42704", `leaves out column "at"`, ""},
+		{source("f", "", "connection = 'app', table = 'good', slot = 'theirs'"), "42710", `replication slot "theirs" is there already`, "pg_drop_replication_slot"},
 		{source("taken", "", "connection = 'app', table = 'good'"), "42P07", "taken_versions", ""},
 	} {
 		got := failure(conn, c.sql)
@@ -77,7 +79,7 @@ func TestRefused(t *testing.T) {
 		t.Errorf("a login without REPLICATION: %+v", got)
 	}
 	same(t, "sources", texts(t, conn, "SELECT name FROM tilehouse.sources WHERE kind LIKE 'postgres%'"), []string{})
-	same(t, "slots and publications of PostgreSQL", texts(t, app, "SELECT (SELECT count(*) FROM pg_replication_slots), (SELECT count(*) FROM pg_publication)"), []string{"0|3"})
+	same(t, "slots and publications of PostgreSQL", texts(t, app, "SELECT (SELECT count(*) FROM pg_replication_slots), (SELECT count(*) FROM pg_publication)"), []string{"1|3"})
 	// What is right although it looks like the above.
 	exec(t, app, "CREATE PUBLICATION features FOR TABLE good", "INSERT INTO good VALUES (1, '2024-01-01 00:00Z', 5, NULL)", "INSERT INTO odd VALUES (1, 'ok', '(1,2)', 'ab', '{x,NULL}', '2024-01-01 00:00:00.123')")
 	exec(t, conn, source("least", "", "connection = 'reader', table = 'good', publication = 'features', slot = 'mine', event_time = 'at'"),
@@ -218,6 +220,30 @@ func TestTrouble(t *testing.T) {
 		exec(t, w.app, "DROP PUBLICATION given")
 		w.says("retrying", `publication "given" does not exist`)
 		exec(t, w.app, "CREATE PUBLICATION given FOR TABLE items")
+		w.caughtUp()
+		w.goesOn()
+	})
+	t.Run("publication for a moment", func(t *testing.T) {
+		w.t = t
+		w.n++
+		exec(t, w.app, "ALTER PUBLICATION given DROP TABLE items", fmt.Sprintf("INSERT INTO items (id, name) VALUES (%d, 'unseen')", w.n), "ALTER PUBLICATION given ADD TABLE items")
+		w.kick()
+		w.says("running", "was taken out of publication")
+		w.caughtUp()
+	})
+	t.Run("another table", func(t *testing.T) {
+		w.t = t
+		exec(t, w.app, "ALTER TABLE items RENAME TO things")
+		w.n++
+		exec(t, w.app, fmt.Sprintf("INSERT INTO things (id, name) VALUES (%d, 'n')", w.n))
+		w.says("retrying", "the table does not exist")
+		exec(t, w.app, "ALTER TABLE things RENAME TO items")
+		w.caughtUp()
+		exec(t, w.app, "BEGIN", "CREATE TABLE next (LIKE items INCLUDING ALL)", "DROP TABLE items", "ALTER TABLE next RENAME TO items", "GRANT SELECT ON items TO tile", "ALTER PUBLICATION given ADD TABLE items", "COMMIT")
+		w.n = 1
+		exec(t, w.app, "INSERT INTO items (id, name) VALUES (1, 'n1')")
+		w.kick()
+		w.says("running", "dropped and made anew")
 		w.caughtUp()
 		w.goesOn()
 	})
