@@ -13,10 +13,12 @@ const (
 	// DefaultFreshRows is how many rows a commit inserts at least that are kept fresh. A smaller one changes the tiles in its own batch, in
 	// some milliseconds, so that a group whose rows come slowly has none that are fresh.
 	DefaultFreshRows = 1024
-	// foldRows and foldBytes are how many rows of a group are fresh before they are folded. Many rows of a key cost little more than one; what is
-	// fresh is held in memory, and read from the log anew after a start. Twice as many make commits wait.
-	foldRows  = 512 << 10
-	foldBytes = 48 << 20
+	// foldRows is how many rows of a group are fresh before they are folded. Many rows of a key cost little more than one; after a start
+	// they are read from the log anew. Twice as many make commits wait.
+	foldRows = 1 << 20
+	// freshBytes is how many bytes the fresh rows of all groups may take, and two thirds of the manager's memory where that is less. Half of it
+	// makes them be folded, all of it commits wait.
+	freshBytes = 192 << 20
 	// foldChain is how many rows of one key are fresh before all are folded: a lookup of the key folds them for itself.
 	foldChain = 4096
 	// foldIdle is how long after the last commit that had fresh rows they are folded, however few there are.
@@ -61,7 +63,7 @@ func (m *Manager) toApply(ctx context.Context, changes []reclog.Applied) ([]toAp
 // freshly decides whether a group's tiles get changes, which are all of one batch, or are kept in front of them: many rows at once, and
 // then also few, until those are folded. Before deletes it folds what is fresh, and where too much is it waits.
 func (m *Manager) freshly(ctx context.Context, g *Group, changes []*reclog.Applied) (bool, error) {
-	waitingRows, _, bytes, waits, err := m.cfg.Tiles.Fresh(g.Tiles)
+	waitingRows, _, waits, err := m.cfg.Tiles.Fresh(g.Tiles)
 	if err != nil {
 		return false, err
 	}
@@ -86,8 +88,8 @@ func (m *Manager) freshly(ctx context.Context, g *Group, changes []*reclog.Appli
 		return false, nil
 	case rows < least:
 		return true, nil
-	case waitingRows > 2*foldRows || bytes > 2*foldBytes:
-		if err := m.cfg.Tiles.Fold(ctx, g.Tiles); err != nil {
+	case waitingRows > 2*foldRows || m.cfg.Tiles.FreshBytes() > m.mostFresh():
+		if err := m.makeRoom(ctx, g); err != nil {
 			return false, err
 		}
 	}
@@ -96,6 +98,21 @@ func (m *Manager) freshly(ctx context.Context, g *Group, changes []*reclog.Appli
 	default:
 	}
 	return true, nil
+}
+
+// mostFresh is how many bytes fresh rows may take.
+func (m *Manager) mostFresh() int64 { return min(freshBytes, m.cfg.Memory/3*2) }
+
+// makeRoom waits for the background to fold rows of a group, or of others, or folds them itself where it does not.
+func (m *Manager) makeRoom(ctx context.Context, g *Group) error {
+	if err := m.cfg.Tiles.AwaitFold(g.Tiles); err != nil {
+		return err
+	}
+	rows, _, _, err := m.cfg.Tiles.Fresh(g.Tiles)
+	if err == nil && (rows > 2*foldRows || m.cfg.Tiles.FreshBytes() > m.mostFresh()) {
+		err = m.cfg.Tiles.Fold(ctx, g.Tiles)
+	}
+	return err
 }
 
 // keepFolding folds fresh rows where there are many, and some time after the last ones came, until ctx ends.
@@ -124,14 +141,15 @@ func (m *Manager) keepFolding(ctx context.Context) {
 // foldFresh folds the fresh rows of the groups that have many, or of all, and reports whether more have come.
 func (m *Manager) foldFresh(ctx context.Context, all bool) (more bool, err error) {
 	var errs []error
+	full := m.cfg.Tiles.FreshBytes() > m.mostFresh()/2
 	for _, g := range *m.live.Load() {
 		if g.Tiles == nil {
 			continue
 		}
-		rows, most, bytes, waits, err := m.cfg.Tiles.Fresh(g.Tiles)
-		if err == nil && waits && (all || rows >= foldRows || bytes >= foldBytes || most >= foldChain) {
+		rows, most, waits, err := m.cfg.Tiles.Fresh(g.Tiles)
+		if err == nil && waits && (all || full || rows >= foldRows || most >= foldChain) {
 			if err = m.cfg.Tiles.Fold(ctx, g.Tiles); err == nil {
-				_, _, _, waits, err = m.cfg.Tiles.Fresh(g.Tiles)
+				_, _, waits, err = m.cfg.Tiles.Fresh(g.Tiles)
 			}
 		}
 		more = more || waits

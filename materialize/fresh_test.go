@@ -64,7 +64,7 @@ func TestFreshRows(t *testing.T) {
 			w.commit(md, 1+md.rng.IntN(40), 8, 0)
 		}
 		for _, g := range *w.m.live.Load() {
-			rows, _, _, _, err := w.tiles.Fresh(g.Tiles)
+			rows, _, _, err := w.tiles.Fresh(g.Tiles)
 			must(t, err)
 			held += int(rows)
 		}

@@ -21,7 +21,7 @@ const (
 	// machine, and folds more of them at once.
 	settleRest = 3
 	// settleRows is how many rows come and go at most before it ends its rest.
-	settleRows = 1 << 20
+	settleRows = 512 << 10
 )
 
 // sweepEvery is how often retired run files are looked for, apart from commits.

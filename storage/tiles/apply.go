@@ -20,7 +20,7 @@ import (
 // writers wait, and a goroutine that begins a second batch waits for ever. On an error done is nil, the transaction is over and b
 // must be dropped. Errors: ErrNoRow, ErrRange, ErrCorrupt, those of Pebble.
 func (s *Store) Apply(b *pebble.Batch, g *Group, pos uint64, deletes, inserts *event.Rows) (done func(committed bool), err error) {
-	if _, _, _, waits, err := s.Fresh(g); err != nil || waits {
+	if _, _, waits, err := s.Fresh(g); err != nil || waits {
 		return nil, errors.Join(err, fmt.Errorf("tiles: group %d has fresh rows", g.Prefix))
 	}
 	t := s.begin(b)

@@ -33,7 +33,7 @@ func (s *Store) Fold(ctx context.Context, g *Group) error {
 // FoldAll is Fold until no rows are fresh. Nobody calls Add for the group meanwhile.
 func (s *Store) FoldAll(ctx context.Context, g *Group) error {
 	for {
-		_, _, _, waits, err := s.Fresh(g)
+		_, _, waits, err := s.Fresh(g)
 		if err != nil || !waits {
 			return err
 		}
@@ -41,6 +41,17 @@ func (s *Store) FoldAll(ctx context.Context, g *Group) error {
 			return err
 		}
 	}
+}
+
+// AwaitFold waits for the end of a Fold that goes on.
+func (s *Store) AwaitFold(g *Group) error {
+	w, err := s.waitingOf(g)
+	if err != nil {
+		return err
+	}
+	w.fold.Lock()
+	defer w.fold.Unlock()
+	return nil
 }
 
 // freeze is the generation to fold, to which nobody adds any more; nil where none of a fold that was cut short is left. It waits for the

@@ -297,12 +297,12 @@ func (s *Store) setGenerations(prefix uint32, gens generations) {
 	}
 }
 
-// Fresh is how many rows of a group wait for Fold, how many of them the key has that has most, about, and how many bytes they take, about.
-// waits reports whether there is something to fold.
-func (s *Store) Fresh(g *Group) (rows, most, bytes int64, waits bool, err error) {
+// Fresh is how many rows of a group wait for Fold, and how many of them the key has that has most, about. waits reports whether there is
+// something to fold.
+func (s *Store) Fresh(g *Group) (rows, most int64, waits bool, err error) {
 	w, err := s.waitingOf(g)
 	if err != nil {
-		return 0, 0, 0, false, err
+		return 0, 0, false, err
 	}
 	s.instants.Lock()
 	gens := s.fresh[g.Prefix]
@@ -310,10 +310,24 @@ func (s *Store) Fresh(g *Group) (rows, most, bytes int64, waits bool, err error)
 	s.instants.Unlock()
 	for _, gen := range []*generation{gens.folding, gens.growing} {
 		if gen != nil {
-			rows, most, bytes = rows+gen.rows.Load(), max(most, gen.most.Load()), bytes+gen.bytes.Load()
+			rows, most = rows+gen.rows.Load(), max(most, gen.most.Load())
 		}
 	}
-	return rows, most, bytes, gens != (generations{}) || resume > 0, nil
+	return rows, most, gens != (generations{}) || resume > 0, nil
+}
+
+// FreshBytes is about how many bytes the fresh rows of all groups take.
+func (s *Store) FreshBytes() (bytes int64) {
+	s.instants.Lock()
+	defer s.instants.Unlock()
+	for _, gens := range s.fresh {
+		for _, gen := range []*generation{gens.folding, gens.growing} {
+			if gen != nil {
+				bytes += gen.bytes.Load()
+			}
+		}
+	}
+	return bytes
 }
 
 // forgetFresh gives up the fresh rows of a group that is dropped, and stops a Fold of them.

@@ -229,7 +229,7 @@ func (m *model) foldFresh() {
 
 // waits reports whether there are fresh rows.
 func (m *model) waits() bool {
-	_, _, _, waits, err := m.s.Fresh(m.g)
+	_, _, waits, err := m.s.Fresh(m.g)
 	if err != nil {
 		m.t.Fatal(err)
 	}

@@ -305,7 +305,7 @@ func (s *Store) Stats(g *Group) (Stats, error) {
 	if err != nil {
 		return Stats{}, fmt.Errorf("tiles: size of group %d: %w", g.Prefix, err)
 	}
-	fresh, _, _, _, err := s.Fresh(g)
+	fresh, _, _, err := s.Fresh(g)
 	return Stats{Rows: p.rows + fresh, Keys: p.keys, Bytes: int64(n)}, err
 }
 
