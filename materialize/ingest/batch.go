@@ -153,13 +153,7 @@ func filledColumns(cat *schema.Catalog, r *schema.Relation, key []int) []int {
 		}
 	}
 	for _, g := range cat.Groups {
-		if g.Relation == r.ID {
-			for _, k := range g.Keys {
-				if k.Column >= 0 {
-					out = append(out, k.Column)
-				}
-			}
-		}
+		out = append(out, cat.KeyPlaces(g, r)...)
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

@@ -411,14 +411,8 @@ func (s *Session) badRow(r *schema.Relation, ch *vector.Chunk) (row int, err err
 func (s *Session) checkKeys(r *schema.Relation, ch *vector.Chunk) (row int, err error) {
 	cat := s.catalog()
 	for _, g := range cat.Groups {
-		if g.Relation != r.ID {
-			continue
-		}
-		for _, k := range g.Keys {
-			if k.Column < 0 {
-				continue
-			}
-			i := r.AtPlace(k.Column)
+		for _, place := range cat.KeyPlaces(g, r) {
+			i := r.AtPlace(place)
 			if i < 0 || !ch.Cols[i].HasNulls() {
 				continue
 			}

@@ -70,3 +70,27 @@ func (c *Catalog) DualsOf(relation uint32) []*Relation {
 	slices.SortFunc(out, func(a, b *Relation) int { return int(a.ID) - int(b.ID) })
 	return out
 }
+
+// KeyPlaces are the places, among a relation's stored columns, of the columns that are keys of a group which reads it, or a dual source of whose
+// stream side it is; none of other groups.
+func (c *Catalog) KeyPlaces(g *Group, r *Relation) []int {
+	var places []int // by column of what the group reads; nil: the relation itself
+	if g.Relation != r.ID {
+		d := c.Relations[g.Relation]
+		if d == nil || d.Dual == nil || d.Dual.Stream != r.ID {
+			return nil
+		}
+		places = d.Dual.Places
+	}
+	var out []int
+	for _, k := range g.Keys {
+		switch {
+		case k.Column < 0:
+		case places == nil:
+			out = append(out, k.Column)
+		case k.Column < len(places):
+			out = append(out, places[k.Column])
+		}
+	}
+	return out
+}
