@@ -2,6 +2,7 @@ package materialize
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -51,10 +52,11 @@ type dualLoad struct {
 	batch  *schema.Relation
 	stream *schema.Relation
 	conn   *duck.Conn
-	fresh  bool   // the dual source is not in the catalog
-	moved  bool   // the boundary is another one
-	whole  bool   // rows of the stream side may come back
-	rows   string // the batch side's rows before the boundary, with their origin
+	fresh  bool // the dual source is not in the catalog
+	moved  bool // the boundary is another one
+	whole  bool // rows of the stream side may come back
+	files  []schema.FileVersion
+	rows   string // the batch side's rows that are looked at, with their origin
 	out    Loaded
 
 	deletes []uint64
@@ -155,41 +157,33 @@ func (m *Manager) planDual(ctx context.Context, cat *schema.Catalog, r *schema.R
 		return l, err
 	}
 	at := m.cfg.Log.Position()
-	files, ids := live(l.batch.File, at)
-	if err := unchanged(files); err != nil {
+	l.files, _ = live(l.batch.File, at)
+	if err := unchanged(l.files); err != nil {
 		return l, err
 	}
 	l.dual.Loaded, l.dual.Through = max(at, 1), l.batch.File.CompleteThrough
-	src := noRowsSQL(l.batch)
-	if len(files) > 0 {
-		src = filesSQL(l.batch, files, "")
-	}
-	if err := l.bound(ctx, src); err != nil {
+	if err := l.bound(ctx); err != nil {
 		return l, err
 	}
 	l.moved = fresh || !sameTime(l.dual.Boundary, r.Dual.Boundary)
 	l.out.Moved, l.out.Boundary = l.moved, l.dual.Boundary
 	l.whole = fresh || l.dual.Boundary == nil || r.Dual.Boundary != nil && *l.dual.Boundary < *r.Dual.Boundary
-	l.sourceRows(src, ids)
-	if err := l.want(ctx); err != nil {
-		return l, err
-	}
-	if !fresh {
-		err = l.compare(ctx)
-	}
-	return l, err
+	return l, l.compare(ctx)
 }
 
 func sameTime(a, b *int64) bool { return a == b || a != nil && b != nil && *a == *b }
 
 // bound finds the boundary.
-func (l *dualLoad) bound(ctx context.Context, src string) error {
+func (l *dualLoad) bound(ctx context.Context) error {
 	if l.dual.Boundary = l.dual.Fixed; !l.dual.Auto {
 		return nil
 	}
 	through := l.batch.File.CompleteThrough
 	if through == 0 {
-		ts := duck.QuoteIdent(l.batch.EventTime)
+		ts, src := duck.QuoteIdent(l.batch.EventTime), noRowsSQL(l.batch)
+		if len(l.files) > 0 {
+			src = filesSQL(l.batch, l.files, "")
+		}
 		newest, err := l.numbers(ctx, fmt.Sprintf("SELECT coalesce(epoch_us(max(%[1]s)), %[2]d) FROM %[3]s WHERE isfinite(%[1]s)", ts, int64(event.Forever), src))
 		if err != nil {
 			return err
@@ -204,34 +198,6 @@ func (l *dualLoad) bound(ctx context.Context, src string) error {
 }
 
 const dayMicros = 86_400_000_000
-
-// sourceRows is the batch side's rows before the boundary: those with an event time and a key.
-func (l *dualLoad) sourceRows(src string, ids []uint32) {
-	names := make([]string, len(l.rel.Columns))
-	for i, c := range l.rel.Columns {
-		names[i] = duck.QuoteIdent(c.Name)
-	}
-	list := make([]string, len(ids))
-	for i, id := range ids {
-		list[i] = fmt.Sprint(id)
-	}
-	file := "0"
-	if len(ids) > 0 {
-		file = fmt.Sprintf("([%s]::BIGINT[])[(%s >> %d) + 1]", strings.Join(list, ", "), rowIDColumn, fileRowBits)
-	}
-	ts := duck.QuoteIdent(l.rel.EventTime)
-	l.rows = fmt.Sprintf("(SELECT %s, (%s << %d) + (%s & %d) AS %s FROM %s WHERE isfinite(%s)", strings.Join(names, ", "), file, fileRowBits, rowIDColumn, int64(1)<<fileRowBits-1,
-		schema.DualOrigin, src, ts)
-	if b := l.dual.Boundary; b != nil {
-		l.rows += fmt.Sprintf(" AND %s < make_timestamptz(%d)", ts, *b)
-	} else {
-		l.rows += " AND false"
-	}
-	for _, k := range l.dual.Key {
-		l.rows += fmt.Sprintf(" AND %s IS NOT NULL", duck.QuoteIdent(k))
-	}
-	l.rows += ")"
-}
 
 // keys are the key's columns of a table, with a comma before each.
 func (l *dualLoad) keys(of string) string {
@@ -251,59 +217,6 @@ func (l *dualLoad) sameKey(a, b string) string {
 	return strings.Join(out, " AND ")
 }
 
-// want makes the temporary table want, of origins and keys of the rows that the batch side gives: of several of a key the last one by event
-// time and then by its columns, so that neither the order nor the names of files decide.
-func (l *dualLoad) want(ctx context.Context) error {
-	if err := l.exec(ctx, fmt.Sprintf("CREATE TEMP TABLE want AS SELECT %s%s FROM %s", schema.DualOrigin, l.keys(""), l.rows)); err != nil {
-		return err
-	}
-	if len(l.dual.Key) == 0 {
-		return nil
-	}
-	keys := strings.TrimPrefix(l.keys(""), ", ")
-	if err := l.exec(ctx, fmt.Sprintf("CREATE TEMP TABLE twice AS SELECT %s FROM want GROUP BY %[1]s HAVING count(*) > 1", keys)); err != nil {
-		return err
-	}
-	n, err := l.numbers(ctx, "SELECT count(*) FROM twice")
-	if err != nil || n[0] == 0 {
-		return err
-	}
-	order := []string{"r." + duck.QuoteIdent(l.rel.EventTime) + " DESC"}
-	for _, c := range l.rel.Columns {
-		order = append(order, "r."+duck.QuoteIdent(c.Name)+" DESC NULLS LAST")
-	}
-	return l.exec(ctx, fmt.Sprintf("DELETE FROM want WHERE %[1]s IN (SELECT %[1]s FROM (SELECT r.%[1]s, row_number() OVER (PARTITION BY %[2]s ORDER BY %[3]s, r.%[1]s DESC) AS n FROM %[4]s AS r SEMI JOIN twice AS t ON %[5]s) WHERE n > 1)",
-		schema.DualOrigin, strings.TrimPrefix(l.keys("r."), ", "), strings.Join(order, ", "), l.rows, l.sameKey("r", "t")))
-}
-
-// table is the dual source's rows in DuckDB.
-func (l *dualLoad) table() string { return ProjectionTable(l.rel.ID) }
-
-// compare finds which rows of the batch side went and came.
-func (l *dualLoad) compare(ctx context.Context) error {
-	if err := l.m.proj.bring(ctx, l.rel, l.m.cfg.Log.Position()); err != nil {
-		return err
-	}
-	gone := fmt.Sprintf("FROM %s AS d WHERE d.%[2]s >= %[3]d AND NOT EXISTS (FROM want AS w WHERE w.%[2]s = d.%[2]s)", l.table(), schema.DualOrigin, int64(1)<<fileRowBits)
-	var err error
-	if l.deletes, err = l.ids(ctx, fmt.Sprintf("SELECT d.%s %s", rowIDColumn, gone), nil); err != nil {
-		return err
-	}
-	l.out.Went = int64(len(l.deletes))
-	if len(l.dual.Key) > 0 && !l.whole && len(l.deletes) > 0 {
-		lost, err := l.numbers(ctx, fmt.Sprintf("SELECT count(*) %s AND NOT EXISTS (FROM want AS w WHERE %s)", gone, l.sameKey("w", "d")))
-		if err != nil {
-			return err
-		}
-		l.whole = lost[0] > 0
-	}
-	came := fmt.Sprintf("SELECT r.* FROM %s AS r WHERE r.%[2]s IN (SELECT w.%[2]s FROM want AS w WHERE NOT EXISTS (FROM %[3]s AS d WHERE d.%[2]s = w.%[2]s))", l.rows, schema.DualOrigin, l.table())
-	l.inserts = vector.NewChunk(columnTypes(l.rel), 0)
-	err = l.read(ctx, came, func(ch *vector.Chunk) error { return l.add(ch) })
-	l.out.Came = int64(l.inserts.N)
-	return err
-}
-
 // add takes rows to be inserted. Errors: ErrTooManyRows, beyond the memory of one load.
 func (l *dualLoad) add(ch *vector.Chunk) error {
 	bytes := int64(l.inserts.N+ch.N) * dualRowBytes
@@ -316,9 +229,10 @@ func (l *dualLoad) add(ch *vector.Chunk) error {
 	if bytes > max(l.m.cfg.Memory, firstRows*dualRowBytes) {
 		return fmt.Errorf("%w: a load of dual source %q of more rows than memory_limit holds", ErrTooManyRows, l.rel.Name)
 	}
-	for i := range ch.N {
-		l.inserts.AppendRow(ch, i)
+	for i, v := range l.inserts.Cols {
+		v.AppendRange(ch.Cols[i], 0, ch.N)
 	}
+	l.inserts.N += ch.N
 	return nil
 }
 
@@ -329,13 +243,27 @@ func (l *dualLoad) first(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	commit := func() error {
-		if l.inserts.N == 0 {
+	var under chan error // the last commit: the next rows are read meanwhile
+	wait := func() error {
+		if under == nil {
 			return nil
 		}
-		_, err := l.m.cfg.Log.Commit(ctx, &reclog.Txn{Changes: []reclog.Change{{Source: reclog.SourceID(l.rel.ID), Inserts: l.inserts, Key: key}}})
-		l.inserts = vector.NewChunk(columnTypes(l.rel), 0)
+		err := <-under
+		under = nil
 		return err
+	}
+	defer func() { _ = wait() }() // after another error, which is reported
+	commit := func() error {
+		if err := wait(); err != nil || l.inserts.N == 0 {
+			return err
+		}
+		under = make(chan error, 1)
+		go func(rows *vector.Chunk, done chan<- error) {
+			_, err := l.m.cfg.Log.Commit(ctx, &reclog.Txn{Changes: []reclog.Change{{Source: reclog.SourceID(l.rel.ID), Inserts: rows, Key: key}}})
+			done <- err
+		}(l.inserts, under)
+		l.inserts = vector.NewChunk(columnTypes(l.rel), 0)
+		return nil
 	}
 	add := func(ch *vector.Chunk) error {
 		if err := l.add(ch); err != nil || l.inserts.N < firstRows {
@@ -356,7 +284,7 @@ func (l *dualLoad) first(ctx context.Context) error {
 	if err := l.read(ctx, l.streamRows(false), add); err != nil {
 		return err
 	}
-	return commit()
+	return errors.Join(commit(), wait())
 }
 
 func (l *dualLoad) logKey() ([]int, error) {
@@ -376,7 +304,7 @@ func (l *dualLoad) streamRows(lacking bool) string {
 	}
 	sql := fmt.Sprintf("SELECT * FROM (SELECT %s, s.%s AS %s FROM %s AS s) AS s WHERE %s", strings.Join(cols, ", "), rowIDColumn, schema.DualOrigin, ProjectionTable(l.stream.ID), l.streams("s"))
 	if lacking {
-		sql += fmt.Sprintf(" AND NOT EXISTS (FROM %s AS d WHERE d.%[2]s = s.%[2]s)", l.table(), schema.DualOrigin)
+		sql += fmt.Sprintf(" AND NOT EXISTS (FROM %s AS d WHERE d.%[2]s = s.%[2]s AND d.%[3]s NOT IN (SELECT id FROM gone))", l.table(), schema.DualOrigin, rowIDColumn)
 	}
 	return sql
 }
@@ -405,7 +333,9 @@ func (l *dualLoad) finish(ctx context.Context) (reclog.Change, LeftOut, error) {
 	if err := l.m.proj.bring(ctx, l.rel, at); err != nil {
 		return c, n, err
 	}
-	origin := schema.DualOrigin
+	if err := l.mend(ctx); err != nil {
+		return c, n, err
+	}
 	stays := l.streams("d")
 	if l.whole {
 		if err := l.m.proj.bring(ctx, l.stream, at); err != nil {
@@ -413,14 +343,14 @@ func (l *dualLoad) finish(ctx context.Context) (reclog.Change, LeftOut, error) {
 		}
 	}
 	if l.fresh { // nothing has followed the stream side yet
-		stays += fmt.Sprintf(" AND EXISTS (FROM %s AS s WHERE s.%s = d.%s)", ProjectionTable(l.stream.ID), rowIDColumn, origin)
+		stays += fmt.Sprintf(" AND EXISTS (FROM %s AS s WHERE s.%s = d.%s)", ProjectionTable(l.stream.ID), rowIDColumn, schema.DualOrigin)
 	}
-	goes := fmt.Sprintf("FROM %s AS d WHERE d.%s < %d AND NOT (%s)", l.table(), origin, int64(1)<<fileRowBits, stays)
-	gone, err := l.ids(ctx, fmt.Sprintf("SELECT d.%s %s", rowIDColumn, goes), l.deletes)
+	goes := fmt.Sprintf("FROM %s AS d WHERE %s AND NOT (%s)", l.table(), l.ofStream("d"), stays)
+	gone, err := l.ids(ctx, fmt.Sprintf("SELECT d.%s %s AND d.%[1]s NOT IN (SELECT id FROM kept)", rowIDColumn, goes), l.deletes)
 	if err != nil {
 		return c, n, err
 	}
-	l.out.Replaced = int64(len(gone) - len(l.deletes))
+	l.out.Replaced += int64(len(gone) - len(l.deletes))
 	if l.moved && len(l.dual.Key) > 0 && l.dual.Boundary != nil {
 		if n.Lacked, err = l.lacked(ctx, goes); err != nil {
 			return c, n, err

@@ -3,6 +3,7 @@ package dual
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,8 +14,11 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tilehouse/tilehouse/tests/clients/servertest"
+	"github.com/tilehouse/tilehouse/tests/kafka"
 )
 
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
@@ -133,13 +137,17 @@ type feed struct {
 	mu   sync.Mutex // of edge
 	edge int64
 	turn sync.Mutex // held while a row is written
+
+	client *kgo.Client // of the topic that the stream side is; nil: it is a table
+	broker string
+	sent   int
 }
 
 func (f *feed) stream(t *testing.T, dsn func() string) {
 	rng := seeded(t)
 	f.wg.Go(func() {
 		var conn *pgx.Conn
-		ids := []int64{}
+		ids, rows := []int64{}, map[int64]row{}
 		for {
 			select {
 			case <-f.stop:
@@ -149,7 +157,7 @@ func (f *feed) stream(t *testing.T, dsn func() string) {
 				return
 			default:
 			}
-			if conn == nil {
+			if conn == nil && f.client == nil {
 				var err error
 				if conn, err = pgx.Connect(context.Background(), dsn()); err != nil {
 					conn = nil
@@ -160,6 +168,11 @@ func (f *feed) stream(t *testing.T, dsn func() string) {
 			f.mu.Lock()
 			around := f.edge
 			f.mu.Unlock()
+			if f.client != nil {
+				f.message(t, rng, around, &ids, rows)
+				time.Sleep(time.Duration(rng.IntN(3)) * time.Millisecond)
+				continue
+			}
 			var sql string
 			switch n := rng.IntN(10); {
 			case n < 7 || len(ids) == 0:
@@ -185,6 +198,53 @@ func (f *feed) stream(t *testing.T, dsn func() string) {
 			time.Sleep(time.Duration(rng.IntN(3)) * time.Millisecond)
 		}
 	})
+}
+
+// message writes a row to the topic, or its end.
+func (f *feed) message(t *testing.T, rng *rand.Rand, around int64, ids *[]int64, rows map[int64]row) {
+	f.turn.Lock()
+	defer f.turn.Unlock()
+	f.next++
+	id := f.next
+	r := row{k: id % keys, cents: id*100 + 25, shop: fmt.Sprint("s", id), ts: around + rng.Int64N(2*day) - day/2}
+	if n := rng.IntN(10); n < 3 && len(*ids) > 0 {
+		id = (*ids)[rng.IntN(len(*ids))]
+		r.ts = rows[id].ts + rng.Int64N(72*hour) - 36*hour
+	} else if n == 3 {
+		r.ts = base + rng.Int64N(around-base)
+	}
+	if rows[id] = r; id == f.next {
+		*ids = append(*ids, id)
+	}
+	rec := &kgo.Record{Topic: "live", Partition: int32(id % 4), Key: fmt.Appendf(nil, `{"id": %d}`, id)}
+	if rng.IntN(12) > 0 {
+		rec.Value = fmt.Appendf(nil, `{"id": %d, "k": %d, "amount": %s, "shop": %q, "ts": %q}`, id, r.k, money(r.cents), r.shop, stamp(r.ts))
+	}
+	if err := f.client.ProduceSync(context.Background(), rec).FirstErr(); err != nil {
+		t.Error(err)
+	}
+	f.sent++
+}
+
+// settle waits until the server has taken what was written.
+func (f *feed) settle(t *testing.T, conn *pgx.Conn) {
+	t.Helper()
+	if f.client == nil {
+		return
+	}
+	n, dead := 0, 0
+	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		if err := conn.QueryRow(context.Background(), "SELECT messages, dead_letters FROM tilehouse.sources WHERE name = 'live'").Scan(&n, &dead); err != nil {
+			t.Fatal(err)
+		}
+		if n == f.sent {
+			if dead > 0 {
+				t.Fatalf("%d dead letters", dead)
+			}
+			return
+		}
+	}
+	t.Fatalf("%d messages of %d", n, f.sent)
 }
 
 // dump writes the stream of a day, as the batch side gets it: some of it is missing, corrected, twice.
@@ -216,9 +276,16 @@ func (f *feed) dump(t *testing.T, conn *pgx.Conn, seed int) {
 // define makes the sides, the dual source and a feature.
 func (f *feed) define(t *testing.T, conn *pgx.Conn) {
 	t.Helper()
+	live := "CREATE TABLE live (id bigint PRIMARY KEY, k bigint, amount numeric(12,2), shop text, ts timestamptz NOT NULL) WITH (event_time = 'ts')"
+	if f.client != nil {
+		if _, err := conn.Exec(context.Background(), fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", f.broker)); err != nil {
+			t.Fatal(err)
+		}
+		live = "CREATE SOURCE live (id bigint, k bigint, amount numeric(12,2), shop text, ts timestamptz, PRIMARY KEY (id)) WITH (connector = 'kafka', connection = 'bus', topic = 'live', event_time = 'ts') FORMAT UPSERT ENCODE JSON"
+	}
 	for _, sql := range []string{
 		"CREATE SOURCE lake (id bigint, k bigint, amount numeric(12,2), shop text, ts timestamptz) WITH (connector = 'file', path = '*.csv', event_time = 'ts')",
-		"CREATE TABLE live (id bigint PRIMARY KEY, k bigint, amount numeric(12,2), shop text, ts timestamptz NOT NULL) WITH (event_time = 'ts')",
+		live,
 		"CREATE SOURCE d FROM BATCH lake STREAM live WITH (time_boundary = 'auto', dedupe_key = 'id')",
 		"CREATE ENTITY cust (k bigint)",
 		"CREATE FEATURE f ON cust AS SELECT k, count(*) AS n, sum(amount) AS total FROM d GROUP BY k WINDOW LIFETIME",
@@ -282,7 +349,33 @@ func TestKilledWhileMoving(t *testing.T) {
 	if soak() {
 		kills = 100
 	}
+	killed(t, newFeed(t), kills)
+}
+
+// TestKafkaKilledWhileMoving is the same with a topic of a real Kafka as the stream side.
+func TestKafkaKilledWhileMoving(t *testing.T) {
+	if !soak() && os.Getenv("TILEHOUSE_KAFKA") == "" {
+		t.Skip("a slow test: make soak, or TILEHOUSE_KAFKA=1, runs it against a real Kafka")
+	}
+	b := kafka.Start(t, kafka.Options{})
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr), kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerLinger(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Close)
+	if _, err := kadm.NewClient(client).CreateTopic(context.Background(), 4, 1, nil, "live"); err != nil {
+		t.Fatal(err)
+	}
+	kills := 6
+	if soak() {
+		kills = 60
+	}
 	f := newFeed(t)
+	f.client, f.broker = client, b.Addr
+	killed(t, f, kills)
+}
+
+func killed(t *testing.T, f *feed, kills int) {
 	dir := t.TempDir()
 	start := func() *servertest.Server {
 		return servertest.Start(t, dir, servertest.Options{Args: []string{"--file-root", f.dir}})
@@ -308,6 +401,7 @@ func TestKilledWhileMoving(t *testing.T) {
 		mu.Unlock()
 		conn = dial(t, s.DSN())
 		f.turn.Lock()
+		f.settle(t, conn)
 		compare(t, conn, newest(t, conn), time.Time{}) // what the start did
 		values(t, conn)
 		f.turn.Unlock()
@@ -315,12 +409,14 @@ func TestKilledWhileMoving(t *testing.T) {
 			t.Fatal(err)
 		}
 		f.turn.Lock()
+		f.settle(t, conn)
 		compare(t, conn, newest(t, conn), time.Time{})
 		values(t, conn)
 		f.turn.Unlock()
 	}
 	close(f.stop)
 	f.wg.Wait()
+	f.settle(t, conn)
 	rows := compare(t, conn, newest(t, conn), time.Time{})
 	values(t, conn)
 	t.Logf("%d rows after %d kills", rows, kills)

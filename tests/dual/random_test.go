@@ -13,7 +13,7 @@ func soak() bool { return os.Getenv("TILEHOUSE_SOAK") != "" }
 func (w *world) step(edge *int64) {
 	w.t.Helper()
 	around := *edge
-	switch n := w.rng.IntN(20); {
+	switch n := w.rng.IntN(24); {
 	case n < 6: // early and on time
 		var rows []row
 		for range 1 + w.rng.IntN(4) {
@@ -74,11 +74,11 @@ func (w *world) step(edge *int64) {
 			break
 		}
 		w.refresh()
-	case n < 18 && !w.auto:
+	case n < 21 && !w.auto:
 		b := base + w.rng.Int64N(8)*day + w.rng.Int64N(2)*hour
 		w.exec(fmt.Sprintf("ALTER SOURCE d SET (time_boundary = '%s')", stamp(b)))
 		w.loaded(&b)
-	case n < 18:
+	case n < 21:
 		if w.option = 0; w.rng.IntN(3) > 0 {
 			w.option = around + w.rng.Int64N(2*day) - day
 			w.exec(fmt.Sprintf("ALTER SOURCE lake SET (complete_through = '%s')", stamp(w.option)))
@@ -86,7 +86,7 @@ func (w *world) step(edge *int64) {
 			w.exec("ALTER SOURCE lake RESET (complete_through)")
 		}
 		w.loaded(nil)
-	case n < 19:
+	case n < 22:
 		if err := w.srv.Engine.Settle(w.t.Context()); err != nil {
 			w.fatal("settle: %v", err)
 		}

@@ -32,3 +32,48 @@ func TestThin(t *testing.T) {
 	w.delete(0)
 	w.check()
 }
+
+// Rows that both sides have alike change hands without being written anew, and go back when the boundary does, or the files go.
+func TestAlike(t *testing.T) {
+	w := newWorld(t, true, false)
+	one, two := row{1, 1, 100, "a", base + 2*day, true, true}, row{2, 1, 200, "b", base + 2*day + hour, true, true}
+	bound := base + day
+	move := func(to int64) {
+		t.Helper()
+		w.exec("ALTER SOURCE d SET (time_boundary = '" + stamp(to) + "')")
+		w.loaded(&to)
+		w.check()
+	}
+	w.write("a.csv", []row{one, two, {3, 2, 300, "c", base, true, true}})
+	w.define(stamp(bound))
+	w.loaded(&bound)
+	w.readers()
+	w.insert(one, two)
+	w.check()
+	move(base + 3*day) // both are the batch side's by now
+	move(base + day)   // and the stream's again
+	move(base + 3*day)
+	w.update(0, row{0, 3, 111, "upd", base + 2*day, true, true}) // what the stream does to them changes nothing
+	w.delete(1)
+	w.check()
+	move(base + day) // but here
+	move(base + 3*day)
+	w.write("b.csv", []row{{4, 2, 400, "d", base + day, true, true}})
+	w.refresh()
+	w.check()
+	w.insert(row{5, 2, 500, "e", base + 2*day, true, true}) // late, and then alike
+	w.write("c.csv", []row{{5, 2, 500, "e", base + 2*day, true, true}})
+	w.refresh()
+	w.check()
+	w.delete(1)
+	w.check()
+	w.remove("a.csv")
+	w.refresh()
+	w.check()
+	w.remove("c.csv")
+	w.refresh()
+	w.check()
+	move(base + day)
+	w.remember()
+	w.history()
+}
