@@ -245,6 +245,9 @@ func (s *sender) sendChanges(ctx context.Context) (more bool, err error) {
 		}
 		return nil
 	})
+	if errors.Is(err, tiles.ErrGivenUp) { // just now: run starts over
+		return true, nil
+	}
 	if err != nil {
 		return false, err
 	}

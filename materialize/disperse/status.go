@@ -49,7 +49,7 @@ func (d *Disperser) Status() Status {
 	d.mu.Unlock()
 	if s.Connection != nil {
 		s.Waiting, s.GivenUp = d.cfg.Tiles.Waiting()
-		if s.State == StateFollowing && s.Waiting == 0 && s.complete {
+		if s.State == StateFollowing && s.Waiting == 0 && !s.GivenUp && s.complete {
 			s.At = d.cfg.Clock()
 		}
 	}

@@ -17,6 +17,9 @@ import (
 // whoever follows it begins again with all values.
 const DefaultJournalEntries = 20_000_000
 
+// ErrGivenUp is the error of reading a journal that was given up: RestartJournal, then send everything.
+var ErrGivenUp = errors.New("tiles: the journal was given up")
+
 // The journal names the values that changed, so that they can be sent to another store: 'j', 'q', number of the transaction (uint64),
 // then the value's key without its first byte; no value. An entry is written by the batch that changes the value. 'j', 'o' is there once
 // the journal was given up.
@@ -208,8 +211,15 @@ func (t *txn) finishChanges(committed bool) {
 
 // Changes gives the places of at least limit entries of the journal, in order of their transactions, those of one transaction together; the
 // same place may come again. It ends with the journal, or at fn's error. upTo is the last transaction given, 0 for none, and n how many
-// entries there were. Places are valid until fn returns.
+// entries there were. Places are valid until fn returns. Errors: ErrGivenUp, fn's, Pebble's.
 func (s *Store) Changes(r pebble.Reader, limit int, fn func(Place) error) (upTo uint64, n int64, err error) {
+	_, closer, err := r.Get([]byte{journalSpace, journalOverflow})
+	if err == nil {
+		return 0, 0, errors.Join(ErrGivenUp, closer.Close())
+	}
+	if !errors.Is(err, pebble.ErrNotFound) {
+		return 0, 0, fmt.Errorf("tiles: journal: %w", err)
+	}
 	it, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{journalSpace, journalQueue}, UpperBound: []byte{journalSpace, journalQueue + 1}})
 	if err != nil {
 		return 0, 0, fmt.Errorf("tiles: journal: %w", err)

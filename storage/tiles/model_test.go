@@ -324,7 +324,8 @@ func (m *model) commitFresh(now int64) {
 	}
 }
 
-func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
+// runModel makes random changes and compares reads with the oracle. what follow returns for a model is called after each change.
+func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool, follow ...func(m *model) func(now int64)) {
 	m := &model{t: t, r: r, fs: vfs.NewMem(), o: o, nextID: 1, horizon: noDay, lost: map[string]bool{}, pruned: map[string][2]int64{}}
 	m.db = openDB(t, m.fs)
 	m.s = Open(m.db, m.o)
@@ -333,6 +334,10 @@ func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
 		m.g.Eras = []int64{(day0-8)*event.Day + r.Int64N(event.Day), (day0 - 3) * event.Day, (day0+2)*event.Day + r.Int64N(event.Day)}
 	}
 	now := int64(day0)
+	var followers []func(now int64)
+	for _, f := range follow {
+		followers = append(followers, f(m))
+	}
 	for range 250 {
 		switch k := r.IntN(40); {
 		case k == 0:
@@ -361,6 +366,9 @@ func runModel(t *testing.T, r *rand.Rand, o Options, lifetime bool) {
 			m.commitFresh(now)
 		default:
 			m.commit(now)
+		}
+		for _, f := range followers {
+			f(now)
 		}
 		for range 6 {
 			m.read(now)
