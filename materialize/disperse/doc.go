@@ -17,8 +17,5 @@
 //   - Definitions are published when all the online groups that they name have been sent whole. Until then gateways answer by the ones before.
 //   - While changes are followed no rows are fresh (storage/tiles): what is committed is in the tiles, and so in what is sent.
 //   - A group that a refresh changes, or that attributes have overtaken, is not sent; afterwards it is sent whole.
-//
-// # What it does not do
-//
-// It does not delete the partitions of groups that no definitions name any more.
+//   - A minute after definitions were replaced, what no definitions read any more is looked for and deleted (sweep.go), over restarts too.
 package disperse

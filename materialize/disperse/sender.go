@@ -54,6 +54,8 @@ type sender struct {
 	published []uint64 // versions: the newest last, and the one before it
 	told      time.Time
 	asked     time.Time
+	reading   []int64 // groups of the definitions that gateways read by
+	sweep     sweep
 }
 
 // load is how far a group is sent whole.
@@ -110,7 +112,12 @@ func (s *sender) claim(ctx context.Context, takeOver bool) error {
 		}
 	}
 	s.d.update(func(st *Status) { st.Epoch = s.claimed.Epoch })
-	return errors.Join(it.Error(), it.Close())
+	if s.claimed.Epoch != before.Epoch && s.claimed.Epoch > 1 { // what was sent in the ones before
+		err = s.planSweep()
+	} else {
+		err = s.resumeSweep()
+	}
+	return errors.Join(err, it.Error(), it.Close())
 }
 
 // forget makes the directory forget that it ever sent: the next connection to Cassandra begins a new epoch.
@@ -155,10 +162,10 @@ func (s *sender) run(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(s.publish(ctx), s.stillOurs(ctx)); err != nil {
+		if err := errors.Join(s.publish(ctx), s.stillOurs(ctx), s.sweepSome(ctx)); err != nil {
 			return err
 		}
-		if journal || loaded {
+		if journal || loaded || s.sweep.from != nil {
 			continue
 		}
 		select {
@@ -492,22 +499,32 @@ func (s *sender) publish(ctx context.Context) error {
 		}
 		s.published = s.published[1:]
 	}
-	s.forgetLoads(cat)
+	s.reading = s.reading[:0]
+	for id := range cat.Groups {
+		s.reading = append(s.reading, s.claimed.Group(id))
+	}
+	if gone := s.forgetLoads(cat); gone || !s.sweep.due.IsZero() { // gateways read by the ones before for a moment
+		if err := s.planSweep(); err != nil {
+			return err
+		}
+	}
 	s.d.update(func(st *Status) { st.Version = cat.Version })
 	return nil
 }
 
-// forgetLoads forgets groups that are gone.
-func (s *sender) forgetLoads(cat *schema.Catalog) {
+// forgetLoads forgets groups that are gone, and reports whether there were some.
+func (s *sender) forgetLoads(cat *schema.Catalog) (gone bool) {
 	groups := s.d.cfg.Groups()
 	for prefix := range s.loads {
 		if cat.Groups[prefix] == nil && groups[prefix] == nil {
+			gone = true
 			delete(s.loads, prefix)
 			if err := s.d.cfg.DB.Delete(loadKey(prefix), pebble.NoSync); err != nil {
 				s.d.cfg.Logger.Error("forgetting a group of dispersal", "group", prefix, "error", err)
 			}
 		}
 	}
+	return gone
 }
 
 // tell writes how far values are: all commits up to a snapshot's position are sent, but for keys that wait to be made anew.

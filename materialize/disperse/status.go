@@ -28,7 +28,8 @@ type Status struct {
 	Connection *schema.Connection // nil: none
 	State      State
 	Since      time.Time
-	Err        error // of StateWaiting and StateFailed, nil otherwise
+	Began      time.Time // when the connection was made, or the server started
+	Err        error     // of StateWaiting and StateFailed, nil otherwise
 	Epoch      int64
 	Version    uint64    // of the definitions that gateways read by; 0: not known yet
 	Position   uint64    // of the log, up to which values were sent; 0: not known yet
@@ -40,6 +41,7 @@ type Status struct {
 	// What was sent since the start, and what was not: of changes that a later one of the same value took the place of (Merged), of keys that
 	// wait for a state to be made anew (Postponed), of groups that are not served (Skipped).
 	Rows, Bytes, Rounds, Errors, Merged, Postponed, Skipped int64
+	Deleted                                                 int64 // partitions of groups that are gone
 }
 
 // Status is the state of dispersal now.
@@ -60,7 +62,7 @@ func (d *Disperser) begin(c *schema.Connection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := d.cfg.Clock()
-	d.status = Status{Connection: c, State: StateConnecting, Since: now}
+	d.status = Status{Connection: c, State: StateConnecting, Since: now, Began: now}
 }
 
 func (d *Disperser) end() {

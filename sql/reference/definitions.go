@@ -370,10 +370,10 @@ record of each key and what its windows' ends cut, from one partition, as of one
 
 ` + "`tilehouse.online_store`" + ` says how it goes, one row: state (` + "`connecting`, `loading`, `following`, `waiting` for the next try, `failed`" + ` where somebody has to do something; on a gateway ` + "`reading`" + `
 or ` + "`waiting`" + `), reason, epoch, definitions and newest_definitions, position and newest_position, lag, changes waiting, groups loading, and since the start rows and bytes sent, errors,
-merged (changes that a later one took the place of), postponed (keys that waited for a state to be made anew) and skipped (of groups that are not served).
+merged (changes that a later one took the place of), postponed (keys that waited for a state to be made anew) skipped (of groups that are not served) and deleted (keys of groups that are gone).
 
 A keyspace belongs to one data directory. It keeps user names and password verifiers of the server's roles: read access to it is theirs. DROP CONNECTION ends sending; what was
-sent stays. The data of groups that no definitions name any more stays, too: DROP KEYSPACE in Cassandra, or another keyspace, frees it.`,
+sent stays: DROP KEYSPACE in Cassandra frees it. What no definitions read any more is deleted a minute after gateways have others.`,
 		Options: []Option{
 			{"type", "`cassandra`", "", "what answers there"},
 			{"hosts", "`host:port`, with commas", "", "some of the cluster's nodes, of CQL's port"},

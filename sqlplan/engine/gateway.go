@@ -199,7 +199,7 @@ func (g *gateway) storeRow(s *Session) ([][]string, error) {
 	}
 	row := append([]string{"NULL"}, literals(g.options.Keyspace, state)...)
 	row = append(row, orNull(reason), sinceText, fmt.Sprint(p.Epoch), fmt.Sprint(p.Version), "NULL", positionText, "NULL", lag)
-	return [][]string{append(row, slices.Repeat([]string{"NULL"}, 8)...)}, nil
+	return [][]string{append(row, slices.Repeat([]string{"NULL"}, 9)...)}, nil
 }
 
 // storeReason says in words why values are not sent or read.

@@ -84,8 +84,10 @@ func (e *Engine) Collect(ch chan<- prometheus.Metric) {
 	e.fresh.Collect(ch)
 	c := &collection{e: e, ch: ch, cat: e.catalog.Current()}
 	if e.gateway != nil { // the rest is of data
+		c.gatewayStore()
 		return
 	}
+	c.store()
 	c.gauge(positionMetric, float64(e.log.Position()))
 	for kind, n := range map[string]int{"feature": len(c.cat.Features), "entity": len(c.cat.Entities), "feature view": len(c.cat.FeatureViews), "relation": len(c.cat.Relations)} {
 		c.gauge(objectsMetric, float64(n), kind)

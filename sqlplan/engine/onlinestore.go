@@ -125,7 +125,7 @@ func (s *Session) setConnection(sql string, st *parse.Alter, x *schema.Connectio
 
 // storeColumns are those of tilehouse.online_store.
 var storeColumns = slices.Concat(text("connection", "keyspace", "state", "reason"), times("since"), numbers("epoch", "definitions", "newest_definitions", "position", "newest_position"), intervals("lag"),
-	numbers("waiting", "loading", "rows", "bytes", "errors", "merged", "postponed", "skipped"))
+	numbers("waiting", "loading", "rows", "bytes", "errors", "merged", "postponed", "skipped", "deleted"))
 
 // storeRows are the rows of tilehouse.online_store: what became of sending values to Cassandra; on a gateway, what it reads.
 func storeRows(s *Session, cat *schema.Catalog) ([][]string, error) {
@@ -152,7 +152,7 @@ func storeRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 	}
 	return [][]string{append(literals(st.Connection.Name, st.Connection.Options[disperse.OptKeyspace], string(st.State)), orNull(reason), timeLiteral(st.Since.UnixMicro()),
 		number(st.Epoch, st.Epoch > 0), number(int64(st.Version), st.Version > 0), fmt.Sprint(cat.Version), number(int64(st.Position), !st.At.IsZero()), fmt.Sprint(s.e.log.Position()), lag,
-		number(st.Waiting, !st.GivenUp), fmt.Sprint(st.Loading), fmt.Sprint(st.Rows), fmt.Sprint(st.Bytes), fmt.Sprint(st.Errors), fmt.Sprint(st.Merged), fmt.Sprint(st.Postponed), fmt.Sprint(st.Skipped))}, nil
+		number(st.Waiting, !st.GivenUp), fmt.Sprint(st.Loading), fmt.Sprint(st.Rows), fmt.Sprint(st.Bytes), fmt.Sprint(st.Errors), fmt.Sprint(st.Merged), fmt.Sprint(st.Postponed), fmt.Sprint(st.Skipped), fmt.Sprint(st.Deleted))}, nil
 }
 
 func intervalLiteral(d time.Duration) string {
