@@ -135,4 +135,12 @@ func TestValues(t *testing.T) {
 		compare(t, r, ch.epoch, conn, gw, 40)
 	}
 	t.Log(column(t, conn, "concat_ws(' ', 'rows', rows, 'bytes', bytes, 'merged', merged, 'postponed', postponed, 'skipped', skipped)"))
+	// A group that takes the place of another one: gateways go over to it, and what was the other's is deleted a minute later.
+	exec(t, conn, "CREATE FEATURE more ON card AS SELECT card, count(DISTINCT shop) FROM payments GROUP BY card WINDOW 7 DAYS")
+	sent(t, conn, gw)
+	compare(t, r, ch.epoch, conn, gw, 40)
+	within(t, conn, 3*time.Minute, "deleted > 0", "true")
+	time.Sleep(time.Second)
+	compare(t, r, ch.epoch, conn, gw, 80)
+	t.Log(column(t, conn, "concat_ws(' ', 'deleted', deleted)"))
 }
