@@ -97,18 +97,18 @@ var tables = []string{
 // Store is a session with a keyspace. It is safe for concurrent use.
 type Store struct{ session *gocql.Session }
 
-// Open connects. With make the keyspace is made, if the options say how, and its tables; without, ErrNoKeyspace where they are missing.
+// Open connects. With create the keyspace is made, if the options say how, and its tables; without, ErrNoKeyspace where they are missing.
 // Errors: ErrNoKeyspace, ErrRefused, ErrForbidden; others say that no node answers.
-func Open(ctx context.Context, o Options, make bool) (*Store, error) {
+func Open(ctx context.Context, o Options, create bool) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if make {
+	if create {
 		if err := prepare(ctx, o); err != nil {
 			return nil, err
 		}
 	}
-	s, err := connect(o, o.Keyspace, requestTimeout)
+	s, err := connect(ctx, o, o.Keyspace, requestTimeout)
 	if errors.Is(err, gocql.ErrNoConnectionsStarted) { // which also stands for a keyspace that is not there
 		if missing := exists(ctx, o); missing != nil {
 			err = missing
@@ -128,7 +128,31 @@ func Open(ctx context.Context, o Options, make bool) (*Store, error) {
 // Close ends the session.
 func (s *Store) Close() { s.session.Close() }
 
-func connect(o Options, keyspace string, timeout time.Duration) (*gocql.Session, error) {
+// connect opens a session. When ctx ends it returns, and a session that is made afterwards is closed.
+func connect(ctx context.Context, o Options, keyspace string, timeout time.Duration) (*gocql.Session, error) {
+	type made struct {
+		s   *gocql.Session
+		err error
+	}
+	done := make(chan made, 1)
+	go func() {
+		s, err := session(o, keyspace, timeout)
+		done <- made{s, err}
+	}()
+	select {
+	case m := <-done:
+		return m.s, m.err
+	case <-ctx.Done():
+		go func() {
+			if m := <-done; m.err == nil {
+				m.s.Close()
+			}
+		}()
+		return nil, ctx.Err()
+	}
+}
+
+func session(o Options, keyspace string, timeout time.Duration) (*gocql.Session, error) {
 	c := gocql.NewCluster(o.Hosts...)
 	if len(o.Hosts) > 0 {
 		if _, port, err := net.SplitHostPort(o.Hosts[0]); err == nil {
@@ -159,7 +183,7 @@ func connect(o Options, keyspace string, timeout time.Duration) (*gocql.Session,
 
 // exists looks for the keyspace. Errors: ErrNoKeyspace, those of connecting.
 func exists(ctx context.Context, o Options) error {
-	s, err := connect(o, "", requestTimeout)
+	s, err := connect(ctx, o, "", requestTimeout)
 	if err != nil {
 		return err
 	}
@@ -176,7 +200,7 @@ const cqlKeyspace = "SELECT keyspace_name FROM system_schema.keyspaces WHERE key
 
 // prepare makes the keyspace and its tables where they are missing.
 func prepare(ctx context.Context, o Options) error {
-	s, err := connect(o, "", schemaTimeout)
+	s, err := connect(ctx, o, "", schemaTimeout)
 	if err != nil {
 		return classify(err)
 	}
