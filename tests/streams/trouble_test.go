@@ -88,7 +88,7 @@ func TestRefusals(t *testing.T) {
 		{"CREATE SOURCE s (__offset bigint, ts timestamptz) WITH (connector = 'kafka', connection = 'bus', topic = 'events', event_time = 'ts') FORMAT PLAIN ENCODE JSON", "42939", `column name "__offset" is reserved`, "__offset"},
 		{"CREATE CONNECTION c WITH (brokers = 'a:1')", "22023", `connection "c" needs a type`, "c WITH"},
 		{"CREATE CONNECTION c WITH (type = 'kafka')", "22023", `connection "c" needs brokers`, "c WITH"},
-		{"CREATE CONNECTION c WITH (type = 'pulsar', brokers = 'a:1')", "22023", `option "type" must be one of kafka`, "'pulsar'"},
+		{"CREATE CONNECTION c WITH (type = 'pulsar', brokers = 'a:1')", "22023", `option "type" must be one of cassandra, kafka, postgres, not "pulsar"`, "'pulsar'"},
 		{"CREATE CONNECTION c WITH (type = 'kafka', brokers = 'a')", "22023", `broker "a" is not written host:port`, "'a'"},
 		{"CREATE CONNECTION c WITH (type = 'kafka', brokers = 'a:1', colour = 'red')", "22023", `unknown option "colour" of CREATE CONNECTION`, "colour"},
 		{"CREATE CONNECTION c WITH (type = 'kafka', brokers = 'a:1', sasl.mechanism = 'PLAIN', sasl.username = 'u', sasl.password = 'pw')", "22023", `option "sasl.password" takes a secret`, "'pw'"},
