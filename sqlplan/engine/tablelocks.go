@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/zeebo/xxh3"
+
 	"github.com/tilehouse/tilehouse/storage/tables"
 )
 
@@ -110,10 +112,15 @@ func (s *Session) lockFor(ctx context.Context, w *rowWrite) error {
 // takeLocks takes locks in one order. Where the open transaction has only read, it reads anew once it has them, as PostgreSQL's
 // statements do.
 func (s *Session) takeLocks(ctx context.Context, ids []uint64) error {
+	return s.takeLocksOf(ctx, ids, !s.tx.ordinary)
+}
+
+// takeLocksOf is takeLocks; unwritten: the open transaction has written nothing.
+func (s *Session) takeLocksOf(ctx context.Context, ids []uint64, unwritten bool) error {
 	slices.Sort(ids)
 	for _, id := range slices.Compact(ids) {
 		err := s.e.locks.lock(ctx, s, id)
-		if e := asError(err); e != nil && e.Code == codeConflict && !s.tx.ordinary && s.mayReadAnew() {
+		if e := asError(err); e != nil && e.Code == codeConflict && unwritten && s.mayReadAnew() {
 			if _, err := s.conn.Exec(ctx, "ROLLBACK"); err != nil {
 				return err
 			}
@@ -129,6 +136,19 @@ func (s *Session) takeLocks(ctx context.Context, ids []uint64) error {
 		}
 	}
 	return nil
+}
+
+// nameLocks is a bit that no table's number has: locks with it are of names.
+const nameLocks = 1 << 63
+
+// lockName takes the lock of a name that an object is given, so that who makes two of it waits for the other's end, as PostgreSQL's indexes of names
+// make them wait. What was read of tables before is read anew where it is old. A statement calls it before it writes anything.
+func (s *Session) lockName(ctx context.Context, space, name string) error {
+	if err := s.takeLocksOf(ctx, []uint64{nameLocks | xxh3.HashString(space+"\x00"+name)}, !s.tx.ordinary || s.tx.single); err != nil {
+		return err
+	}
+	_, err := s.ordinary(ctx)
+	return err
 }
 
 // mayReadAnew reports whether the open transaction may see what others committed since it began.

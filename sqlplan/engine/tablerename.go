@@ -50,6 +50,11 @@ func (s *Session) bindRenameOrdinary(st *parse.SQL, n *pg_query.RenameStmt) (bou
 
 // renameObject gives a relation another name or schema: the views that read it go on to read it.
 func (s *Session) renameObject(ctx context.Context, o *tables.Object, space, name string) error {
+	if !o.Temp {
+		if err := s.lockName(ctx, space, name); err != nil {
+			return err
+		}
+	}
 	if s.nameTaken(space, name) {
 		return fail(codeDuplicateTable, "relation %q already exists%s", name, map[bool]string{true: fmt.Sprintf(" in schema %q", space)}[space != o.Schema])
 	}

@@ -203,14 +203,14 @@ func (s *Session) place(ctx context.Context, rv *pg_query.RangeVar, sql string) 
 	case rv.Schemaname == "":
 		for _, space := range s.searchPath() {
 			if cat.HasSchema(space) && s.mayUse(space) {
-				return space, false, nil
+				return space, false, s.lockName(ctx, space, rv.Relname)
 			}
 		}
 		return "", false, at(fail("3F000", "no schema has been selected to create in"), sql, int(rv.Location))
 	case !cat.HasSchema(rv.Schemaname):
 		return "", false, at(fail("3F000", "schema %q does not exist", rv.Schemaname), sql, int(rv.Location))
 	}
-	return rv.Schemaname, false, nil
+	return rv.Schemaname, false, s.lockName(ctx, rv.Schemaname, rv.Relname)
 }
 
 // find is the relation of a name, by search_path where no schema is given; nil: none.

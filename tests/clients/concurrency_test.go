@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -82,6 +83,41 @@ func TestKeysBetweenTransactions(t *testing.T) {
 		t.Errorf("a write over newer rows gave %q", c)
 	}
 	must(t, a, "ROLLBACK")
+}
+
+// Who makes an object of a name that another transaction has made one of waits for its end, as PostgreSQL makes it wait.
+func TestConcurrentNames(t *testing.T) {
+	s := servertest.Start(t, t.TempDir(), servertest.Options{})
+	a, b := connectTo(t, s.DSN()), connectTo(t, s.DSN())
+	must(t, a, "CREATE TABLE other (id integer); CREATE TABLE source (id integer)")
+	for _, first := range []string{"CREATE TABLE t (id serial)", "CREATE TABLE t AS SELECT 1 AS id", "CREATE VIEW t AS SELECT 1 AS id", "CREATE SEQUENCE t", "ALTER TABLE other RENAME TO t"} {
+		for _, second := range []string{"CREATE TABLE t (id serial)", "CREATE TABLE t AS SELECT id FROM source", "CREATE VIEW t AS SELECT 1 AS id", "CREATE SEQUENCE t", "ALTER TABLE source RENAME TO t"} {
+			if !strings.HasPrefix(first+second, "CREATE TABLE t (id serial)") && !strings.HasSuffix(second, "(id serial)") {
+				continue // each with a plain table
+			}
+			for end, want := range map[string]string{"ROLLBACK": "", "COMMIT": "42P07"} {
+				must(t, a, "BEGIN")
+				must(t, a, first)
+				got := make(chan string)
+				go func() { got <- code(b, second) }()
+				select {
+				case c := <-got:
+					t.Fatalf("%s beside %s did not wait: %q", second, first, c)
+				case <-time.After(30 * time.Millisecond):
+				}
+				must(t, a, end)
+				if c := <-got; c != want {
+					t.Errorf("%s after %s and %s gave %q, not %q", second, first, end, c, want)
+				}
+				for _, undo := range []string{"ALTER TABLE t RENAME TO " + map[bool]string{true: "other", false: "source"}[end == "COMMIT"], "DROP TABLE t", "DROP VIEW t", "DROP SEQUENCE t"} {
+					if strings.HasPrefix(undo, "ALTER") && !strings.HasPrefix(map[string]string{"COMMIT": first, "ROLLBACK": second}[end], "ALTER") {
+						continue
+					}
+					code(b, undo)
+				}
+			}
+		}
+	}
 }
 
 // Sessions that count in one row, insert the same keys and draw from one sequence lose nothing and double nothing.
