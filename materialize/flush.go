@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"time"
 
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/runs"
@@ -32,6 +33,30 @@ func (m *Manager) flushTails(ctx context.Context, all bool) error {
 	}
 	return errors.Join(errs...)
 }
+
+// FoldTail folds the tail of a group's runs into them, and gives the group as it then is, for a read whose tail does not fit the memory (Snapshot's
+// ErrTooManyRows): the background is behind with it. It waits for what the background folds now.
+func (m *Manager) FoldTail(ctx context.Context, group *schema.Group) (*Group, error) {
+	for !m.build.TryLock() {
+		select {
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		case <-time.After(foldTick):
+		}
+	}
+	defer m.build.Unlock()
+	g, err := m.Group(group)
+	if err == nil && g.Manifest != nil {
+		err = m.flushTail(ctx, g, true)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return m.Group(group)
+}
+
+// foldTick is how often FoldTail looks whether it is its turn.
+const foldTick = 10 * time.Millisecond
 
 // flushTail lays the tail of a group's runs over them, and publishes the result in one catalog version. Row versions that
 // went stay in the runs, hidden by tombstones, so that older positions are still served; when there are more than

@@ -101,6 +101,15 @@ func TestCommitBeyondMemory(t *testing.T) {
 	if _, err := w.m.Snapshot(t.Context(), cat, g, w.log.Position()); !errors.Is(err, ErrTooManyRows) {
 		t.Fatal("a tail beyond the memory was made:", err)
 	}
+	before := w.log.Position()
+	w.commit(md, 10, 9, 0)
+	folded, err := w.m.FoldTail(t.Context(), g.Schema) // as a read does that cannot wait for the background
+	must(t, err)
+	for _, position := range []uint64{before, w.log.Position()} {
+		if _, err := w.m.Snapshot(t.Context(), cat, folded, position); err != nil {
+			t.Fatalf("after the tail was folded, at position %d: %v", position, err)
+		}
+	}
 	must(t, w.m.Settle(t.Context()))
 	if p := w.only().Manifest.Position; p != w.log.Position() {
 		t.Fatal("runs at position", p)

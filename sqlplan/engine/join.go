@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
@@ -53,7 +54,14 @@ func (e *Engine) join(ctx context.Context, cat *schema.Catalog, req joinRequest)
 		}}
 		return pointintime.Join(ctx, spec)
 	}
-	if spec.Snapshot, err = e.mat.Snapshot(ctx, cat, g, req.Position); err != nil {
+	if spec.Snapshot, err = e.mat.Snapshot(ctx, cat, g, req.Position); errors.Is(err, materialize.ErrTooManyRows) {
+		if g, err = e.mat.FoldTail(ctx, req.Group); err != nil {
+			return err
+		}
+		spec.Layout, spec.Partials = g.Schema.Layout, g.Partials
+		spec.Snapshot, err = e.mat.Snapshot(ctx, cat, g, req.Position)
+	}
+	if err != nil {
 		return err
 	}
 	if req.Flags.NoPartials {
