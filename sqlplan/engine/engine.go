@@ -151,7 +151,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.db, err = duck.Open(filepath.Join(dir, "tables.duckdb"), duck.Options{
-		MemoryLimit: e.memory.duck, ProcessLimit: cfg.MemoryLimit, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(), Scalars: functionsOfOurs(),
+		MemoryLimit: e.memory.duck, TempDir: filepath.Join(dir, "spill", "duckdb"), Threads: cfg.Threads, ReadRoots: roots, WriteRoots: e.exports.directories(), Scalars: functionsOfOurs(),
 		Init: append(append(slices.Clone(createDocuments), "ATTACH "+duck.QuoteLiteral(filepath.Join(dir, "projections.duckdb"))+" AS proj", materialize.CreatePositions), pgcatalog.Init...),
 	})
 	if err != nil {

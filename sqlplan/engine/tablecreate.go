@@ -52,7 +52,7 @@ func (s *Session) bindCreateTable(st *parse.SQL, n *pg_query.CreateStmt) (bound,
 }
 
 func (s *Session) createTable(ctx context.Context, sql string, n *pg_query.CreateStmt) error {
-	space, temp, err := s.place(ctx, n.Relation, sql)
+	space, temp, err := s.makes(ctx, n.Relation, sql)
 	if err != nil {
 		return err
 	}

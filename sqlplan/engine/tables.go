@@ -203,14 +203,23 @@ func (s *Session) place(ctx context.Context, rv *pg_query.RangeVar, sql string) 
 	case rv.Schemaname == "":
 		for _, space := range s.searchPath() {
 			if cat.HasSchema(space) && s.mayUse(space) {
-				return space, false, s.lockName(ctx, space, rv.Relname)
+				return space, false, nil
 			}
 		}
 		return "", false, at(fail("3F000", "no schema has been selected to create in"), sql, int(rv.Location))
 	case !cat.HasSchema(rv.Schemaname):
 		return "", false, at(fail("3F000", "schema %q does not exist", rv.Schemaname), sql, int(rv.Location))
 	}
-	return rv.Schemaname, false, s.lockName(ctx, rv.Schemaname, rv.Relname)
+	return rv.Schemaname, false, nil
+}
+
+// makes is place for a statement that is about to make the object: it has the name's lock from here on.
+func (s *Session) makes(ctx context.Context, rv *pg_query.RangeVar, sql string) (schema string, temp bool, err error) {
+	schema, temp, err = s.place(ctx, rv, sql)
+	if err == nil && !temp {
+		err = s.lockName(ctx, schema, rv.Relname)
+	}
+	return schema, temp, err
 }
 
 // find is the relation of a name, by search_path where no schema is given; nil: none.

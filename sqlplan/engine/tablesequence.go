@@ -18,7 +18,7 @@ import (
 func (s *Session) bindCreateSequence(st *parse.SQL, n *pg_query.CreateSeqStmt) bound {
 	return s.ddl(func(ctx context.Context) (string, error) {
 		const tag = "CREATE SEQUENCE"
-		space, temp, err := s.place(ctx, n.Sequence, st.Text)
+		space, temp, err := s.makes(ctx, n.Sequence, st.Text)
 		if err != nil {
 			return "", err
 		}

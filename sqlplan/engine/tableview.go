@@ -384,7 +384,7 @@ func (s *Session) createView(ctx context.Context, st *parse.SQL, n *pg_query.Vie
 	if n.WithCheckOption != pg_query.ViewCheckOption_NO_CHECK_OPTION {
 		return fail(codeUnsupported, "views WITH CHECK OPTION are not supported")
 	}
-	space, temp, err := s.place(ctx, n.View, st.Text)
+	space, temp, err := s.makes(ctx, n.View, st.Text)
 	if err != nil {
 		return err
 	}
@@ -522,7 +522,7 @@ func (s *Session) createTableAs(ctx context.Context, cat *schema.Catalog, st *pa
 	if view != nil {
 		kind, word = tables.MaterializedView, "CREATE MATERIALIZED VIEW"
 	}
-	space, temp, err := s.place(ctx, n.Into.Rel, st.Text)
+	space, temp, err := s.makes(ctx, n.Into.Rel, st.Text)
 	if err != nil {
 		return "", err
 	}

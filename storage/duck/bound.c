@@ -4,11 +4,9 @@
 
 #include "bound.h"
 
-#include <fcntl.h>
 #include <stdatomic.h>
-#include <stdio.h>
-#include <unistd.h>
 
+int duckdb_je_mallctl(const char *name, void *old, size_t *oldlen, void *new, size_t newlen);
 void *__real_duckdb_je_malloc(size_t);
 void *__real_duckdb_je_realloc(void *, size_t);
 // duckdb::TransactionContext::Commit()
@@ -18,26 +16,11 @@ static _Atomic long long bound;
 static _Atomic int commits; // under way
 static __thread int does;
 
-// The process's memory but for what is a file's, in bytes; 0 where it is not known.
-static long long resident(void) {
-	static _Atomic int statm = -1;
-	char text[128];
-	long long all, pages, shared;
-	int fd = statm;
-	if (fd < 0) {
-		int none = -1;
-		if ((fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC)) < 0) return 0;
-		if (!atomic_compare_exchange_strong(&statm, &none, fd)) {
-			close(fd);
-			fd = none;
-		}
-	}
-	ssize_t n = pread(fd, text, sizeof text - 1, 0);
-	if (n <= 0) return 0;
-	text[n] = 0;
-	if (sscanf(text, "%lld %lld %lld", &all, &pages, &shared) != 3) return 0;
-	return (pages - shared) * sysconf(_SC_PAGESIZE);
-}
+// What the allocator had when it was last asked, and what was allowed since, in bytes.
+static _Atomic long long known, since;
+
+// How many bytes are allowed between two questions at most: one takes some 30 µs.
+enum { unasked = 32 << 20 };
 
 void tilehouseBoundTo(long long bytes) { bound = bytes; }
 
@@ -49,7 +32,18 @@ int tilehouseDoes(int what) {
 
 bool tilehouseNoRoom(size_t bytes) {
 	long long most = bound;
-	return most && bytes >= TILEHOUSE_LONG && resident() + (long long)bytes > most;
+	if (!most || bytes < TILEHOUSE_LONG) return false;
+	if (since < unasked && known + since + (long long)bytes <= most) {
+		since += bytes;
+		return false;
+	}
+	unsigned long long epoch = 1;
+	size_t allocated = 0, n = sizeof allocated;
+	duckdb_je_mallctl("epoch", NULL, NULL, &epoch, sizeof epoch);
+	if (duckdb_je_mallctl("stats.allocated", &allocated, &n, NULL, 0)) return false;
+	known = allocated;
+	since = bytes;
+	return (long long)(allocated + bytes) > most;
 }
 
 static bool refused(size_t bytes) {

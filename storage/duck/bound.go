@@ -59,23 +59,23 @@ import (
 
 // DuckDB's limit counts its buffers, and not the texts in the vectors that it computes with, of which a statement may have many at a time: a
 // column that is shown forty times is copied as often, and each function of a chain holds its result. What computes rows is therefore
-// refused blocks of a text's size and more once the process takes beside the limit what beside allows (bound.c). DuckDB makes of that an
+// refused blocks of a text's size and more once DuckDB's allocator has given out what its limit and beside allow (bound.c). DuckDB makes of that an
 // error of the statement (53200). It is not refused in commits, which could not give up without harm, and in its calls by functions of
 // ours, which ask before (noRoom), since nothing catches there what DuckDB throws.
 
 // tooMuchText is the message of the refusal.
 const tooMuchText = "out of memory: the texts that the statement computes with take too much"
 
-// beside is how many bytes the process may take beside its limit before what computes rows is refused more.
+// beside is how many bytes DuckDB may take beside its limit before what computes rows is refused more.
 const beside = 128 << 20
 
-// limits are what the engines of the process may take together.
+// limits are those of the databases of the process together: they share an allocator.
 var limits struct {
 	sync.Mutex
 	sum int64
 }
 
-// limited adds to the limit of the process what an engine that is opened has of it, or takes away what one that is closed had.
+// limited adds to the limits that of a database that is opened, or takes away that of one that is closed.
 func limited(more int64) {
 	limits.Lock()
 	defer limits.Unlock()
@@ -83,8 +83,10 @@ func limited(more int64) {
 	if limits.sum += more; limits.sum > 0 {
 		bound = limits.sum + beside
 	}
-	C.tilehouseBoundTo(C.longlong(bound))
+	setBound(bound)
 }
+
+func setBound(bytes int64) { C.tilehouseBoundTo(C.longlong(bytes)) }
 
 // executeTasks has a thread of DuckDB's do what there is to do.
 func executeTasks(state unsafe.Pointer) { C.tilehouseExecuteTasks(C.duckdb_task_state(state)) }

@@ -11,6 +11,6 @@ enum {
 // From how many bytes on an allocation is looked at.
 enum { TILEHOUSE_LONG = 1 << 20 };
 
-void tilehouseBoundTo(long long bytes); // of the process's memory; 0: no bound
+void tilehouseBoundTo(long long bytes); // of what DuckDB's allocator has given out; 0: no bound
 int tilehouseDoes(int what);            // of the calling thread from now on; returns what it did before
 bool tilehouseNoRoom(size_t bytes);     // whether so many more are beyond the bound

@@ -9,20 +9,22 @@ import (
 	"testing"
 )
 
-// beyond makes the process take more than a bound of a limit of one byte allows, until the function it returns is called.
+// beyond makes DuckDB's allocator beyond its bound until the function that it returns is called.
 func beyond(t *testing.T) (enough func()) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
 		t.Skip("texts are bounded on Linux only")
 	}
-	held := make([]byte, 2*beside)
-	for i := 0; i < len(held); i += 4096 {
-		held[i] = 1
-	}
-	limited(1)
+	limits.Lock()
+	defer limits.Unlock()
+	before := limits.sum
+	limits.sum = 0
+	setBound(1)
 	return func() {
-		limited(-1)
-		runtime.KeepAlive(held)
+		limits.Lock()
+		limits.sum = before
+		limits.Unlock()
+		limited(0)
 	}
 }
 

@@ -14,12 +14,9 @@ import (
 
 // Options configure an engine. The zero value is an engine with DuckDB's defaults that neither reads files nor spills.
 type Options struct {
-	// MemoryLimit bounds DuckDB's buffers, in bytes; 0 is DuckDB's default (80 % of the machine). Strings that a function
-	// builds in one value are not counted by DuckDB.
+	// MemoryLimit bounds DuckDB's buffers, in bytes; 0 is DuckDB's default (80 % of the machine). Texts that a statement computes with are not
+	// counted by DuckDB; it is refused more of them (53200) when all that DuckDB's allocator gave out is 128 MiB more than the limits of all databases.
 	MemoryLimit int64
-	// ProcessLimit is how many bytes the process may take; a statement that computes with long texts is refused (53200) when it takes 128
-	// MiB more. 0: no limit. Of several engines' the sum counts.
-	ProcessLimit int64
 	// TempDir is where DuckDB spills; "" forbids spilling, so that a statement beyond MemoryLimit fails with 53200.
 	TempDir string
 	// MaxTempBytes bounds the spilled bytes; beyond it a statement fails with 53100. 0 is DuckDB's default (90 % of the free disk).
@@ -48,7 +45,7 @@ type DB struct {
 	interruptions sync.Map
 	bounds        bounds // of functions of ours
 	reclaim       *reclaimer
-	processLimit  int64
+	memoryLimit   int64
 }
 
 // Open opens the database file at path, or a database in memory where path is "". On return the configuration is locked
@@ -97,8 +94,8 @@ func Open(path string, o Options) (*DB, error) {
 		m.Close(&d.db)
 		return nil, err
 	}
-	limited(o.ProcessLimit)
-	d.processLimit = o.ProcessLimit
+	limited(o.MemoryLimit)
+	d.memoryLimit = o.MemoryLimit
 	if threads > 1 {
 		d.workers.start(d.db, threads-1)
 	}
@@ -175,7 +172,7 @@ func (db *DB) Close() error {
 	db.closed = true
 	db.workers.stop()
 	m.Close(&db.db)
-	limited(-db.processLimit)
+	limited(-db.memoryLimit)
 	if n := db.open.Load(); n > 0 {
 		return &Error{SQLState: "55006", Message: fmt.Sprintf("%d connections are still open", n)}
 	}
