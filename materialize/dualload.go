@@ -504,20 +504,7 @@ func (l *dualLoad) exec(ctx context.Context, sql string) error {
 
 // read gives a query's rows in chunks that are valid during the call.
 func (l *dualLoad) read(ctx context.Context, sql string, each func(*vector.Chunk) error) error {
-	rows, err := l.conn.Query(ctx, sql)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for {
-		ch, err := rows.Next()
-		if err != nil || ch == nil {
-			return err
-		}
-		if err := each(ch); err != nil {
-			return err
-		}
-	}
+	return l.conn.EachChunk(ctx, sql, each)
 }
 
 // numbers are the values of a query's one row of integers.

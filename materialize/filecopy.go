@@ -104,18 +104,5 @@ func (m *Manager) EachParquet(ctx context.Context, file string, columns []schema
 		}
 		list += it
 	}
-	rows, err := conn.Query(ctx, fmt.Sprintf("SELECT %s FROM read_parquet(%s)", list, duck.QuoteLiteral(file)))
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for {
-		ch, err := rows.Next()
-		if err != nil || ch == nil {
-			return err
-		}
-		if err := emit(ch); err != nil {
-			return err
-		}
-	}
+	return conn.EachChunk(ctx, fmt.Sprintf("SELECT %s FROM read_parquet(%s)", list, duck.QuoteLiteral(file)), emit)
 }

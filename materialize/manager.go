@@ -127,8 +127,6 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	m.done.Go(func() { m.keepRefreshing(background) })
 	if !cfg.NoSettle {
 		m.done.Go(func() { m.keepFolding(background) })
-	}
-	if !cfg.NoSettle {
 		m.done.Go(func() { m.keepTrimming(background) })
 	}
 	for _, r := range cfg.Catalog.Current().Relations {

@@ -212,18 +212,5 @@ func appendRowKey(dst []byte, cols []*vector.Vector, at []int, row int) (key []b
 
 // eachRow gives a query's rows to f.
 func (s *Session) eachRow(ctx context.Context, sql string, f func(ch *vector.Chunk) error) error {
-	rows, err := s.conn.Query(ctx, sql)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for {
-		ch, err := rows.Next()
-		if err != nil || ch == nil {
-			return err
-		}
-		if err := f(ch); err != nil {
-			return err
-		}
-	}
+	return s.conn.EachChunk(ctx, sql, f)
 }

@@ -142,3 +142,21 @@ func (c *Conn) Query(ctx context.Context, sql string, args ...*vector.Vector) (*
 	defer s.Close()
 	return s.Query(ctx, args...)
 }
+
+// EachChunk gives the rows of a query to each, in chunks that are valid during the call. Errors: Query's, those of reading, each's, which ends it.
+func (c *Conn) EachChunk(ctx context.Context, sql string, each func(*vector.Chunk) error) error {
+	rows, err := c.Query(ctx, sql)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for {
+		ch, err := rows.Next()
+		if err != nil || ch == nil {
+			return err
+		}
+		if err := each(ch); err != nil {
+			return err
+		}
+	}
+}
