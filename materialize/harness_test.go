@@ -63,7 +63,7 @@ func (w *world) open() {
 	w.db, err = duck.Open("", duck.Options{TempDir: filepath.Join(w.dir, "spill", "duckdb"), ReadRoots: []string{w.files},
 		Init: []string{"ATTACH " + duck.QuoteLiteral(filepath.Join(w.dir, "projections.duckdb")) + " AS proj", CreatePositions}})
 	must(w.t, err)
-	w.tiles = tiles.Open(w.log.DB(), tiles.Options{FoldKeys: w.fold, BuildFiles: tiles.BuildFiles{FS: vfs.Default, Dir: filepath.Join(w.dir, "spill"), Writer: w.log.TableWriter()}})
+	w.tiles = tiles.Open(w.log.DB(), tiles.Options{Release: w.log.Release, FoldKeys: w.fold, BuildFiles: tiles.BuildFiles{FS: vfs.Default, Dir: filepath.Join(w.dir, "spill"), Writer: w.log.TableWriter()}})
 	roots, err := NewRoots([]string{w.files})
 	must(w.t, err)
 	clock := w.clock
@@ -85,9 +85,7 @@ func (w *world) close() {
 	if err := w.db.Close(); err != nil {
 		w.t.Error(err)
 	}
-	if err := w.tiles.Close(); err != nil {
-		w.t.Error(err)
-	}
+	w.tiles.Close()
 	if err := w.log.Close(); err != nil {
 		w.t.Error(err)
 	}

@@ -152,14 +152,14 @@ func (v *View) Position() (uint64, error) {
 }
 
 // Close releases the view.
-func (v *View) Close() error {
+func (v *View) Close() {
 	if v.tiles == nil {
 		for _, r := range v.distant {
 			r.Release()
 		}
-		return nil
+		return
 	}
-	return v.tiles.Close()
+	v.tiles.Close()
 }
 
 // Source gives the pieces of one group's keys at one position.

@@ -163,7 +163,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	e.locks, e.keys = newTableLocks(), newKeyFilters()
 	e.sequences = &sequences{log: e.log, states: map[uint64]*sequenceState{}}
 	e.features = featurelog.Open(e.log, cfg.Clock, cfg.Log)
-	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache, Days: cfg.Days,
+	e.tiles = tiles.Open(e.log.DB(), tiles.Options{CacheBytes: cfg.OnlineCache, Days: cfg.Days, Release: e.log.Release,
 		JournalEntries: cfg.Journal, BuildFiles: tiles.BuildFiles{FS: cfg.FS, Dir: filepath.Join(dir, "spill"), Writer: e.log.TableWriter()}})
 	if e.gateway != nil {
 		e.mat = materialize.NewGateway(materialize.Config{Log: e.log, Tiles: e.tiles, Catalog: e.catalog, Logger: cfg.Log, Clock: cfg.Clock}, e.gateway.distant)
@@ -208,7 +208,7 @@ func (e *Engine) Close() error {
 		e.features.Close()
 	}
 	if e.tiles != nil {
-		errs = append(errs, e.tiles.Close())
+		e.tiles.Close()
 	}
 	if e.sequences != nil {
 		errs = append(errs, e.sequences.close())

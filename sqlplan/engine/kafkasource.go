@@ -362,7 +362,7 @@ func (s *Session) deadLetters(ctx context.Context, cat *schema.Catalog) (string,
 	}
 	position := s.e.log.Position()
 	snap := s.e.log.DB().NewSnapshot()
-	defer snap.Close()
+	defer s.e.log.Release(snap)
 	for _, r := range sorted(cat.Relations, func(r *schema.Relation) string { return r.Name }) {
 		if r.Kafka == nil {
 			continue

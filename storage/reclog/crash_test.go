@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -422,34 +423,52 @@ func TestNoSpaceAtEveryWrite(t *testing.T) {
 	}
 }
 
-// A manifest takes edits on a disk that got full after it was made: half of what is allocated beyond its end, at least, and again
-// when there was space in between. The log knows of the full disk before the manifest's space ends.
-func TestManifestKeepsSpace(t *testing.T) {
-	d := newDisk(1 << 30)
-	fs := newSpaceFS(d, "", -1)
-	fs.giveUp.Store(true) // an edit without space is an error here, not a wait
-	f, err := fs.Create(manifestPrefix+"000001", vfs.WriteCategoryUnspecified)
+// Reads end while Pebble waits for space in a write to its manifest, whose lock the end of a snapshot needs.
+func TestReadsBesideManifest(t *testing.T) {
+	var on atomic.Bool
+	var refused atomic.Int32
+	inj := errorfs.InjectorFunc(func(op errorfs.Op) error {
+		if on.Load() && op.Kind == errorfs.OpFileWrite && strings.Contains(op.Path, "MANIFEST-") {
+			refused.Add(1)
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	l, err := Open("db", Options{FS: errorfs.Wrap(vfs.NewMem(), inj), ReserveBytes: 1 << 20, Fatal: func(msg string) { panic("fatal: " + msg) }})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 3 {
-		d.setCap(1<<30 - d.left()) // full
-		fs.full.Store(false)
-		for range manifestAhead / 2 / 100 {
-			if _, err := f.Write(make([]byte, 100)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		d.setCap(1 << 30)
-		if _, err := f.Write(make([]byte, manifestAhead)); err != nil { // an edit of any size finds space where there is some
-			t.Fatal(err)
+	commitSoon(t, l, 1)
+	on.Store(true)
+	flushed := make(chan error, 1)
+	go func() { flushed <- l.DB().Flush() }()
+	for end := time.Now().Add(10 * time.Second); refused.Load() == 0; time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("no write to the manifest")
 		}
 	}
-	d.setCap(1<<30 - d.left())
-	for !fs.full.Load() {
-		if _, err := f.Write(make([]byte, 100)); err != nil {
-			t.Fatalf("no space, and the log was not told: %v", err)
+	read := make(chan int, 1)
+	go func() {
+		for range 3 {
+			contents(t, l, 1)
 		}
+		read <- len(contents(t, l, 1))
+	}()
+	select {
+	case n := <-read:
+		if n != 1 {
+			t.Errorf("%d rows", n)
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("a read waits for the manifest")
+	}
+	on.Store(false)
+	if err := <-flushed; err != nil {
+		t.Error(err)
+	}
+	commitSoon(t, l, 2)
+	if err := l.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -17,14 +17,6 @@ const pollSpace = 50 * time.Millisecond
 
 const ballastName = "ballast"
 
-// Pebble's manifest keeps manifestAhead bytes allocated beyond its end. Who waits for space in a write to it holds a lock that the
-// end of a read needs, and so would hold up reads; and what is allocated is written on a full disk, too. An edit has some hundred
-// bytes.
-const (
-	manifestPrefix = "MANIFEST-"
-	manifestAhead  = 256 << 10
-)
-
 // markerPrefix begins the names of Pebble's markers, whose names say which manifest holds.
 const markerPrefix = "marker."
 
@@ -146,16 +138,6 @@ func (f *spaceFS) wrap(file vfs.File, err error) (vfs.File, error) {
 	return &spaceFile{File: file, fs: f}, nil
 }
 
-// wrapNew wraps a file that is empty.
-func (f *spaceFS) wrapNew(name string, file vfs.File, err error) (vfs.File, error) {
-	if err != nil || !strings.HasPrefix(f.PathBase(name), manifestPrefix) {
-		return f.wrap(file, err)
-	}
-	m := &manifestFile{spaceFile: spaceFile{File: file, fs: f}}
-	m.allocate()
-	return m, nil
-}
-
 // Create makes a file. Pebble makes a manifest, then a marker that names it, and syncs the directory once: a loss of power between may
 // leave the marker alone where a file system does not keep the order of its directories' changes. So what a marker names is there first.
 func (f *spaceFS) Create(name string, c vfs.DiskWriteCategory) (file vfs.File, err error) {
@@ -165,7 +147,7 @@ func (f *spaceFS) Create(name string, c vfs.DiskWriteCategory) (file vfs.File, e
 		}
 	}
 	err = f.retry(func() (err error) { file, err = f.FS.Create(name, c); return })
-	return f.wrapNew(name, file, err)
+	return f.wrap(file, err)
 }
 
 func (f *spaceFS) syncDir() error {
@@ -230,32 +212,4 @@ func (f *spaceFile) Preallocate(off, n int64) error {
 		return err
 	}
 	return nil
-}
-
-// manifestFile is a manifest with space allocated beyond its end. It has one writer.
-type manifestFile struct {
-	spaceFile
-	written, allocated int64
-}
-
-func (f *manifestFile) Write(p []byte) (int, error) {
-	n, err := f.spaceFile.Write(p)
-	f.written += int64(n)
-	f.allocate()
-	return n, err
-}
-
-// allocate takes more space when half of it is used. Without any, commits are refused until the ballast is back.
-func (f *manifestFile) allocate() {
-	if f.allocated-f.written >= manifestAhead/2 {
-		return
-	}
-	to := f.written + manifestAhead
-	switch err := f.File.Preallocate(f.allocated, to-f.allocated); {
-	case isNoSpace(err):
-		f.fs.full.Store(true)
-	case err == nil:
-		f.allocated = to
-	}
-	// Where a file system cannot allocate ahead, nothing is won and nothing lost.
 }

@@ -95,7 +95,7 @@
 // ReserveBytes are free; a ballast file of as many bytes is given up when a write yet finds no space, so that the group being
 // written and the memtable behind it get to disk; what finds no space even then waits for it inside the file system that
 // Pebble is given, and Pebble never learns of it. Nothing is admitted until the ballast is there again. Reads go on
-// throughout. A transaction whose group is caught waiting for longer than StallTimeout fails with ErrInDoubt. Where the file
+// throughout: the end of a snapshot, which may wait for a write to the manifest, is left to the background (Release). A transaction whose group is caught waiting for longer than StallTimeout fails with ErrInDoubt. Where the file
 // system cannot allocate ahead (Preallocate), the free space it reports is the only reserve. A sync that fails, for want of
 // space or otherwise, is fatal: what it left on disk is unknown until the next Open.
 //

@@ -120,6 +120,8 @@ type Log struct {
 	shut  bool          // no further users
 	idle  chan struct{} // closed when shut and without users
 
+	endings endings
+
 	next   map[SourceID]uint64 // next row ids; committer only
 	newest map[SourceID]int64  // newest event times, of sources that have had one since Open; committer only
 	cache  *chunkCache         // committer only
@@ -373,6 +375,7 @@ func (l *Log) Close() error {
 		go func() {
 			<-l.ended
 			<-l.idle
+			l.endings.running.Wait()
 			done <- errors.Join(l.db.Close(), l.lock.Close())
 		}()
 		for {

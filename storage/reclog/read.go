@@ -92,7 +92,7 @@ func (l *Log) scanChanges(ctx context.Context, source SourceID, after, upTo uint
 		return nil
 	}
 	snap := l.db.NewSnapshot()
-	defer snap.Close()
+	defer l.Release(snap)
 	// Keys of later changes of a transaction are longer than its position's: the bounds are those of whole positions.
 	it, err := snap.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: changeKey(source, after+1, 0), UpperBound: changeKey(source, upTo+1, 0)})
 	if err != nil {

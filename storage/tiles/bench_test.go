@@ -73,7 +73,7 @@ func benchStore(b *testing.B, o Options, keys int64) (*Store, *Group) {
 	b.Cleanup(func() { _ = db.Close() })
 	o.BuildFiles = BuildFiles{FS: vfs.Default, Dir: b.TempDir()}
 	s, g := Open(db, o), benchGroup(b)
-	b.Cleanup(func() { _ = s.Close() })
+	b.Cleanup(s.Close)
 	build, err := s.Build(g, day0-1)
 	if err != nil {
 		b.Fatal(err)
@@ -117,7 +117,7 @@ func lookups(b *testing.B, s *Store, g *Group, keys int64) {
 				b.Fatal(err)
 			}
 		}
-		_ = v.Close()
+		v.Close()
 	}
 	b.ReportMetric(float64(stats.PointReads)/float64(b.N), "reads/op")
 	b.ReportMetric(float64(stats.States+stats.Rows)/float64(b.N), "pieces/op")
@@ -141,7 +141,7 @@ func BenchmarkView(b *testing.B) {
 	s := Open(db, Options{})
 	defer s.Close()
 	for range b.N {
-		_ = s.View(0).Close()
+		s.View(0).Close()
 	}
 }
 

@@ -45,6 +45,9 @@ type Options struct {
 
 	JournalEntries int64 // that FollowChanges keeps at most; 0: DefaultJournalEntries
 
+	// Release closes a snapshot that no View needs; nil: at once. It should not wait (reclog.Log.Release).
+	Release func(*pebble.Snapshot)
+
 	BuildFiles BuildFiles // where Build writes the sstables that it ingests; without, Build fails
 
 	NoPacks  bool // for tests: every pack is a single microsecond
@@ -98,9 +101,8 @@ type Store struct {
 	readers sync.Pool // of *Reader
 	journal journal
 
-	instants sync.Mutex // guards newest, closing, the holders of instants, waiting and fresh
+	instants sync.Mutex // guards newest, the holders of instants, waiting and fresh
 	newest   *instant   // nil: none is kept
-	closing  error      // of instants that were let go
 	waiting  map[uint32]*waiting
 	fresh    map[uint32]generations // of groups that have fresh rows; replaced, not changed
 
@@ -119,6 +121,9 @@ func Open(db *pebble.DB, o Options) *Store {
 	}
 	if o.FoldKeys <= 0 {
 		o.FoldKeys = DefaultFoldKeys
+	}
+	if o.Release == nil {
+		o.Release = func(snap *pebble.Snapshot) { _ = snap.Close() } // it gives no error
 	}
 	s := &Store{db: db, o: o, cache: newCache(max(o.CacheBytes, 0)), waiting: map[uint32]*waiting{}, fresh: map[uint32]generations{}}
 	s.journal.limit = o.JournalEntries

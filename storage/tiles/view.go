@@ -1,7 +1,6 @@
 package tiles
 
 import (
-	"errors"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -48,36 +47,34 @@ func (s *Store) View(position uint64) *View {
 // caller holds s.instants.
 func (s *Store) forgetInstant() {
 	if s.newest != nil {
-		s.closing = errors.Join(s.closing, s.newest.release())
+		s.release(s.newest)
 		s.newest = nil
 	}
 }
 
-// release takes one holder away. The caller holds Store.instants.
-func (i *instant) release() error {
-	if i.holders--; i.holders > 0 {
-		return nil
+// release takes one holder of an instant away. The caller holds s.instants, for which every lookup waits.
+func (s *Store) release(i *instant) {
+	if i.holders--; i.holders == 0 {
+		s.o.Release(i.snap)
 	}
-	return i.snap.Close()
 }
 
 // Close ends the store, of which no View may be open. The database stays open.
-func (s *Store) Close() error {
+func (s *Store) Close() {
 	s.instants.Lock()
 	defer s.instants.Unlock()
 	s.forgetInstant()
-	return s.closing
 }
 
 // Close releases the snapshot and the Readers.
-func (v *View) Close() error {
+func (v *View) Close() {
 	for _, r := range v.readers {
 		r.release()
 	}
 	v.readers = nil
 	v.s.instants.Lock()
 	defer v.s.instants.Unlock()
-	return v.at.release()
+	v.s.release(v.at)
 }
 
 // Snapshot is the Pebble snapshot under the view, which is the view's.
