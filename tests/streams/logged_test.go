@@ -101,6 +101,9 @@ func loggedReads(t *testing.T, brokers string, client *kgo.Client, reads int) {
 		since = keepReads(t, conn, since)
 		n, p := again(t, conn)
 		compared, positions = compared+n, positions+p
+		if rounds := (done + loggedRound) / loggedRound; rounds%10 == 0 {
+			t.Logf("%d reads made again, at %d positions", compared, positions)
+		}
 	}
 	stop()
 	loading.Wait()
