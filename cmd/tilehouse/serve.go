@@ -54,7 +54,7 @@ type serveConfig struct {
 	data, listen, password, tlsCert, tlsKey, tlsClientCA, logLevel, debugListen, metricsListen string
 	requireTLS                                                                                 bool
 	fileRoots                                                                                  list
-	exportRoot                                                                                 string
+	exportRoot, archiveRoot                                                                    string
 	memory, cache                                                                              size
 	threads, maxConnections, reserved, maxLogins                                               int
 	loginTimeout, loginDelay                                                                   time.Duration
@@ -64,6 +64,7 @@ type serveConfig struct {
 func (c *serveConfig) flags(fs *flag.FlagSet) {
 	fs.StringVar(&c.data, "data", "", "data `directory`; made if it does not exist")
 	fs.StringVar(&c.exportRoot, "export-root", "", "`directory` under which COPY … TO 'file' may write; none: no files")
+	fs.StringVar(&c.archiveRoot, "archive-root", "", "`directory` below which sources with an archive keep their messages; the servers of a group share it; none: no archives")
 	fs.Var(&c.fileRoots, "file-root", "`directory` under which file sources and COPY may read; may be given several times; none: no files")
 	fs.StringVar(&c.password, "password", "", "set the password of role tilehouse to this at start; better: tilehouse password, or TILEHOUSE_PASSWORD")
 	fs.Var(&c.cache, "online-cache", "memory for values of hot keys; 0: 64MiB, at most a sixteenth of the memory limit")
@@ -147,7 +148,7 @@ func startWith(ctx context.Context, c *serveConfig, open func(context.Context, e
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	debug.SetMemoryLimit(engine.ShareMemory(int64(c.memory)).Heap)
 	eng, err := open(ctx, engine.Config{
-		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
+		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, ArchiveRoot: c.archiveRoot, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
 	})
 	if err != nil {
 		return nil, err

@@ -45,6 +45,8 @@ type message struct {
 	headers []byte // JSON; nil: NULL
 	arrived int64
 	letter  *streams.Letter // nil: of the broker
+	of      *archived       // nil: its value is to be decoded
+	entry   uint64          // of an archive: what is applied with it; 0: its entry goes on
 }
 
 // builder makes a batch: of each message what it does (add), then of all together what they do to the rows that are there (complete).
@@ -161,35 +163,54 @@ func filledColumns(cat *schema.Catalog, r *schema.Relation, key []int) []int {
 
 // add appends what a message does, or notes why it does nothing. An error says that it cannot be read now.
 func (b *builder) add(rec *message, index int) error {
+	if rec.of != nil {
+		b.addArchived(rec, index)
+		return nil
+	}
 	n, taken := b.rows.N, b.gone.N
 	effect, err := b.c.decoder.Append(b.rows, b.gone, Message{Key: rec.Key, Value: rec.Value})
 	if err == nil && effect&Puts != 0 {
-		cols := b.rows.Cols[b.declared:]
-		cols[0].AppendInt(int64(rec.Partition))
-		cols[1].AppendInt(rec.Offset)
-		cols[messageTime].AppendInt(rec.Timestamp.UnixMicro())
-		cols[3].AppendInt(rec.arrived)
-		appendBytes(cols[4], rec.Key)
-		appendBytes(cols[5], rec.headers)
+		b.appendHidden(b.rows.Cols[b.declared:], rec)
 		if why := b.check(n); why != nil {
 			err = why
 		}
 	}
-	if err != nil {
-		for _, v := range b.rows.Cols {
-			v.Truncate(n)
-		}
-		for _, v := range b.gone.Cols {
-			v.Truncate(taken)
-		}
-		var why *Rejected
-		if !errors.As(err, &why) {
-			return err
-		}
-		b.refused = append(b.refused, why)
-		return nil
+	var why *Rejected
+	if err != nil && !errors.As(err, &why) {
+		b.truncate(n, taken)
+		return err
 	}
-	b.refused = append(b.refused, nil)
+	b.took(why, index, effect, n, taken)
+	return nil
+}
+
+// appendHidden appends a message's values to the hidden columns.
+func (b *builder) appendHidden(cols []*vector.Vector, rec *message) {
+	cols[0].AppendInt(int64(rec.Partition))
+	cols[1].AppendInt(rec.Offset)
+	cols[messageTime].AppendInt(rec.Timestamp.UnixMicro())
+	cols[3].AppendInt(rec.arrived)
+	appendBytes(cols[4], rec.Key)
+	appendBytes(cols[5], rec.headers)
+}
+
+// truncate takes back what was appended to rows and gone, which had n and taken rows.
+func (b *builder) truncate(n, taken int) {
+	for _, v := range b.rows.Cols {
+		v.Truncate(n)
+	}
+	for _, v := range b.gone.Cols {
+		v.Truncate(taken)
+	}
+}
+
+// took notes a message's effect, whose row and key were appended to rows and gone, which had n and taken rows; or why it has none.
+func (b *builder) took(why *Rejected, index int, effect Effect, n, taken int) {
+	b.refused = append(b.refused, why)
+	if why != nil {
+		b.truncate(n, taken)
+		return
+	}
 	if effect&Takes != 0 {
 		b.gone.N++
 	}
@@ -197,7 +218,6 @@ func (b *builder) add(rec *message, index int) error {
 		b.rows.N++
 	}
 	b.steps = append(b.steps, step{message: index, effect: effect, row: n, taken: taken})
-	return nil
 }
 
 func appendBytes(v *vector.Vector, b []byte) {
@@ -214,16 +234,24 @@ func (b *builder) check(n int) *Rejected {
 	if cols[b.time].IsNull(n) {
 		return &Rejected{codeNotNull, fmt.Sprintf("the event time, column %q, is NULL", b.rel.EventTime)}
 	}
-	for _, i := range b.filled {
-		if cols[i].IsNull(n) {
-			return &Rejected{codeNotNull, fmt.Sprintf("column %q is NULL: it is a key, or declared NOT NULL", b.rel.Stored()[i].Name)}
-		}
+	if why := b.checkFilled(n); why != nil {
+		return why
 	}
 	switch t := cols[b.time].I64[n]; {
 	case t == vector.PosInfinity || t == vector.NegInfinity:
 		return &Rejected{codeTime, fmt.Sprintf("the event time, column %q, is infinite", b.rel.EventTime)}
 	case t > b.now+b.rel.FutureBound:
 		return &Rejected{codeTime, fmt.Sprintf("the event time %s lies more than %s ahead of the server's clock", time.UnixMicro(t).UTC().Format(time.RFC3339Nano), time.Duration(b.rel.FutureBound)*time.Microsecond)}
+	}
+	return nil
+}
+
+// checkFilled says which column of row n is NULL and must not be.
+func (b *builder) checkFilled(n int) *Rejected {
+	for _, i := range b.filled {
+		if b.rows.Cols[i].IsNull(n) {
+			return &Rejected{codeNotNull, fmt.Sprintf("column %q is NULL: it is a key, or declared NOT NULL", b.rel.Stored()[i].Name)}
+		}
 	}
 	return nil
 }
@@ -254,6 +282,7 @@ func (b *builder) finish(records []message, change reclog.Change) (*batch, error
 			continue
 		}
 		s.Partitions[m.Partition].Next = m.Offset + 1
+		s.Entry = max(s.Entry, m.entry)
 		if b.refused[i] == nil {
 			s.Good++
 		}

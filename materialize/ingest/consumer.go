@@ -86,8 +86,7 @@ func (c *consumer) read(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	client, err := kgo.NewClient(append(opts, kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(c.fetch), kgo.FetchMaxPartitionBytes(max(c.fetch/4, leastFetch)),
-		kgo.MaxConcurrentFetches(maxFetches), kgo.MaxDecompressBatchBytes(batchBytes), kgo.FetchMaxWait(tick), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	client, err := kgo.NewClient(append(opts, c.fetchOptions()...)...)
 	if err != nil {
 		return err
 	}
@@ -122,6 +121,12 @@ func (c *consumer) read(ctx context.Context) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// fetchOptions are the options of a client that reads the topic.
+func (c *consumer) fetchOptions() []kgo.Opt {
+	return []kgo.Opt{kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxBytes(c.fetch), kgo.FetchMaxPartitionBytes(max(c.fetch/4, leastFetch)),
+		kgo.MaxConcurrentFetches(maxFetches), kgo.MaxDecompressBatchBytes(batchBytes), kgo.FetchMaxWait(tick), kgo.ConsumeResetOffset(kgo.NoResetOffset())}
 }
 
 // next takes what was read ahead, or waits a tick for some.

@@ -10,7 +10,7 @@
 // # Invariants
 //
 //   - Offsets are the log's, never the broker's: what a consumer reads next is what no committed transaction has. It commits
-//     nothing to the broker, and joins no consumer group.
+//     nothing to the broker, and joins no consumer group. Of an archived source they are the archive's.
 //   - Each message below a partition's next offset has done to the rows what it says, or is a dead letter. A message that cannot be a row does not hold up
 //     those behind it; anything else that fails does, and is tried again, with a state and a reason that can be seen.
 //   - A transaction takes what was read and decoded while the one before it was committed (ahead): a single message where they come
@@ -18,6 +18,17 @@
 //   - Who writes a source holds its turn: its consumer, or a replay of dead letters. A letter goes in the transaction that takes its
 //     message. What a message does to rows of primary keys is decided in one place (resolve), whatever the format.
 //   - After ALTER SOURCE … SUSPEND or DROP SOURCE nothing of the source is committed any more.
+//
+// # Archived sources
+//
+//	broker ─ partitions given to this server ─► collector ─ Add ─► archive ─ Next ─► follower ─ rows, offsets, entry, dead letters ─► one transaction of the log
+//
+//   - A collector reads as a member of a consumer group, decodes, and adds what the archive lacks. What it holds of a partition has no gap from an end of
+//     the archive's on (ownership), so that what remains of it after entries of others is what comes next. It writes nothing to the log of record.
+//   - A follower applies every entry in order, its own server's, too, through the same builder as a consumer. What messages do was decided when they
+//     were decoded; what that does to rows of primary keys is decided here, in entry order, and so alike on every server.
+//   - The log's offsets say which messages of an entry were applied, the state's Entry where to go on.
+//   - What the collector fails at, a broker that is away, does not hold up the follower, and shows beside it.
 //
 // # Tables of PostgreSQL
 //
@@ -39,5 +50,5 @@
 //
 // # What it does not do
 //
-// It does not decode messages (Decoder), balance partitions over servers, or write to Kafka.
+// It does not decode messages (Decoder), balance partitions over servers (the broker and its client do), or write to Kafka.
 package ingest

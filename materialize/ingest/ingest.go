@@ -66,6 +66,8 @@ type Config struct {
 	Assigned func(t int64)
 	// LetterBytes is streams.MaxLetterBytes but for tests.
 	LetterBytes int64
+	// ArchiveRoot is the folder that archives are below; "": none.
+	ArchiveRoot string
 }
 
 // Ingest runs the readers of the Kafka and PostgreSQL sources of a catalog. It is safe for concurrent use.
@@ -147,7 +149,10 @@ func (in *Ingest) follow(ctx context.Context, cat *schema.Catalog) {
 		}
 		var c reader
 		if r.Kafka != nil {
-			c = newConsumer(in.cfg, cat, r, in.turnOf(id), fetchBytes(in.cfg.FetchBytes, wanted))
+			k := newConsumer(in.cfg, cat, r, in.turnOf(id), fetchBytes(in.cfg.FetchBytes, wanted))
+			if c = k; r.Kafka.Archive != "" {
+				c = newFollower(k)
+			}
 		} else {
 			c = newTableReader(in.cfg, cat, r, in.turnOf(id), in.cfg.FetchBytes/int64(wanted))
 		}
@@ -169,5 +174,5 @@ func (in *Ingest) Status(r *schema.Relation) Status {
 	case c == nil:
 		return Status{State: StateStarting}
 	}
-	return c.self().status.get()
+	return c.self().shown()
 }

@@ -15,7 +15,7 @@ const (
 	StateReading   State = "reading" // a table of PostgreSQL is read as a whole
 	StateRunning   State = "running"
 	StateRetrying  State = "retrying"  // something failed, and is tried again; Reason says what
-	StatePaused    State = "paused"    // the disk is full; reads go on
+	StatePaused    State = "paused"    // the disk is full, or the archive cannot be used; reads go on
 	StateSuspended State = "suspended" // by ALTER SOURCE … SUSPEND
 )
 
@@ -29,6 +29,7 @@ type Status struct {
 	Since      time.Time // when the state began
 	Failures   int64     // so far
 	LastCommit time.Time // zero: none yet
+	ArchiveEnd uint64    // the newest entry of its archive that is known; 0: none
 	Partitions []PartitionStatus
 }
 
@@ -38,6 +39,7 @@ type PartitionStatus struct {
 	Next      int64 // the first offset that is not committed
 	End       int64 // the offset after the newest message, as the broker last said; −1: not known yet
 	Newest    int64 // event time of its rows; streams.NoEvent: none
+	Mine      bool  // of an archived source: this server reads it
 	Idle      bool  // it gave nothing for the idle timeout, and does not hold the watermark back
 }
 

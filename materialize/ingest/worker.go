@@ -31,7 +31,8 @@ type worker struct {
 	ended      chan struct{}
 	wake       chan struct{} // ends a wait after an error
 	status     *statusBox
-	turn       turn // of the source: who has it writes
+	beside     *statusBox // of what works beside it
+	turn       turn       // of the source: who has it writes
 
 	// What follows belongs to the reader's goroutine.
 	state    *streams.State
@@ -42,10 +43,20 @@ func newWorker(cfg Config, cat *schema.Catalog, r *schema.Relation, turn turn) w
 	w := worker{cfg: cfg, id: r.ID, name: r.Name, connection: cat.Connections[r.StreamConnection()], turn: turn, ended: make(chan struct{}), wake: make(chan struct{}, 1)}
 	w.secrets = secretsOf(cat, w.connection)
 	w.status = &statusBox{s: Status{State: StateStarting, Since: cfg.Clock()}}
+	w.beside = &statusBox{s: Status{State: StateRunning, Since: cfg.Clock()}}
 	return w
 }
 
 func (w *worker) self() *worker { return w }
+
+// shown is the worker's status: while it runs, that of what works beside it where that has failed.
+func (w *worker) shown() Status {
+	s, b := w.status.get(), w.beside.get()
+	if s.Failures += b.Failures; s.State == StateRunning && b.State != StateRunning {
+		s.State, s.Reason, s.Since = b.State, b.Reason, b.Since
+	}
+	return s
+}
 
 // sameWay reports whether a source's connection is what it was.
 func (w *worker) sameWay(cat *schema.Catalog, r *schema.Relation) bool {
@@ -92,7 +103,7 @@ func run(ctx context.Context, r reader) {
 // fail shows an error.
 func (w *worker) fail(err error) {
 	state := StateRetrying
-	if errors.Is(err, reclog.ErrDiskFull) {
+	if errors.Is(err, reclog.ErrDiskFull) || errors.As(err, new(*ArchiveError)) {
 		state = StatePaused
 	}
 	if s := w.status.get(); s.State != state || s.Reason != err.Error() {

@@ -133,12 +133,21 @@ The watermark is the least of the partitions' newest event times, less the durat
 and labels (FOLLOWING) wait for it. Columns that ` + "`*`" + ` does not give, and features and event views may name: ` + "`__partition`, `__offset`, `__timestamp`, `__arrived`, `__key`, `__headers`" + `.
 
 The topic and its offsets are looked up when the source is made. Partitions that are added are read from their start. A topic that was deleted
-and made anew is another one, and messages that the topic's retention deletes before they were read stop the source with that reason. A role needs USAGE on the connection.`,
+and made anew is another one, and messages that the topic's retention deletes before they were read stop the source with that reason. A role needs USAGE on the connection.
+
+Servers whose sources name the same ` + "`archive`" + `, a folder below the ` + "`--archive-root`" + ` that they share, share the reading: the broker gives each some of the partitions, anew when a server joins, leaves or is killed
+(its partitions stand still for six seconds then). Who reads a partition adds what its messages do to the archive, entry by entry, and every server makes the same rows of all entries, in their order:
+each has all rows, and a new one begins with the archive's first entry, whatever the topic still has. Nothing is lost or counted twice, whichever servers read at once. The sources are declared
+alike, and what differs is refused (42P16); where the archive begins decides, not ` + "`start`" + `. Features are each server's own, and a NULL in a key of one is a dead letter where the feature is. The entries are Parquet files with
+the declared columns and the hidden ones, what each message does (` + "`__effect`" + `: 1 takes a row away, 2 puts one), why it was refused, and its value. ` + "`tilehouse.sources`" + ` has the newest entry and the newest one
+applied, ` + "`tilehouse.source_partitions`" + ` which partitions are read here. While the folder cannot be used the source is paused, and reads go on. DROP SOURCE leaves the archive. REPLAY DEAD LETTERS and ALTER SOURCE … SET (future_bound)
+are refused, and a role needs pg_read_server_files and pg_write_server_files.`,
 		Options: []Option{
 			{"connector", "`kafka`", "", "where the rows live"},
 			{"connection", "a connection", "", "how to get there: see CREATE CONNECTION"},
 			{"topic", "a name", "", "what is read"},
 			{"start", "`earliest`, `latest`, a time, or `partition:offset, …`", "`earliest`", "where the reading begins"},
+			{"archive", "a name", "none", "a folder below `--archive-root`, through which servers share the reading"},
 			{"event_time", "a column of timestamptz", "that of the watermark", "when the event happened"},
 			{"future_bound", "a duration", "`1 day`", "messages further ahead of the server's clock than this are dead letters (22008)"},
 			{"idle_timeout", "a duration, at least a second", "`30 seconds`", "when a partition without messages does not hold the watermark back any more"},

@@ -238,6 +238,9 @@ var changeable = map[schema.RelationKind][]string{
 // setRelation is ALTER {TABLE | SOURCE | VIEW} … SET and RESET of a relation of ours.
 func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, r *schema.Relation) error {
 	can := changeable[r.Kind]
+	if r.Kafka != nil && r.Kafka.Archive != "" { // the archive's servers agree on the future bound
+		can = []string{"lateness"}
+	}
 	for _, name := range slices.Sorted(maps.Keys(st.Options)) {
 		if !slices.Contains(can, name) {
 			return at(hint(fail(codeInvalidParameter, "option %q of %s %q cannot be changed", name, r.Kind, r.Name), "Options that can: %s. For others, DROP it and CREATE it anew.", strings.Join(can, ", ")), sql, st.Options[name].Position)

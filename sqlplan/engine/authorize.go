@@ -62,6 +62,9 @@ func (s *Session) authorize(ctx context.Context, cat *schema.Catalog, st parse.S
 			return nil
 		}
 		if c := st.Options["connector"].Value; c == kafkaConnector || c == postgresConnector {
+			if _, archived := st.Options["archive"]; archived && !(cat.HasRightsOf(s.role, schema.ReadServerFiles) && cat.HasRightsOf(s.role, schema.WriteServerFiles)) {
+				return hint(denied("must be superuser or have privileges of the pg_read_server_files and pg_write_server_files roles to create a source with an archive"), "GRANT pg_read_server_files, pg_write_server_files TO %s;", roleName(s, s.role))
+			}
 			return a.useConnection(st.Options["connection"].Value)
 		}
 		if !cat.HasRightsOf(s.role, schema.ReadServerFiles) {

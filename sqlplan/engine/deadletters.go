@@ -41,6 +41,8 @@ func (s *Session) deadLettersAgain(ctx context.Context, sql string, st *parse.De
 		return "", at(fail(codeUndefinedObject, "source %q does not exist", st.Source.Name), sql, st.Source.Position)
 	case r.Kafka == nil:
 		return "", at(fail(codeWrongObject, "source %q has no dead letters: it reads no topic", r.Name), sql, st.Source.Position)
+	case r.Kafka.Archive != "" && !st.Drop:
+		return "", at(hint(fail(codeUnsupported, "dead letters of source %q cannot be tried again: it has an archive, from which every server makes the same rows", r.Name), "Send the messages again, corrected."), sql, st.Source.Position)
 	}
 	var all ingest.Replayed
 	began, told := time.Now(), time.Now()

@@ -38,6 +38,7 @@ type Config struct {
 	FS          vfs.FS   // holds all of Dir but DuckDB's databases; default: the operating system's
 	FileRoots   []string // directories that file sources may read under
 	ExportRoot  string   // the directory that COPY … TO 'file' may write under; "": none
+	ArchiveRoot string   // the directory that archives of sources are below, which the servers of a group share; "": none
 	MemoryLimit int64    // bytes, shared out by ShareMemory; default 2 GiB
 	OnlineCache int64    // bytes of values of hot keys; default 64 MiB, at most a sixteenth of what is shared out
 	Threads     int      // default: the processors
@@ -184,7 +185,8 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.disperse, err = disperse.New(ctx, disperse.Config{DB: e.log.DB(), Tiles: e.tiles, Catalog: e.catalog, Groups: e.mat.Served, Fold: e.mat.FoldNow, Clock: cfg.Clock, Logger: cfg.Log}); err != nil {
 		return nil, err
 	}
-	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh})
+	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh,
+		ArchiveRoot: cfg.ArchiveRoot})
 	return e, nil
 }
 

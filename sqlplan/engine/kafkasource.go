@@ -43,7 +43,7 @@ func (s *Session) createKafkaSource(ctx context.Context, st *parse.CreateSource,
 	}
 	r.FutureBound = o.duration("future_bound", defaultFutureBound, 0)
 	r.Lateness = o.duration("lateness", 0, 0)
-	k := &schema.Kafka{Topic: o.text("topic", ""), IdleTimeout: o.duration("idle_timeout", defaultIdle, leastIdle)}
+	k := &schema.Kafka{Topic: o.text("topic", ""), Archive: o.text("archive", ""), IdleTimeout: o.duration("idle_timeout", defaultIdle, leastIdle)}
 	r.Kafka = k
 	name := o.text("connection", "")
 	start, err := s.startOf(o, st)
@@ -101,6 +101,11 @@ func (s *Session) createKafkaSource(ctx context.Context, st *parse.CreateSource,
 		return s.brokersSay(err, st, connection, k.Topic)
 	}
 	k.TopicID, k.Start = topic.ID, topic.Start
+	if o.has("archive") {
+		if err := s.joinArchive(st, r); err != nil {
+			return err
+		}
+	}
 	return s.putRelation(r)
 }
 
@@ -245,7 +250,7 @@ func (h *hiddenColumns) of(r *schema.Relation) ([]schema.Column, error) {
 }
 
 // streamColumns are the columns of tilehouse.sources that only Kafka sources have.
-var streamColumns = slices.Concat(text("connection", "topic", "state"), times("since"), numbers("lag", "messages", "dead_letters", "failures"), times("last_commit"))
+var streamColumns = slices.Concat(text("connection", "topic", "state"), times("since"), numbers("lag", "messages", "dead_letters", "failures"), times("last_commit"), text("archive"), numbers("archive_end", "archive_applied"))
 
 // noStream are those columns of other relations.
 var noStream = slices.Repeat([]string{"NULL"}, len(streamColumns))
@@ -279,8 +284,12 @@ func (s *Session) sourceRow(cat *schema.Catalog, r *schema.Relation) ([]string, 
 	if r.Kafka != nil {
 		reads = duck.QuoteLiteral(r.Kafka.Topic)
 	}
+	archived := []string{"NULL", "NULL", "NULL"}
+	if k := r.Kafka; k != nil && k.Archive != "" {
+		archived = []string{duck.QuoteLiteral(k.Archive), fmt.Sprint(max(st.ArchiveEnd, state.Entry)), fmt.Sprint(state.Entry)}
+	}
 	return append(row, duck.QuoteLiteral(cat.Connections[r.StreamConnection()].Name), reads, duck.QuoteLiteral(string(st.State)), since, lag,
-		fmt.Sprint(state.Good+state.Dead), fmt.Sprint(state.Dead), fmt.Sprint(st.Failures), last, duck.QuoteLiteral(r.SQL)), nil
+		fmt.Sprint(state.Good+state.Dead), fmt.Sprint(state.Dead), fmt.Sprint(st.Failures), last, archived[0], archived[1], archived[2], duck.QuoteLiteral(r.SQL)), nil
 }
 
 // lagOf is how many messages of all partitions are not read yet; false: not known.
@@ -294,7 +303,7 @@ func lagOf(st *ingest.Status) (int64, bool) {
 }
 
 // partitionColumns are the columns of tilehouse.source_partitions.
-var partitionColumns = slices.Concat(text("source"), numbers("partition", "next_offset", "end_offset", "lag"), times("newest_event"), flags("idle"))
+var partitionColumns = slices.Concat(text("source"), numbers("partition", "next_offset", "end_offset", "lag"), times("newest_event"), flags("idle", "read_here"))
 
 func partitionRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 	var out [][]string
@@ -308,7 +317,7 @@ func partitionRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 		}
 		st := s.e.ingest.Status(r)
 		for p := range max(len(r.Kafka.Start), len(state.Partitions)) {
-			at, end, lag, newest, idle := int64(0), "NULL", "NULL", "NULL", "NULL"
+			at, end, lag, newest, idle, here := int64(0), "NULL", "NULL", "NULL", "NULL", fmt.Sprint(r.Kafka.Archive == "" && !r.Suspended)
 			if p < len(r.Kafka.Start) {
 				at = r.Kafka.Start[p]
 			}
@@ -320,12 +329,15 @@ func partitionRows(s *Session, cat *schema.Catalog) ([][]string, error) {
 			}
 			if p < len(st.Partitions) {
 				idle = fmt.Sprint(st.Partitions[p].Idle)
+				if r.Kafka.Archive != "" {
+					here = fmt.Sprint(st.Partitions[p].Mine)
+				}
 				if e := st.Partitions[p].End; e >= 0 {
 					e = max(e, at)
 					end, lag = fmt.Sprint(e), fmt.Sprint(e-at)
 				}
 			}
-			out = append(out, []string{duck.QuoteLiteral(r.Name), fmt.Sprint(p), fmt.Sprint(at), end, lag, newest, idle})
+			out = append(out, []string{duck.QuoteLiteral(r.Name), fmt.Sprint(p), fmt.Sprint(at), end, lag, newest, idle, here})
 		}
 	}
 	return out, nil

@@ -50,6 +50,9 @@ type Kafka struct {
 	TimeUnit      string `json:"time_unit,omitempty"`      // of times that are numbers: "s", "ms", "us" or "ns"
 	RefuseUnknown bool   `json:"refuse_unknown,omitempty"` // messages with fields that are no columns are refused
 
+	Archive   string `json:"archive,omitempty"`    // the name of the folder that servers share; "": none, the server reads the topic alone
+	ArchiveID string `json:"archive_id,omitempty"` // as it was when the source was made
+
 	IdleTimeout int64 `json:"idle_timeout"` // microseconds without a message after which a partition does not hold the watermark back
 }
 

@@ -20,8 +20,8 @@
 // sv a signed one, bytes are uv and so many bytes.
 //
 //	key                  value
-//	'o' source           1 byte version: 2; uv batches, position; uv good, dead, live rows; uv newest letter, oldest kept letter, kept
-//	                     letters, their bytes; uv ends noted, letter from which on they are known; uv partitions; of each uv next offset, 1 byte: 1 where an event was taken, and then sv its newest time
+//	'o' source           1 byte version: 3; uv batches, position; uv good, dead, live rows; uv newest letter, oldest kept letter, kept
+//	                     letters, their bytes; uv ends noted, letter from which on they are known; uv newest applied entry of its archive; uv partitions; of each uv next offset, 1 byte: 1 where an event was taken, and then sv its newest time
 //	'd' source number    1 byte version: 1; 8 bytes position; uv partition, offset; sv time of the message, of arrival, in microseconds UTC;
 //	                     bytes code, reason; then three times 1 byte, and bytes where it is 1: key, headers, value
 //	'e' source key       1 byte version: 1; uv partition, offset: the last message that ended the row of a primary key, encoded as in

@@ -38,6 +38,7 @@ type State struct {
 	Position   uint64 // of the last one
 	Good, Dead int64  // messages that did to the rows what they say, and dead letters, those that are not kept any more included
 	Live       int64  // rows that are there
+	Entry      uint64 // of its archive: all up to this one are applied
 	Partitions []Partition
 	newest     uint64 // number of the newest letter
 	oldest     uint64 // no letter of a smaller number is kept
@@ -226,15 +227,16 @@ func letterKey(s reclog.SourceID, number uint64) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint32([]byte{reclog.KeyLetters}, uint32(s)), number)
 }
 
-// The versions of the bytes of a letter, and of a state: states of before had no letters but the newest ones, and rows only.
+// The versions of the bytes of a letter, and of a state: the first states had no letters but the newest ones, and rows only, those
+// before the third no archive.
 const (
 	version      = 1
-	stateVersion = 2
+	stateVersion = 3
 )
 
 func (s *State) append(b []byte) []byte {
 	b = append(b, stateVersion)
-	for _, x := range []uint64{s.Batches, s.Position, uint64(s.Good), uint64(s.Dead), uint64(s.Live), s.newest, s.oldest, uint64(s.count), uint64(s.kept), s.ends, s.blind, uint64(len(s.Partitions))} {
+	for _, x := range []uint64{s.Batches, s.Position, uint64(s.Good), uint64(s.Dead), uint64(s.Live), s.newest, s.oldest, uint64(s.count), uint64(s.kept), s.ends, s.blind, s.Entry, uint64(len(s.Partitions))} {
 		b = binary.AppendUvarint(b, x)
 	}
 	for _, p := range s.Partitions {
@@ -256,8 +258,11 @@ func decodeState(b []byte) (*State, error) {
 	case 1:
 		s.Live, s.newest, s.oldest, s.kept = s.Good, uint64(s.Dead), d.uint(), int64(d.uint())
 		s.count = int64(s.newest - s.oldest + 1)
-	case stateVersion:
+	case 2, stateVersion:
 		s.Live, s.newest, s.oldest, s.count, s.kept, s.ends, s.blind = int64(d.uint()), d.uint(), d.uint(), int64(d.uint()), int64(d.uint()), d.uint(), d.uint()
+		if of == stateVersion {
+			s.Entry = d.uint()
+		}
 	default:
 		d.bad = true
 	}

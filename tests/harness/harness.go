@@ -23,6 +23,7 @@ type Options struct {
 	FS          vfs.FS // of the engine; default: the operating system's
 	FileRoots   []string
 	ExportRoot  string
+	ArchiveRoot string
 	MemoryLimit int64
 	Threads     int
 	Clock       func() time.Time // default: time.Now
@@ -52,7 +53,7 @@ func Start(t testing.TB, o Options) *Server {
 		o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	}
 	ctx := context.Background()
-	eng, err := engine.Open(ctx, engine.Config{Dir: o.Dir, FS: o.FS, FileRoots: o.FileRoots, ExportRoot: o.ExportRoot, MemoryLimit: o.MemoryLimit, Threads: o.Threads,
+	eng, err := engine.Open(ctx, engine.Config{Dir: o.Dir, FS: o.FS, FileRoots: o.FileRoots, ExportRoot: o.ExportRoot, ArchiveRoot: o.ArchiveRoot, MemoryLimit: o.MemoryLimit, Threads: o.Threads,
 		Clock: o.Clock, NoSettle: o.NoSettle, Days: o.Days, MemTable: o.MemTable, Log: o.Log})
 	if err != nil {
 		t.Fatal(err)
