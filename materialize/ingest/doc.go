@@ -21,14 +21,14 @@
 //
 // # Archived sources
 //
-//	broker ─ partitions given to this server ─► collector ─ Add ─► archive ─ Next ─► follower ─ rows, offsets, entry, dead letters ─► one transaction of the log
+//		broker ─ partitions given to this server ─► collector ─ Add ─► archive ─ Next ─► follower ─ rows, offsets, entry, dead letters ─► one transaction of the log
 //
-//   - A collector reads as a member of a consumer group, decodes, and adds what the archive lacks. What it holds of a partition has no gap from an end of
-//     the archive's on (ownership), so that what remains of it after entries of others is what comes next. It writes nothing to the log of record.
-//   - A follower applies every entry in order, its own server's, too, through the same builder as a consumer. What messages do was decided when they
-//     were decoded; what that does to rows of primary keys is decided here, in entry order, and so alike on every server.
-//   - The log's offsets say which messages of an entry were applied, the state's Entry where to go on.
-//   - What the collector fails at, a broker that is away, does not hold up the follower, and shows beside it.
+//	  - A collector reads as a member of a consumer group, decodes, and adds what the archive lacks. What it holds of a partition has no gap from an end of
+//	    the archive's on (ownership), so that what remains of it after entries of others is what comes next. It writes nothing to the log of record.
+//	  - A follower applies every entry in order, its own server's, too, through the same builder as a consumer. What messages do was decided when they
+//	    were decoded; what that does to rows of primary keys is decided here, in entry order, and so alike on every server.
+//	  - The log's offsets say which messages of an entry were applied, the state's Entry where to go on.
+//	  - What the collector fails at, a broker that is away, does not hold up the follower, and shows beside it.
 //
 // # Tables of PostgreSQL
 //
