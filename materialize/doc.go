@@ -20,8 +20,9 @@
 // it. A read at p in between hides by tombstone and by row id what is not of p, so that one tail and one manifest serve all
 // positions from the floor on; a read below the floor replays the log.
 //
-// A tail of more than maxTailRows is folded into an overlay in the background: a rows segment and a days segment with an entry
-// for every (key, day) that a row came to or went from. Segments of similar size are merged (tierFan of a tier), so there are
+// A tail of more than maxTailRows is folded into an overlay in the background: a rows segment, and a days segment with an entry for every key
+// of the days that ended since, or for every (key, day) that has an entry and that a row came to or went from. A day of a log that has not
+// ended has none: it is read from rows. Segments of similar size are merged (tierFan of a tier), so there are
 // some tens of them, however long the history. Tombstones are kept up to maxTombstones; then the rows are merged without the dead
 // and the floor rises.
 //

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"time"
 
+	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/runs"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -113,7 +114,7 @@ func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 			return err
 		}
 		isDead := func(id uint64) bool { _, yes := dead[id]; return yes }
-		if err := o.add(ctx, rows, position, isDead, gone); err != nil {
+		if err := o.add(ctx, rows, position, isDead, gone, m.openFrom(g, g.marks.newest.Load())); err != nil {
 			return err
 		}
 		if len(dead) > maxTombstones {
@@ -131,6 +132,18 @@ func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 		return errors.Join(err, o.discard())
 	}
 	return nil
+}
+
+// openFrom is the start of the first day of a group that has not ended when its newest event time is newest. All days of files have.
+func (m *Manager) openFrom(g *Group, newest int64) int64 {
+	b, err := baseOf(m.cfg.Catalog.Current(), g.Schema.Relation)
+	switch {
+	case err != nil || !b.Logged():
+		return maxTime
+	case newest == event.Forever:
+		return event.Forever
+	}
+	return m.cfg.Days.Start(m.settledBy(g, newest) + 1)
 }
 
 // changesAfter counts the rows that came and went at positions after < p ≤ upTo, up to one more than a tail may have.

@@ -67,47 +67,101 @@ func (o *overlay) put(old []string, s runs.Segment) error {
 // discard removes what was written. The change was not published.
 func (o *overlay) discard() error { return o.m.segments.discard(o.fresh...) }
 
-// add lays the rows of b over the group's runs, which then hold everything up to a position: a segment of rows, and entries for
-// every day that a row came to or, by gone, went from. dead hides what is not live at the position.
+// add lays the rows of b over the group's runs, which then hold everything up to a position: a segment of rows, and entries for the days
+// that have ended, of which open is the first that has not. What is there of later days is read from rows, so that a day that fills does
+// not have its rows folded again whenever some come. dead hides what is not live at the position; gone are the days of rows that went.
 //
-// The new entries cost what their days have: where the rows are of days that the runs know nothing of yet, they alone are
-// folded; else the rows of the keys and days in question are gathered into a segment for the time of the fold.
-func (o *overlay) add(ctx context.Context, b *runs.Builder, position uint64, dead func(uint64) bool, gone map[string][]int64) error {
+// Once a day has entries it keeps them: a row that comes to it late, or goes, makes that of its key anew.
+func (o *overlay) add(ctx context.Context, b *runs.Builder, position uint64, dead func(uint64) bool, gone map[string][]int64, open int64) error {
 	before := o.man
 	rows, err := o.writeRows(ctx, b, position)
 	if err != nil {
 		return err
 	}
 	o.man.Position = position
-	if rows == nil && len(gone) == 0 {
+	covered := o.covered()
+	if err := o.heal(ctx, before, rows, position, dead, until(gone, o.m.cfg.Days.Of(covered.Hi)), covered); err != nil {
+		return err
+	}
+	// The days that ended since, of all rows, as most of these came while they had not.
+	ended := event.Interval{Lo: covered.Hi, Hi: open}
+	span := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
+	for _, s := range o.rowsSegments() {
+		iv := o.m.wholeDays(s.Span)
+		span.Lo, span.Hi = min(span.Lo, iv.Lo), max(span.Hi, iv.Hi)
+	}
+	if covered.Lo >= covered.Hi {
+		ended.Lo = span.Lo
+	}
+	if ended.Hi = min(ended.Hi, span.Hi); ended.Lo >= ended.Hi {
 		return nil
 	}
-	days := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
-	if rows != nil {
-		days = o.m.wholeDays(rows.Span)
+	of := o.only(nil)
+	for _, s := range o.rowsSegments() {
+		if s.Span.Lo < ended.Hi && ended.Lo < s.Span.Hi {
+			of.Segments = append(of.Segments, s)
+		}
+	}
+	n := b.Rows()
+	if rows != nil && rows.Span.Lo < covered.Hi {
+		n = 0 // told of before
+	}
+	_, err = o.entries(ctx, &runs.Snapshot{Store: o.m.runs, Manifest: of, Dead: dead}, ended, position, n)
+	return err
+}
+
+// covered is the days that the runs' entries speak for: from the first on, without a gap. Without entries it is empty.
+func (o *overlay) covered() event.Interval {
+	out := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
+	for _, s := range o.man.Segments {
+		if s.Kind == runs.KindDays {
+			out.Lo, out.Hi = min(out.Lo, s.Span.Lo), max(out.Hi, s.Span.Hi)
+		}
+	}
+	return out
+}
+
+// until is gone without the days from one on.
+func until(gone map[string][]int64, day int64) map[string][]int64 {
+	out := map[string][]int64{}
+	for k, days := range gone {
+		if n, _ := slices.BinarySearch(days, day); n > 0 {
+			out[k] = days[:n]
+		}
+	}
+	return out
+}
+
+// heal makes the entries anew of the days before the end of what is covered that a row came to, or went from. They cost what these days
+// have: where the rows are of days that the runs, as they were before, know nothing of, they alone are folded; else the rows of the keys and days in
+// question are gathered into a segment for the time of the fold.
+func (o *overlay) heal(ctx context.Context, before runs.Manifest, rows *runs.Segment, position uint64, dead func(uint64) bool, gone map[string][]int64, covered event.Interval) error {
+	late := rows != nil && rows.Span.Lo < covered.Hi
+	if !late && len(gone) == 0 {
+		return nil
 	}
 	alone := len(gone) == 0
-	for _, s := range before.Segments {
-		if s.Kind == runs.KindRows && s.Span.Lo < days.Hi && days.Lo < s.Span.Hi {
-			alone = false
+	// An entry segment speaks for everything that is covered, so that any neighbours can be merged later.
+	days := covered
+	if late {
+		span := event.Interval{Lo: rows.Span.Lo, Hi: min(rows.Span.Hi, covered.Hi)}
+		days.Lo = min(days.Lo, o.m.wholeDays(span).Lo)
+		span = o.m.wholeDays(span)
+		for _, s := range before.Segments {
+			if s.Kind == runs.KindRows && s.Span.Lo < span.Hi && span.Lo < s.Span.Hi {
+				alone = false
+			}
 		}
 	}
 	for _, ds := range gone {
-		days.Lo, days.Hi = min(days.Lo, o.m.cfg.Days.Start(ds[0])), max(days.Hi, o.m.cfg.Days.Start(ds[len(ds)-1]+1))
-	}
-	// An entry segment speaks for everything that the runs have, so that any neighbours can be merged later.
-	for _, s := range before.Segments {
-		if s.Kind == runs.KindDays {
-			days.Lo, days.Hi = min(days.Lo, s.Span.Lo), max(days.Hi, s.Span.Hi)
-		}
-	}
-	id, err := o.m.segmentID(o.g.Schema.ID, runs.KindDays)
-	if err != nil {
-		return err
+		days.Lo = min(days.Lo, o.m.cfg.Days.Start(ds[0]))
 	}
 	snap := &runs.Snapshot{Store: o.m.runs, Manifest: o.only(rows), Dead: dead}
 	if !alone {
-		t, empty, err := o.gather(ctx, rows, position, dead, gone)
+		if !late {
+			rows = nil
+		}
+		t, empty, err := o.gather(ctx, rows, position, dead, gone, o.m.cfg.Days.Of(covered.Hi))
 		if err != nil {
 			return err
 		}
@@ -117,11 +171,25 @@ func (o *overlay) add(ctx context.Context, b *runs.Builder, position uint64, dea
 			snap.Dirty = func(key []byte, dst []int64) []int64 { return append(dst, empty[string(key)]...) }
 		}
 	}
-	s, err := o.m.runs.BuildDays(ctx, snap, runs.DaysSpec{ID: id, Span: days, Position: position, Partials: o.g.Partials, Progress: o.folded(b.Rows())})
-	if err != nil {
-		return err
+	n := int64(0)
+	if late {
+		n = rows.Rows
 	}
-	return o.put(nil, s)
+	_, err := o.entries(ctx, snap, days, position, n)
+	return err
+}
+
+// entries writes the entries of a snapshot's rows in whole days. So many rows of the job are then done.
+func (o *overlay) entries(ctx context.Context, snap *runs.Snapshot, days event.Interval, position uint64, rows int64) (runs.Segment, error) {
+	id, err := o.m.segmentID(o.g.Schema.ID, runs.KindDays)
+	if err != nil {
+		return runs.Segment{}, err
+	}
+	s, err := o.m.runs.BuildDays(ctx, snap, runs.DaysSpec{ID: id, Span: days, Position: position, Partials: o.g.Partials, Progress: o.folded(rows)})
+	if err != nil {
+		return runs.Segment{}, err
+	}
+	return s, o.put(nil, s)
 }
 
 // writeRows writes the rows of b, which are of a position, as a segment; nil where there are none.
@@ -145,27 +213,20 @@ func (o *overlay) rowsSegments() []runs.Segment {
 	return slices.DeleteFunc(slices.Clone(o.man.Segments), func(s runs.Segment) bool { return s.Kind != runs.KindRows })
 }
 
-// fold folds all rows, of which dead hides those that are not live, into entries: one segment, nil where there are no rows.
-func (o *overlay) fold(ctx context.Context, dead func(uint64) bool) (*runs.Segment, error) {
+// fold folds all rows of the days before open, of which dead hides those that are not live, into entries: one segment, nil where there are
+// no rows of such days.
+func (o *overlay) fold(ctx context.Context, dead func(uint64) bool, open int64) (*runs.Segment, error) {
 	var rows int64
 	days := event.Interval{Lo: math.MaxInt64, Hi: math.MinInt64}
 	for _, s := range o.man.Segments {
 		iv := o.m.wholeDays(s.Span)
 		days.Lo, days.Hi, rows = min(days.Lo, iv.Lo), max(days.Hi, iv.Hi), rows+s.Rows
 	}
-	if rows == 0 {
+	if days.Hi = min(days.Hi, open); rows == 0 || days.Lo >= days.Hi {
 		return nil, nil
 	}
-	id, err := o.m.segmentID(o.g.Schema.ID, runs.KindDays)
-	if err != nil {
-		return nil, err
-	}
-	snap := &runs.Snapshot{Store: o.m.runs, Manifest: &o.man, Dead: dead, NoPartials: true}
-	s, err := o.m.runs.BuildDays(ctx, snap, runs.DaysSpec{ID: id, Span: days, Position: o.man.Position, Partials: o.g.Partials, Progress: o.folded(rows)})
-	if err != nil {
-		return nil, err
-	}
-	return &s, o.put(nil, s)
+	s, err := o.entries(ctx, &runs.Snapshot{Store: o.m.runs, Manifest: &o.man, Dead: dead, NoPartials: true}, days, o.man.Position, rows)
+	return &s, err
 }
 
 // folded tells the job of so many rows being folded.
@@ -181,9 +242,9 @@ func (o *overlay) only(s *runs.Segment) *runs.Manifest {
 	return m
 }
 
-// gather writes a segment of all live rows of every (key, day) that a row of the segment fresh (nil: none) came to or, by gone,
-// went from. A day without rows gets a dead one, so that its key is met, and is listed in empty.
-func (o *overlay) gather(ctx context.Context, fresh *runs.Segment, position uint64, dead func(uint64) bool, gone map[string][]int64) (seg runs.Segment, empty map[string][]int64, err error) {
+// gather writes a segment of all live rows of every (key, day) before the day end that a row of the segment fresh (nil: none) came to or, by
+// gone, went from. A day without rows gets a dead one, so that its key is met, and is listed in empty.
+func (o *overlay) gather(ctx context.Context, fresh *runs.Segment, position uint64, dead func(uint64) bool, gone map[string][]int64, end int64) (seg runs.Segment, empty map[string][]int64, err error) {
 	b, err := o.builderTelling(nil) // beside what the job counts
 	if err != nil {
 		return seg, nil, err
@@ -234,7 +295,7 @@ func (o *overlay) gather(ctx context.Context, fresh *runs.Segment, position uint
 			if err := own.Seek(k); err != nil {
 				return err
 			}
-			rows, from, to, err := own.Rows(event.Interval{Lo: event.Forever, Hi: maxTime})
+			rows, from, to, err := own.Rows(event.Interval{Lo: event.Forever, Hi: o.m.cfg.Days.Start(end)})
 			if err != nil {
 				return err
 			}

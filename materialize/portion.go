@@ -317,8 +317,8 @@ func (m *Manager) finishRuns(ctx context.Context, o *overlay, c *checkpoint, d g
 		return nil
 	}
 	o.job.stage("folding days")
-	s, err := o.fold(ctx, d.dead())
-	if err != nil || s == nil {
+	s, err := o.fold(ctx, d.dead(), m.openFrom(o.g, newestTime(&o.man)))
+	if err != nil || s == nil && len(o.man.Segments) == 0 {
 		return err
 	}
 	if len(d.rows) == 0 {

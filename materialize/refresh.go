@@ -146,7 +146,7 @@ func (m *Manager) addFiles(ctx context.Context, future *schema.Catalog, next *sc
 		return err
 	}
 	job.stage("writing runs")
-	if err := o.add(ctx, b, pending, deadFiles(next.File, pending), nil); err != nil {
+	if err := o.add(ctx, b, pending, deadFiles(next.File, pending), nil, maxTime); err != nil {
 		return err
 	}
 	for _, s := range o.fresh {

@@ -93,7 +93,7 @@ func (m *Manager) refreshDays(ctx context.Context, g *Group, at uint64, days eve
 	if err := o.purge(ctx, drop); err != nil {
 		return err
 	}
-	if err := o.add(ctx, b, position, dead, touched); err != nil {
+	if err := o.add(ctx, b, position, dead, touched, maxTime); err != nil {
 		return err
 	}
 	if err := o.compact(ctx); err != nil {

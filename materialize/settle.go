@@ -86,7 +86,7 @@ func (m *Manager) keepSettling(ctx context.Context) {
 }
 
 // Settle deletes rows that tables do not retain, and publishes the days that ended: those before the newest event time less the
-// lateness. Their states enter the online store; and the tail enters the runs, with an entry for each of its days, of a group whose day ended or whose tail has grown
+// lateness. Their states enter the online store; and the tail enters the runs, with entries for the days that ended, of a group whose day ended or whose tail has grown
 // past maxTailRows. Then broken lifetime states are made anew, and trims of the log that are due are made ready. It may be interrupted and
 // run again.
 func (m *Manager) Settle(ctx context.Context) error {
