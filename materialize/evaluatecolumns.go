@@ -105,10 +105,6 @@ func (ev *evaluator) compute(ctx context.Context, r *schema.Relation, g *schema.
 	if len(items) == 0 {
 		return nil, nil
 	}
-	number := vector.New(vector.T(vector.Int64), ch.N)
-	for i := range ch.N {
-		number.AppendInt(int64(i))
-	}
 	text := strings.ToLower(strings.Join(items, ", "))
 	var columns []schema.Column
 	part := &vector.Chunk{N: ch.N}
@@ -117,6 +113,24 @@ func (ev *evaluator) compute(ctx context.Context, r *schema.Relation, g *schema.
 		if strings.Contains(text, strings.ToLower(strings.ReplaceAll(col.Name, `"`, `""`))) {
 			columns, part.Cols = append(columns, col), append(part.Cols, ch.Cols[i])
 		}
+	}
+	few, of, ok := distinctRows(part)
+	if !ok {
+		return ev.computeEach(ctx, r, items, columns, part)
+	}
+	out, err := ev.computeEach(ctx, r, items, columns, few)
+	if err != nil {
+		return nil, err
+	}
+	return spread(out, of), nil
+}
+
+// computeEach computes expressions of rows of some columns of a relation.
+func (ev *evaluator) computeEach(ctx context.Context, r *schema.Relation, items []string, columns []schema.Column, part *vector.Chunk) ([]*vector.Vector, error) {
+	n := part.N
+	number := vector.New(vector.T(vector.Int64), n)
+	for i := range n {
+		number.AppendInt(int64(i))
 	}
 	part.Cols = append(part.Cols, number)
 	ev.mu.Lock()
@@ -137,13 +151,13 @@ func (ev *evaluator) compute(ctx context.Context, r *schema.Relation, g *schema.
 		case err != nil:
 			return nil, err
 		case next != nil && out == nil:
-			out = vector.NewChunk(next.Types(), ch.N)
+			out = vector.NewChunk(next.Types(), n)
 			fallthrough
 		case next != nil:
 			out.AppendRange(next, 0, next.N)
 			continue
-		case out == nil || out.N != ch.N:
-			return nil, fmt.Errorf("relation %s: expressions of %d rows have other values", r.Name, ch.N)
+		case out == nil || out.N != n:
+			return nil, fmt.Errorf("relation %s: expressions of %d rows have other values", r.Name, n)
 		}
 		return inOrder(out).Cols[:len(items)], nil
 	}
