@@ -257,6 +257,35 @@ func (v *Vector) AppendRange(src *Vector, from, to int) {
 	}
 }
 
+// Gather appends n values; at says of each which vector, of the same type, has it, and where.
+func (v *Vector) Gather(n int, at func(k int) (src *Vector, i int)) {
+	buf := v.Type.Buffer()
+	for k := range n {
+		src, i := at(k)
+		if v.HasNulls() || src.HasNulls() {
+			v.AppendFrom(src, i)
+			continue
+		}
+		switch buf {
+		case BufI64:
+			v.I64 = append(v.I64, src.I64[i])
+			v.N++
+		case BufF64:
+			v.F64 = append(v.F64, src.F64[i])
+			v.N++
+		case BufI128:
+			v.I128 = append(v.I128, src.I128[i])
+			v.N++
+		case BufBytes:
+			v.Data = append(v.Data, src.Bytes(i)...)
+			v.Off = append(v.Off, uint32(len(v.Data)))
+			v.N++
+		case BufNested, BufNone:
+			v.AppendFrom(src, i)
+		}
+	}
+}
+
 // Chunk is columns of equal length N.
 type Chunk struct {
 	N    int

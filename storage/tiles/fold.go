@@ -101,7 +101,15 @@ func (s *Store) foldGeneration(ctx context.Context, g *Group, w *waiting, gen *g
 				return errForgotten
 			}
 			t.cold = true
-			return t.foldSlice(f, gen, keys[:n], to, last)
+			if n < ascendKeys {
+				return t.foldSlice(f, gen, keys[:n], to, last)
+			}
+			a, err := newAscending(s.db, g.Prefix)
+			if err != nil {
+				return err
+			}
+			t.from = a
+			return errors.Join(t.foldSlice(f, gen, keys[:n], to, last), a.close())
 		}); err != nil {
 			return err
 		}
@@ -126,20 +134,19 @@ func (t *txn) foldSlice(f *folder, gen *generation, keys [][]byte, to uint64, la
 	if err != nil {
 		return err
 	}
-	all, ends := newRows(&g.Layout, 4*len(keys)), make([]int, len(keys))
+	ends := make([]int, len(keys))
 	var found []freshRow
 	for i, key := range keys {
-		found = gen.of(t.s.cache.seed, key, found[:0])
-		slices.Reverse(found)
-		if !slices.IsSortedFunc(found, compareFresh) {
-			slices.SortFunc(found, compareFresh)
+		from := len(found)
+		found = gen.of(t.s.cache.seed, key, found)
+		own := found[from:]
+		slices.Reverse(own)
+		if !slices.IsSortedFunc(own, compareFresh) {
+			slices.SortFunc(own, compareFresh)
 		}
-		for _, x := range found {
-			appendRows(all, x.rows, x.i, x.i+1)
-		}
-		ends[i] = all.N()
+		ends[i] = len(found)
 	}
-	rows := f.rows(all)
+	rows := f.rows(gatherFresh(&g.Layout, found))
 	none := f.rows(newRows(&g.Layout, 0))
 	var grown, more int64
 	from := 0

@@ -13,6 +13,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/event"
 )
 
@@ -103,6 +104,21 @@ type freshRow struct {
 }
 
 func (r freshRow) key() []byte { return r.rows.Key.Bytes(r.i) }
+
+// gatherFresh copies rows, keys left out.
+func gatherFresh(l *event.Layout, found []freshRow) *event.Rows {
+	out := newRows(l, len(found))
+	for _, x := range found {
+		out.TS, out.RowID = append(out.TS, x.rows.TS[x.i]), append(out.RowID, x.rows.RowID[x.i])
+	}
+	if out.Tie != nil {
+		out.Tie.Gather(len(found), func(k int) (*vector.Vector, int) { return found[k].rows.Tie, found[k].i })
+	}
+	for c, v := range out.Cols {
+		v.Gather(len(found), func(k int) (*vector.Vector, int) { return found[k].rows.Cols[c], found[k].i })
+	}
+	return out
+}
 
 func compareFresh(a, b freshRow) int { return event.Compare(a.rows, a.i, b.rows, b.i) }
 
@@ -402,10 +418,7 @@ func (f *freshReads) load(r *Reader) error {
 		return nil
 	}
 	slices.SortFunc(f.found, compareFresh)
-	f.rows = newRows(&r.g.Layout, len(f.found))
-	for _, x := range f.found {
-		appendRows(f.rows, x.rows, x.i, x.i+1)
-	}
+	f.rows = gatherFresh(&r.g.Layout, f.found)
 	return nil
 }
 

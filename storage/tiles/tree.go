@@ -73,12 +73,14 @@ type tree struct {
 	start int64 // of the day
 	root  *node // the root that the record holds; nil: it is a value of its own, or is not there
 	own   bool  // the root is a value of its own
+	none  bool  // the day has no rows yet
 }
 
 // tree opens the tree of a day. The record has the day at entry at; below 0: it has not.
 func (t *txn) tree(f *folder, key []byte, day int64, r *record, at int) (*tree, error) {
 	w := &tree{t: t, f: f, key: key, day: day, start: t.s.o.Days.Start(day)}
 	if at < 0 {
+		w.none = true
 		return w, nil
 	}
 	b := r.pack(at)
@@ -126,7 +128,7 @@ func (w *tree) nodeKey(level int, bucket int64) []byte {
 }
 
 func (w *tree) load(level int, bucket int64) (*node, error) {
-	if level == 0 && w.root != nil {
+	if level == 0 && (w.none || w.root != nil) {
 		return w.root, nil
 	}
 	return as[node](w.t.get(w.f.g, w.nodeKey(level, bucket), w.t.s.bucketStart(w.day, level, bucket)))
@@ -277,7 +279,9 @@ func (w *tree) changePack(n *node, level int, bucket int64, ins, del span) (*nod
 			continue
 		case !ins.empty():
 			src = ins.Rows
-			ins.from++
+			for ins.from++; del.empty() && !ins.empty() && (i == old.N() || event.Compare(old, i, src, ins.from) > 0); {
+				ins.from++
+			}
 		}
 		if src == nil {
 			break
@@ -286,7 +290,7 @@ func (w *tree) changePack(n *node, level int, bucket int64, ins, del span) (*nod
 			del.from++
 			continue
 		}
-		appendRows(rows, src, next, next+1)
+		appendRows(rows, src, next, ins.from)
 	}
 	if !del.empty() {
 		return nil, fmt.Errorf("%w: group %d, row %d at %d", ErrNoRow, w.f.g.Prefix, del.RowID[del.from], del.TS[del.from])

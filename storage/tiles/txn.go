@@ -18,7 +18,8 @@ type txn struct {
 	version uint64            // that the store will have when the batch is done
 	overlay map[string]change // what the batch wrote, decoded
 	over    bool
-	cold    bool // what it writes is no sign that it will be read: the cache gets only what it had
+	cold    bool   // what it writes is no sign that it will be read: the cache gets only what it had
+	from    Getter // what it reads from, which has all that was committed before it
 	scratch []byte
 	changes changes
 }
@@ -39,7 +40,7 @@ func (s *Store) begin(b *pebble.Batch) *txn {
 		return t
 	}
 	s.writer.Lock()
-	t = &txn{s: s, batch: b, version: s.version.Load() + 1, overlay: map[string]change{}}
+	t = &txn{s: s, batch: b, version: s.version.Load() + 1, overlay: map[string]change{}, from: s.db}
 	s.mu.Lock()
 	s.cur = t
 	s.mu.Unlock()
@@ -79,7 +80,7 @@ func (t *txn) get(g *Group, key []byte, start int64) (any, error) {
 	if c, ok := t.overlay[string(key)]; ok {
 		return c.val, nil
 	}
-	return t.s.value(t.s.db, g, key, start, t.version-1, true)
+	return t.s.value(t.from, g, key, start, t.version-1, true)
 }
 
 func (t *txn) record(g *Group, key []byte) (*record, error) {
