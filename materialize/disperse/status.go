@@ -90,7 +90,7 @@ func (d *Disperser) update(change func(s *Status)) {
 
 // isFinal reports whether somebody has to do something about an error.
 func isFinal(err error) bool {
-	for _, e := range []error{cassandra.ErrNoKeyspace, cassandra.ErrRefused, cassandra.ErrForbidden, cassandra.ErrOwned, cassandra.ErrLost} {
+	for _, e := range []error{cassandra.ErrNoKeyspace, cassandra.ErrRefused, cassandra.ErrCertificate, cassandra.ErrForbidden, cassandra.ErrOwned, cassandra.ErrLost} {
 		if errors.Is(err, e) {
 			return true
 		}

@@ -23,6 +23,8 @@ var (
 	ErrNoKeyspace = errors.New("the keyspace does not exist")
 	// ErrRefused says that the user name or the password is wrong.
 	ErrRefused = errors.New("user name or password refused")
+	// ErrCertificate says that a certificate was refused, a node's here, or this client's there.
+	ErrCertificate = errors.New("certificate refused")
 	// ErrForbidden says that the user lacks a permission.
 	ErrForbidden = errors.New("permission denied")
 	// ErrOwned says that the keyspace belongs to another data directory.
@@ -98,7 +100,7 @@ var tables = []string{
 type Store struct{ session *gocql.Session }
 
 // Open connects. With create the keyspace is made, if the options say how, and its tables; without, ErrNoKeyspace where they are missing.
-// Errors: ErrNoKeyspace, ErrRefused, ErrForbidden; others say that no node answers.
+// Errors: ErrNoKeyspace, ErrRefused, ErrCertificate, ErrForbidden; others say that no node answers.
 func Open(ctx context.Context, o Options, create bool) (*Store, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -254,6 +256,8 @@ func classify(err error) error {
 	switch { // the driver flattens errors of connecting to text
 	case code == gocql.ErrCodeCredentials || strings.Contains(text, "and/or password are incorrect") || strings.Contains(text, "authentication required"):
 		return fmt.Errorf("%w: %s", ErrRefused, text)
+	case strings.Contains(text, "x509: ") || strings.Contains(text, "tls: "):
+		return fmt.Errorf("%w: %s", ErrCertificate, text)
 	case code == gocql.ErrCodeUnauthorized:
 		return fmt.Errorf("%w: %s", ErrForbidden, text)
 	case code == gocql.ErrCodeInvalid && (strings.Contains(text, "does not exist") || strings.Contains(text, "unconfigured table")),

@@ -54,6 +54,7 @@ var opens = []string{"java.base/java.lang.module", "java.base/jdk.internal.loade
 type Options struct {
 	Nodes    int    // 1 to 3; 0: 1
 	Password bool   // clients must log in; the first role is User with password InitialPassword
+	TLS      bool   // clients must speak TLS, with a certificate of Certificates
 	Heap     string // of a node; "": 512m
 	Optimize bool   // the JVM's optimizing compiler too: for measurements
 }
@@ -66,11 +67,12 @@ const (
 
 // Cluster is nodes that run, or were killed.
 type Cluster struct {
-	Hosts []string // host:port of each node
-	o     Options
-	dir   string
-	jars  string
-	nodes []*node
+	Hosts        []string     // host:port of each node
+	Certificates Certificates // with Options.TLS
+	o            Options
+	dir          string
+	jars         string
+	nodes        []*node
 }
 
 type node struct {
@@ -100,11 +102,15 @@ func Start(t testing.TB, o Options) *Cluster {
 		seeds = append(seeds, fmt.Sprintf("127.0.0.%d:%d", i+1, port+1))
 	}
 	write(t, filepath.Join(c.dir, "logback.xml"), logging)
+	encryption := ""
+	if o.TLS {
+		encryption = c.encrypt(t)
+	}
 	for i := range o.Nodes {
 		if err := os.MkdirAll(c.path(i), 0o755); err != nil {
 			t.Fatal(err)
 		}
-		write(t, filepath.Join(c.path(i), "cassandra.yaml"), c.configuration(i, port, strings.Join(seeds, ",")))
+		write(t, filepath.Join(c.path(i), "cassandra.yaml"), c.configuration(i, port, strings.Join(seeds, ","))+encryption)
 	}
 	t.Cleanup(c.KillAll)
 	c.RestartAll(t)
@@ -323,3 +329,6 @@ func write(t testing.TB, path, text string) {
 		t.Fatal(err)
 	}
 }
+
+// PID is the process id of a node that runs, counted from 0.
+func (c *Cluster) PID(i int) int { return c.nodes[i].cmd.Process.Pid }
