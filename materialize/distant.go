@@ -86,6 +86,20 @@ func (m *Manager) Served() map[uint32]*tiles.Group {
 	return out
 }
 
+// KeptOf is the event time from which the table of a group that is served keeps events; event.Forever where it keeps all, or is being dropped.
+func (m *Manager) KeptOf(prefix uint32) (int64, error) {
+	g := (*m.live.Load())[prefix]
+	if g == nil {
+		return event.Forever, nil
+	}
+	cat := m.catalogOf(g)
+	if _, err := baseOf(cat, g.Schema.Relation); err != nil {
+		return event.Forever, nil
+	}
+	kept, _, err := m.KeptFrom(cat, g.Schema.Relation)
+	return kept, err
+}
+
 // distantSource reads the values of one group of a catalog that are elsewhere. It is a tiles.Getter, for one goroutine.
 type distantSource struct {
 	d     *Distant
@@ -94,11 +108,12 @@ type distantSource struct {
 	err   error // of the definitions
 	group int64
 	keys  map[string]*cassandra.Values
+	kept  int64 // the latest of the event times from which the tables of values that were read kept events
 	stats *event.ReadStats
 }
 
 func (v *View) distantSource(g *Group, stats *event.ReadStats) (*tiles.Reader, *distantSource) {
-	s := &distantSource{d: v.m.distant, store: v.m.cfg.Tiles, keys: map[string]*cassandra.Values{}, stats: stats}
+	s := &distantSource{d: v.m.distant, store: v.m.cfg.Tiles, keys: map[string]*cassandra.Values{}, kept: event.Forever, stats: stats}
 	p, err := s.d.of(v.cat)
 	s.group, s.err = p.Group(g.Schema.ID), err
 	r := v.m.cfg.Tiles.DistantReader(s, g.Tiles, stats)
@@ -118,7 +133,11 @@ func (s *distantSource) Get(key []byte) ([]byte, io.Closer, error) {
 	}
 	var value []byte
 	if p.Kind == tiles.GroupValue {
-		value, err = s.d.store.GroupMeta(s.ctx, v)
+		var kept int64
+		if value, err = s.d.store.GroupMeta(s.ctx, v); err == nil {
+			value, kept, err = tiles.SplitKept(value)
+			s.kept = max(s.kept, kept)
+		}
 	} else {
 		var known bool
 		if value, known = v.Parts[string(p.Part)]; !known {
@@ -185,6 +204,14 @@ func (s *Source) Expect(ctx context.Context, keys [][]byte, cuts []int64) error 
 		}
 		return nil
 	})
+}
+
+// KeptFrom is the event time from which all events counted in what was read; event.Forever where the store is here, or all are kept.
+func (s *Source) KeptFrom() int64 {
+	if s.distant == nil {
+		return event.Forever
+	}
+	return s.distant.kept
 }
 
 // Untorn runs a read of one key, and again where the key changed meanwhile. Where the store is here that does not happen.

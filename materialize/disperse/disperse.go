@@ -21,6 +21,8 @@ type Config struct {
 	Catalog *schema.Registry
 	// Groups are the tiles that the committer keeps now, by prefix.
 	Groups func() map[uint32]*tiles.Group
+	// Kept is the event time from which the table of a group keeps events, event.Forever where it keeps all. It does not fall but by a definition.
+	Kept func(prefix uint32) (int64, error)
 	// Fold takes rows that are in front of the tiles to them. Once changes are followed none come there any more.
 	Fold   func(context.Context) error
 	Clock  func() time.Time

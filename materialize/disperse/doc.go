@@ -11,8 +11,10 @@
 //     changed often while Cassandra was down is sent once. It survives restarts. Beyond tiles.Options.JournalEntries it is given up, and everything
 //     is sent again: Cassandra being down for long costs no more disk than that.
 //   - A commit never waits for Cassandra.
-//   - A round is sent once its snapshot is synced, so that Cassandra never has what a crash takes back here. Rounds are one after another;
-//     their timestamps grow (storage/cassandra), so writes that arrive late or twice change nothing.
+//   - A round is sent once its snapshot is synced, so that Cassandra never has what a crash takes back here. Rounds of changes overlap
+//     (flight.go), but for a key: it is written by a later round when the one before has landed. Timestamps of rounds grow (storage/cassandra), so
+//     writes that arrive late or twice change nothing.
+//   - Rounds land in order: how far values are said to be is a position, and the journal loses its oldest entries.
 //   - Changes leave the journal, and checkpoints are written, after a quorum has what they stand for. A crash before that sends it again.
 //   - Definitions are published when all the online groups that they name have been sent whole. Until then gateways answer by the ones before.
 //   - While changes are followed no rows are fresh (storage/tiles): what is committed is in the tiles, and so in what is sent.

@@ -40,7 +40,7 @@ type options struct {
 
 // OptionsOf are a connection's options, with the values of secrets. Errors: of secrets that cannot be read, of files of certificates.
 func OptionsOf(cat *schema.Catalog, c *schema.Connection) (*options, error) {
-	o := &options{}
+	o := &options{Options: cassandra.Options{Writes: true}}
 	var err error
 	get := func(name string) string {
 		v, e := ingest.Value(cat, c, name)

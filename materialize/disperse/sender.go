@@ -1,6 +1,7 @@
 package disperse
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -56,6 +57,11 @@ type sender struct {
 	asked     time.Time
 	reading   []int64 // groups of the definitions that gateways read by
 	sweep     sweep
+
+	flights []*flight // rounds of changes that are under way, the oldest first
+	taken   uint64    // the journal's last transaction that is in one of them, or in one before
+	aloft   int64     // entries of the journal that are in them
+	began   time.Time // when the last one was
 }
 
 // load is how far a group is sent whole.
@@ -142,15 +148,20 @@ func remember(b *pebble.Batch, c cassandra.Claimed) error {
 	return b.Set(claimKey, body, nil)
 }
 
-// run sends rounds, one after another, until one fails.
-func (s *sender) run(ctx context.Context) error {
+// run sends rounds until one fails.
+func (s *sender) run(ctx context.Context) (err error) {
+	ctx, end := context.WithCancel(ctx)
+	defer func() {
+		end()
+		err = errors.Join(err, s.abandon())
+	}()
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
 	s.asked = s.d.cfg.Clock()
 	for {
 		catalogChanged := s.d.cfg.Catalog.Changed()
-		if _, given := s.d.cfg.Tiles.Waiting(); given {
-			if err := s.startOver(); err != nil {
+		if s.givenUp() {
+			if err := cmp.Or(s.landAll(ctx), s.startOver()); err != nil {
 				return err
 			}
 		}
@@ -173,6 +184,10 @@ func (s *sender) run(ctx context.Context) error {
 			return ctx.Err()
 		case <-s.changed:
 		case <-catalogChanged:
+		case <-s.landed():
+			if err := s.land(ctx); err != nil {
+				return err
+			}
 		case <-tick.C:
 		}
 	}
@@ -215,111 +230,18 @@ type change struct {
 	parts  map[string]bool
 }
 
-// sendChanges sends what the journal names of the oldest commits, and reports whether there was something.
-func (s *sender) sendChanges(ctx context.Context) (more bool, err error) {
-	if waiting, _ := s.d.cfg.Tiles.Waiting(); waiting == 0 && s.d.cfg.Clock().Sub(s.told) < progressEvery {
-		return false, nil
-	}
-	snap := s.d.cfg.DB.NewSnapshot()
-	defer func() { err = errors.Join(err, snap.Close()) }()
-	position, err := reclog.PositionIn(snap)
-	if err != nil {
-		return false, err
-	}
-	groups := s.d.cfg.Groups() // after the snapshot: it then has their tiles whole
-	changes, metas := map[string]*change{}, map[uint32]bool{}
-	var merged int64
-	upTo, n, err := s.d.cfg.Tiles.Changes(snap, roundEntries, func(p tiles.Place) error {
-		if p.Kind == tiles.GroupValue {
-			metas[p.Prefix] = true
-			return nil
-		}
-		id := string(binary.BigEndian.AppendUint32(nil, p.Prefix)) + string(p.Key)
-		c := changes[id]
-		if c == nil {
-			c = &change{prefix: p.Prefix, key: slices.Clone(p.Key), parts: map[string]bool{}}
-			changes[id] = c
-		}
-		again := false
-		if p.Kind == tiles.RecordValue {
-			again, c.record = c.record, true
-		} else {
-			again = c.parts[string(p.Part)]
-			c.parts[string(p.Part)] = true
-		}
-		if again {
-			merged++
-		}
-		return nil
-	})
-	if errors.Is(err, tiles.ErrGivenUp) { // just now: run starts over
-		return true, nil
-	}
-	if err != nil {
-		return false, err
-	}
-	if n == 0 {
-		return false, s.tell(ctx, snap, groups, position)
-	}
-	if err := s.sync(); err != nil { // what a crash takes back is not sent
-		return false, err
-	}
-	var skipped, postponed int64
-	var parts []cassandra.Partition
-	unsent := map[uint32]bool{}
-	for _, id := range slices.Sorted(maps.Keys(changes)) {
-		c := changes[id]
-		g := groups[c.prefix]
-		if g == nil {
-			skipped++
-			unsent[c.prefix] = true
-			continue
-		}
-		p, wait, err := s.partition(snap, g, c)
-		if err != nil {
-			return false, err
-		}
-		if wait {
-			postponed++
-			continue
-		}
-		parts = append(parts, p)
-	}
-	for prefix := range unsent { // if the group is served again, it is sent whole
-		delete(s.loads, prefix)
-		if err := s.d.cfg.DB.Delete(loadKey(prefix), pebble.NoSync); err != nil {
-			return false, err
-		}
-	}
-	for prefix := range metas {
-		if g := groups[prefix]; g != nil {
-			if err := s.sendMeta(ctx, snap, g); err != nil {
-				return false, err
-			}
-		}
-	}
-	if err := s.write(ctx, parts); err != nil {
-		return false, err
-	}
-	if err := s.d.cfg.Tiles.Sent(upTo, n); err != nil {
-		return false, err
-	}
-	s.d.update(func(st *Status) {
-		st.Merged, st.Skipped, st.Postponed = st.Merged+merged, st.Skipped+skipped, st.Postponed+postponed
-	})
-	if n < roundEntries {
-		return true, s.tell(ctx, snap, groups, position)
-	}
-	return true, nil
-}
-
-// partition is what is sent of a change of a key; wait says that another change is to come before it can be.
-func (s *sender) partition(snap *pebble.Snapshot, g *tiles.Group, c *change) (p cassandra.Partition, wait bool, err error) {
+// partition is what is sent of a change of a key; wait says that another change is to come before it can be. metas are those of groups in the
+// snapshot, as far as they were read.
+func (s *sender) partition(snap *pebble.Snapshot, g *tiles.Group, c *change, metas map[uint32][]byte) (p cassandra.Partition, wait bool, err error) {
 	t := s.d.cfg.Tiles
-	p = cassandra.Partition{Group: s.claimed.Group(g.Prefix), Key: c.key}
-	if p.Meta, err = t.Encoded(snap, tiles.Place{Prefix: g.Prefix, Kind: tiles.GroupValue}); err != nil {
-		return p, false, err
+	meta, known := metas[g.Prefix]
+	if !known {
+		if meta, err = s.meta(snap, g); err != nil {
+			return p, false, err
+		}
+		metas[g.Prefix] = meta
 	}
+	p = cassandra.Partition{Group: s.claimed.Group(g.Prefix), Key: c.key, Meta: meta}
 	if c.record {
 		record, err := t.Encoded(snap, tiles.Place{Prefix: g.Prefix, Kind: tiles.RecordValue, Key: c.key})
 		if err != nil {
@@ -340,38 +262,55 @@ func (s *sender) partition(snap *pebble.Snapshot, g *tiles.Group, c *change) (p 
 	return p, false, nil
 }
 
-// write sends partitions as one round, at the connection's pace.
-func (s *sender) write(ctx context.Context, parts []cassandra.Partition) error {
-	if len(parts) == 0 {
-		return nil
-	}
-	stamp, err := s.stamp(ctx)
-	if err != nil {
-		return err
-	}
-	for len(parts) > 0 {
-		var n int
-		var rows, bytes int64
-		for n < len(parts) && rows < sendRows {
-			rows += int64(len(parts[n].Rows))
-			bytes += parts[n].Bytes()
-			n++
+// write sends partitions as one round, at the connection's pace: held ones once before returns, which is not called where there are none.
+func (s *sender) write(ctx context.Context, stamp int64, free, held []cassandra.Partition, before func() error) error {
+	round := s.store.Begin(ctx, stamp)
+	rows, bytes, err := s.add(ctx, round, free)
+	if err == nil && len(held) > 0 {
+		if err = before(); err == nil {
+			var more, size int64
+			more, size, err = s.add(ctx, round, held)
+			rows, bytes = rows+more, bytes+size
 		}
-		if err := s.pace.wait(ctx, rows, bytes); err != nil {
-			return err
-		}
-		if err := s.store.Write(ctx, stamp, parts[:n]); err != nil {
-			return err
-		}
-		parts = parts[n:]
-		s.d.update(func(st *Status) { st.Rows, st.Bytes = st.Rows+rows, st.Bytes+bytes })
 	}
-	s.d.update(func(st *Status) { st.Rounds++ })
+	if wrote := round.Wait(); wrote != nil || err != nil {
+		return cmp.Or(wrote, err)
+	}
+	s.d.update(func(st *Status) { st.Rows, st.Bytes, st.Rounds = st.Rows+rows, st.Bytes+bytes, st.Rounds+1 })
 	return nil
 }
 
-func (s *sender) sendMeta(ctx context.Context, snap pebble.Reader, g *tiles.Group) error {
+// add adds partitions to a round, sendRows about at once.
+func (s *sender) add(ctx context.Context, round *cassandra.Round, parts []cassandra.Partition) (rows, bytes int64, err error) {
+	for len(parts) > 0 {
+		n, some, size := 0, int64(0), int64(0)
+		for n < len(parts) && some < sendRows {
+			some += int64(len(parts[n].Rows))
+			size += parts[n].Bytes()
+			n++
+		}
+		if err := s.pace.wait(ctx, some, size); err != nil {
+			return rows, bytes, err
+		}
+		round.Write(parts[:n])
+		parts, rows, bytes = parts[n:], rows+some, bytes+size
+	}
+	return rows, bytes, nil
+}
+
+// meta is what is retained of a group: of its tiles as of the snapshot, and of its table as of now or before, so that of a partition that lacks
+// events of its table its meta says so.
+func (s *sender) meta(snap pebble.Reader, g *tiles.Group) ([]byte, error) {
 	meta, err := s.d.cfg.Tiles.Encoded(snap, tiles.Place{Prefix: g.Prefix, Kind: tiles.GroupValue})
+	if err != nil {
+		return nil, err
+	}
+	kept, err := s.d.cfg.Kept(g.Prefix)
+	return tiles.WithKept(meta, kept), err
+}
+
+func (s *sender) sendMeta(ctx context.Context, snap pebble.Reader, g *tiles.Group) error {
+	meta, err := s.meta(snap, g)
 	if err != nil {
 		return err
 	}
@@ -389,6 +328,9 @@ func (s *sender) sendLoad(ctx context.Context) (more bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, snap.Close()) }()
+	if err := s.landAll(ctx); err != nil { // they may write the same keys
+		return false, err
+	}
 	groups := s.d.cfg.Groups()
 	var g *tiles.Group
 	pending := 0
@@ -411,6 +353,7 @@ func (s *sender) sendLoad(ctx context.Context) (more bool, err error) {
 	}
 	var parts []cassandra.Partition
 	var size, postponed int64
+	metas := map[uint32][]byte{}
 	last, whole := l.after, true
 	t := s.d.cfg.Tiles
 	err = t.Keys(snap, g, l.after, func(key []byte) (bool, error) {
@@ -419,7 +362,7 @@ func (s *sender) sendLoad(ctx context.Context) (more bool, err error) {
 			return false, nil
 		}
 		k := slices.Clone(key)
-		p, wait, err := s.partition(snap, g, &change{prefix: g.Prefix, key: k, record: true})
+		p, wait, err := s.partition(snap, g, &change{prefix: g.Prefix, key: k, record: true}, metas)
 		if err != nil {
 			return false, err
 		}
@@ -439,8 +382,14 @@ func (s *sender) sendLoad(ctx context.Context) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	if err := s.write(ctx, parts); err != nil {
-		return false, err
+	if len(parts) > 0 {
+		stamp, err := s.stamp(ctx)
+		if err == nil {
+			err = s.write(ctx, stamp, parts, nil, nil)
+		}
+		if err != nil {
+			return false, err
+		}
 	}
 	if whole {
 		if err := s.sendMeta(ctx, snap, g); err != nil {

@@ -283,7 +283,7 @@ func (e *Engine) refuseRelations(cat *schema.Catalog, text string, n *pg_query.N
 }
 
 // servedHere refuses reads of a group that a gateway cannot answer as the server would.
-func (e *Engine) servedHere(cat *schema.Catalog, g *schema.Group, asOf *uint64) error {
+func (e *Engine) servedHere(g *schema.Group, asOf *uint64) error {
 	if e.gateway == nil {
 		return nil
 	}
@@ -293,11 +293,7 @@ func (e *Engine) servedHere(cat *schema.Catalog, g *schema.Group, asOf *uint64) 
 	if !g.Online {
 		return onGateway("the feature is not served online")
 	}
-	_, table, err := e.mat.KeptFrom(cat, g.Relation)
-	if err == nil && (table.Retention != 0 || table.KeptFrom != nil) {
-		return onGateway("%q has a retention, and what it keeps the server knows", table.Name)
-	}
-	return err
+	return nil
 }
 
 // expect tells a gateway's source which keys are read from i on, and where their windows end.

@@ -174,7 +174,7 @@ func (l *lookup) read(ctx context.Context, view *materialize.View, asOf *uint64,
 		if err := g.read.kept(l.s.e, l.cat, when); err != nil {
 			return err
 		}
-		if err := l.s.e.servedHere(l.cat, g.read.group, asOf); err != nil {
+		if err := l.s.e.servedHere(g.read.group, asOf); err != nil {
 			return err
 		}
 		src := view.Source(g.live, l.s.readsGroup(l.cat, g.read.group, asOf), l.s.readFlags(), stats)
@@ -196,6 +196,9 @@ func (l *lookup) read(ctx context.Context, view *materialize.View, asOf *uint64,
 				return err
 			})
 			if errors.Is(err, tiles.ErrNotRetained) { // older than the online store keeps: the runs have it
+				if err := g.read.keptFrom(l.cat, src.KeptFrom(), when); err != nil {
+					return err
+				}
 				if pieces, err = src.History(ctx, key); err == nil {
 					err = g.read.values(g.as, pieces, when, false, l.values)
 				}
@@ -203,6 +206,9 @@ func (l *lookup) read(ctx context.Context, view *materialize.View, asOf *uint64,
 			if err != nil {
 				return elsewhere(err)
 			}
+		}
+		if err := g.read.keptFrom(l.cat, src.KeptFrom(), when); err != nil { // elsewhere the values say it
+			return err
 		}
 	}
 	return nil

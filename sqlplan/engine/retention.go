@@ -117,13 +117,21 @@ func notKept(table *schema.Relation, kept, lo, when int64) error {
 
 // kept refuses the read of a group at an instant where its table does not keep all events of some window.
 func (g *groupRead) kept(e *Engine, cat *schema.Catalog, when int64) error {
-	from, table, err := e.mat.KeptFrom(cat, g.group.Relation)
-	if err != nil || from == event.Forever {
+	from, _, err := e.mat.KeptFrom(cat, g.group.Relation)
+	if err != nil {
 		return err
+	}
+	return g.keptFrom(cat, from, when)
+}
+
+// keptFrom refuses the read of a group at an instant where a window begins before what is kept; event.Forever: everything is.
+func (g *groupRead) keptFrom(cat *schema.Catalog, from, when int64) error {
+	if from == event.Forever {
+		return nil
 	}
 	for i := range g.outputs {
 		if iv := g.outputs[i].window.Interval(when, false); iv.Lo < from && iv.Lo < iv.Hi {
-			return notKept(table, from, iv.Lo, when)
+			return notKept(materialize.Base(cat, cat.Relations[g.group.Relation]), from, iv.Lo, when)
 		}
 	}
 	return nil

@@ -24,7 +24,8 @@
 //
 // # One partition at one time
 //
-// What changes of a partition in a round is one unlogged batch, which a replica applies as a whole, and the next round of the
+// What changes of a partition in a round is in one unlogged batch, and is one mutation there, which a replica applies as a whole, whether or not
+// the batch has other partitions, too (together.go). The next round of the
 // partition begins after this one was acknowledged by a quorum. A read by quorum of one partition in one query therefore sees whole
 // rounds. A reader that asks a partition again, for nodes further down, compares the round (ErrTorn) and begins anew where it differs. Values of more than
 // batchBytes go in several batches; the partition has no round meanwhile (busyRound), and its readers wait.

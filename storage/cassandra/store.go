@@ -55,6 +55,7 @@ type Options struct {
 	Username    string   // "": no login
 	Password    string
 	TLS         *tls.Config // nil: none
+	Writes      bool        // partitions go to their first replica, not to a random one: those that share it share batches
 }
 
 var names = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_]{0,47}$`)
@@ -97,7 +98,11 @@ var tables = []string{
 }
 
 // Store is a session with a keyspace. It is safe for concurrent use.
-type Store struct{ session *gocql.Session }
+type Store struct {
+	session  *gocql.Session
+	keyspace string
+	policy   gocql.HostSelectionPolicy // the session's
+}
 
 // Open connects. With create the keyspace is made, if the options say how, and its tables; without, ErrNoKeyspace where they are missing.
 // Errors: ErrNoKeyspace, ErrRefused, ErrCertificate, ErrForbidden; others say that no node answers.
@@ -110,7 +115,8 @@ func Open(ctx context.Context, o Options, create bool) (*Store, error) {
 			return nil, err
 		}
 	}
-	s, err := connect(ctx, o, o.Keyspace, requestTimeout)
+	policy := o.policy()
+	s, err := connect(ctx, o, policy, o.Keyspace, requestTimeout)
 	if errors.Is(err, gocql.ErrNoConnectionsStarted) { // which also stands for a keyspace that is not there
 		if missing := exists(ctx, o); missing != nil {
 			err = missing
@@ -119,7 +125,7 @@ func Open(ctx context.Context, o Options, create bool) (*Store, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	st := &Store{s}
+	st := &Store{session: s, keyspace: strings.ToLower(o.Keyspace), policy: policy}
 	if err := st.session.Query("SELECT epoch FROM published WHERE id = 1").ExecContext(ctx); err != nil {
 		st.Close()
 		return nil, classify(err)
@@ -131,14 +137,14 @@ func Open(ctx context.Context, o Options, create bool) (*Store, error) {
 func (s *Store) Close() { s.session.Close() }
 
 // connect opens a session. When ctx ends it returns, and a session that is made afterwards is closed.
-func connect(ctx context.Context, o Options, keyspace string, timeout time.Duration) (*gocql.Session, error) {
+func connect(ctx context.Context, o Options, policy gocql.HostSelectionPolicy, keyspace string, timeout time.Duration) (*gocql.Session, error) {
 	type made struct {
 		s   *gocql.Session
 		err error
 	}
 	done := make(chan made, 1)
 	go func() {
-		s, err := session(o, keyspace, timeout)
+		s, err := session(o, policy, keyspace, timeout)
 		done <- made{s, err}
 	}()
 	select {
@@ -154,7 +160,19 @@ func connect(ctx context.Context, o Options, keyspace string, timeout time.Durat
 	}
 }
 
-func session(o Options, keyspace string, timeout time.Duration) (*gocql.Session, error) {
+// policy is which node is asked first: one that has the partition. It is for one session.
+func (o *Options) policy() gocql.HostSelectionPolicy {
+	fallback := gocql.RoundRobinHostPolicy()
+	if o.Datacenter != "" {
+		fallback = gocql.DCAwareRoundRobinPolicy(o.Datacenter)
+	}
+	if o.Writes {
+		return gocql.TokenAwareHostPolicy(fallback, gocql.DoNotShuffleReplicas())
+	}
+	return gocql.TokenAwareHostPolicy(fallback, gocql.ShuffleReplicas())
+}
+
+func session(o Options, policy gocql.HostSelectionPolicy, keyspace string, timeout time.Duration) (*gocql.Session, error) {
 	c := gocql.NewCluster(o.Hosts...)
 	if len(o.Hosts) > 0 {
 		if _, port, err := net.SplitHostPort(o.Hosts[0]); err == nil {
@@ -169,11 +187,7 @@ func session(o Options, keyspace string, timeout time.Duration) (*gocql.Session,
 	c.ReconnectionPolicy = &gocql.ConstantReconnectionPolicy{MaxRetries: 1, Interval: 100 * time.Millisecond}
 	c.Metadata.CacheMode = gocql.KeyspaceOnly
 	c.WriteCoalesceWaitTime = 0 // a lookup waits for its answer; batches are made above
-	fallback := gocql.RoundRobinHostPolicy()
-	if o.Datacenter != "" {
-		fallback = gocql.DCAwareRoundRobinPolicy(o.Datacenter)
-	}
-	c.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(fallback, gocql.ShuffleReplicas())
+	c.PoolConfig.HostSelectionPolicy = policy
 	if o.Username != "" {
 		c.Authenticator = gocql.PasswordAuthenticator{Username: o.Username, Password: o.Password}
 	}
@@ -185,7 +199,7 @@ func session(o Options, keyspace string, timeout time.Duration) (*gocql.Session,
 
 // exists looks for the keyspace. Errors: ErrNoKeyspace, those of connecting.
 func exists(ctx context.Context, o Options) error {
-	s, err := connect(ctx, o, "", requestTimeout)
+	s, err := connect(ctx, o, o.policy(), "", requestTimeout)
 	if err != nil {
 		return err
 	}
@@ -202,7 +216,7 @@ const cqlKeyspace = "SELECT keyspace_name FROM system_schema.keyspaces WHERE key
 
 // prepare makes the keyspace and its tables where they are missing.
 func prepare(ctx context.Context, o Options) error {
-	s, err := connect(ctx, o, "", schemaTimeout)
+	s, err := connect(ctx, o, o.policy(), "", schemaTimeout)
 	if err != nil {
 		return classify(err)
 	}

@@ -30,7 +30,11 @@ const (
 	journalHead     = 2 + 8
 )
 
-// journal is the part of a Store that notes changes. All but the atomics is guarded by the writer lock.
+// trimEntries is how many entries that were sent are in the journal at most before they are deleted, all at once: Pebble sorts all range
+// deletions that its memory holds whenever there is a new one, and a read after each round would wait for that.
+const trimEntries = 4096
+
+// journal is the part of a Store that notes changes. All but the atomics is guarded by the writer lock, and what Sent counts is its caller's.
 type journal struct {
 	on      atomic.Bool
 	limit   int64
@@ -38,6 +42,10 @@ type journal struct {
 	entries atomic.Int64
 	given   atomic.Bool   // up: nothing is noted until Restart
 	notify  chan struct{} // capacity 1
+
+	sent      uint64 // the last transaction that was
+	trimmed   uint64 // the last one whose entries were deleted
+	untrimmed int64  // entries between them
 }
 
 // ValueKind is what a value of a group is.
@@ -96,6 +104,7 @@ func (s *Store) FollowChanges(on bool) (changed <-chan struct{}, err error) {
 	if !on {
 		j.on.Store(false)
 		j.entries.Store(0)
+		j.untrimmed = 0
 		return nil, s.db.DeleteRange([]byte{journalSpace, journalOverflow}, []byte{journalSpace, journalQueue + 1}, pebble.NoSync)
 	}
 	if j.on.Load() {
@@ -146,6 +155,7 @@ func (s *Store) RestartJournal() error {
 	s.writer.Lock()
 	defer s.writer.Unlock()
 	s.journal.entries.Store(0)
+	s.journal.untrimmed = 0
 	if err := s.db.DeleteRange([]byte{journalSpace, journalOverflow}, []byte{journalSpace, journalQueue + 1}, pebble.Sync); err != nil {
 		return fmt.Errorf("tiles: journal: %w", err)
 	}
@@ -209,10 +219,11 @@ func (t *txn) finishChanges(committed bool) {
 	}
 }
 
-// Changes gives the places of at least limit entries of the journal, in order of their transactions, those of one transaction together; the
-// same place may come again. It ends with the journal, or at fn's error. upTo is the last transaction given, 0 for none, and n how many
-// entries there were. Places are valid until fn returns. Errors: ErrGivenUp, fn's, Pebble's.
-func (s *Store) Changes(r pebble.Reader, limit int, fn func(Place) error) (upTo uint64, n int64, err error) {
+// Changes gives the places of at least limit entries of the journal, of transactions after one (0: after the last that was sent), in their order, those of one
+// transaction together; the same place may come again. It ends with the journal, or at fn's error. upTo is the last transaction given, after where there
+// is none, and n how many entries there were. Places are valid until fn returns. Errors: ErrGivenUp, fn's, Pebble's.
+func (s *Store) Changes(r pebble.Reader, after uint64, limit int, fn func(Place) error) (upTo uint64, n int64, err error) {
+	after = max(after, s.journal.sent)
 	_, closer, err := r.Get([]byte{journalSpace, journalOverflow})
 	if err == nil {
 		return 0, 0, errors.Join(ErrGivenUp, closer.Close())
@@ -220,11 +231,12 @@ func (s *Store) Changes(r pebble.Reader, limit int, fn func(Place) error) (upTo 
 	if !errors.Is(err, pebble.ErrNotFound) {
 		return 0, 0, fmt.Errorf("tiles: journal: %w", err)
 	}
-	it, err := r.NewIter(&pebble.IterOptions{LowerBound: []byte{journalSpace, journalQueue}, UpperBound: []byte{journalSpace, journalQueue + 1}})
+	it, err := r.NewIter(&pebble.IterOptions{LowerBound: binary.BigEndian.AppendUint64([]byte{journalSpace, journalQueue}, after+1), UpperBound: []byte{journalSpace, journalQueue + 1}})
 	if err != nil {
 		return 0, 0, fmt.Errorf("tiles: journal: %w", err)
 	}
 	key := []byte{'t'}
+	upTo = after
 	for ok := it.First(); ok; ok = it.Next() {
 		number := binary.BigEndian.Uint64(it.Key()[2:])
 		if number != upTo && n >= int64(limit) {
@@ -247,14 +259,24 @@ func (s *Store) Changes(r pebble.Reader, limit int, fn func(Place) error) (upTo 
 	return upTo, n, nil
 }
 
-// Sent takes the entries of transactions up to and including upTo, of which there are n, out of the journal. It does not sync: what a
-// crash brings back is sent again.
+// Sent takes the entries of transactions up to and including upTo, of which there are n, out of the journal. It does not sync, and the last ones are
+// deleted later: what a crash brings back is sent again. It is for one goroutine, that of Changes.
 func (s *Store) Sent(upTo uint64, n int64) error {
+	j := &s.journal
+	j.entries.Add(-n)
+	j.sent, j.untrimmed = max(j.sent, upTo), j.untrimmed+n
+	if j.untrimmed < trimEntries {
+		return nil
+	}
+	from := binary.BigEndian.AppendUint64([]byte{journalSpace, journalQueue}, j.trimmed+1)
 	end := binary.BigEndian.AppendUint64([]byte{journalSpace, journalQueue}, upTo+1)
-	if err := s.db.DeleteRange([]byte{journalSpace, journalQueue}, end, pebble.NoSync); err != nil {
+	if j.trimmed == 0 { // of before the start, too
+		from = from[:2]
+	}
+	if err := s.db.DeleteRange(from, end, pebble.NoSync); err != nil {
 		return fmt.Errorf("tiles: journal: %w", err)
 	}
-	s.journal.entries.Add(-n)
+	j.trimmed, j.untrimmed = upTo, 0
 	return nil
 }
 
@@ -270,6 +292,29 @@ func (s *Store) Encoded(r pebble.Reader, p Place) ([]byte, error) {
 	}
 	b = bytes.Clone(b)
 	return b, closer.Close()
+}
+
+// tagKept begins what is retained of a group where events before a time are gone: that time (int64, sign flipped), then the group record.
+const tagKept = 0x24
+
+// WithKept is a group record as Encoded gives it, with the event time from which its table keeps events; event.Forever: all. It is how it is sent
+// elsewhere, where nobody knows the table.
+func WithKept(meta []byte, kept int64) []byte {
+	if kept == event.Forever {
+		return meta
+	}
+	return append(binary.BigEndian.AppendUint64([]byte{tagKept}, uint64(kept)^1<<63), meta...)
+}
+
+// SplitKept is the inverse of WithKept. Errors: ErrCorrupt.
+func SplitKept(b []byte) (meta []byte, kept int64, err error) {
+	if len(b) == 0 || b[0] != tagKept {
+		return b, event.Forever, nil
+	}
+	if len(b) < 9 {
+		return nil, 0, fmt.Errorf("%w: group record %x", ErrCorrupt, b)
+	}
+	return b[9:], int64(binary.BigEndian.Uint64(b[1:]) ^ 1<<63), nil
 }
 
 // EachNode gives the nodes of a key, with their bytes, valid until fn returns.

@@ -70,9 +70,10 @@ func (x *mirror) sync() {
 		}))
 	}
 	type change struct{ parts map[string]bool }
+	taken, under := uint64(0), int64(0) // what is read of the journal, and how many entries of that are in it still
 	for {
 		changes := map[string]*change{}
-		upTo, n, err := m.s.Changes(snap, 1+m.r.IntN(20), func(p Place) error {
+		upTo, n, err := m.s.Changes(snap, taken, 1+m.r.IntN(20), func(p Place) error {
 			if p.Kind == GroupValue {
 				x.group = meta
 				return nil
@@ -112,11 +113,17 @@ func (x *mirror) sync() {
 			k.meta = meta
 			x.keys[key] = k
 		}
-		must(m.s.Sent(upTo, n))
+		taken, under = upTo, under+n
+		if m.r.IntN(3) == 0 { // what is under way leaves it later
+			continue
+		}
+		must(m.s.Sent(upTo, under))
+		under = 0
 		fresh := m.db.NewSnapshot() // in which the entries are gone
 		must(snap.Close())
 		snap = fresh
 	}
+	must(m.s.Sent(taken, under))
 	if waiting, _ := m.s.Waiting(); waiting != 0 {
 		m.t.Fatalf("the journal is sent, and %d entries wait", waiting)
 	}
