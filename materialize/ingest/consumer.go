@@ -24,6 +24,8 @@ const (
 	mostBackoff  = 30 * time.Second
 	// probeEvery is how often the brokers are asked for the topic's partitions and ends.
 	probeEvery = 3 * time.Second
+	// steadyAfter is how long after an error reading goes well before it is said to: longer than brokers take to refuse a fetch.
+	steadyAfter = 2 * time.Second
 	// tick is how often a consumer without messages looks whether partitions have become idle.
 	tick = 500 * time.Millisecond
 )
@@ -106,8 +108,12 @@ func (c *consumer) read(ctx context.Context) error {
 	defer func() { end(); <-stopped }()
 	a := c.readAhead(ctx, client)
 	defer a.stop()
+	steady := time.NewTimer(steadyAfter)
+	defer steady.Stop()
 	for {
 		select {
+		case <-steady.C:
+			c.recovered()
 		case err := <-failed:
 			return err
 		case n := <-partitions:
@@ -232,6 +238,7 @@ func (c *consumer) write(ctx context.Context, b *batch) error {
 
 // committed notes a batch.
 func (c *consumer) committed(b *batch) {
+	taken := b.State.Good+b.State.Dead > c.state.Good+c.state.Dead // else it is a mark
 	c.state = b.State
 	if c.last == nil { // dead letters tried again: nobody reads
 		return
@@ -240,7 +247,7 @@ func (c *consumer) committed(b *batch) {
 		c.marked = b.mark
 	}
 	now := c.cfg.Clock()
-	c.progress = true
+	c.progress = c.progress || taken
 	c.observe(b, now)
 	c.status.set(func(s *Status) {
 		s.LastCommit = now
@@ -249,7 +256,7 @@ func (c *consumer) committed(b *batch) {
 			e.Next, e.Newest, e.Idle = c.state.Partitions[p].Next, c.state.Partitions[p].Newest, c.idle(p, now)
 			e.End = max(e.End, e.Next)
 		}
-		if s.State != StateRunning {
+		if s.State != StateRunning && (taken || s.State == StatePaused) {
 			s.State, s.Reason, s.Since = StateRunning, "", now
 		}
 	})
@@ -285,9 +292,14 @@ func (c *consumer) probe(ctx context.Context, client *kgo.Client, adm *kadm.Clie
 	}
 	c.last, c.marked = nil, streams.NoEvent
 	c.add(client, n)
-	c.status.state(StateRunning, "", c.cfg.Clock())
+	if c.status.get().State == StateStarting { // after an error that is told when it has gone well for a while
+		c.recovered()
+	}
 	return nil
 }
+
+// recovered says that the topic is read.
+func (c *consumer) recovered() { c.status.state(StateRunning, "", c.cfg.Clock()) }
 
 // add begins to read partitions up to a number of them.
 func (c *consumer) add(client *kgo.Client, n int) {

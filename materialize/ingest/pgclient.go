@@ -131,6 +131,8 @@ func pgError(err error) error {
 			return fmt.Errorf("%s (%s; PostgreSQL's hint: %s)", of.Message, of.Code, of.Hint)
 		}
 		return fmt.Errorf("%s (%s)", of.Message, of.Code)
+	case untrusted(err):
+		return fmt.Errorf("%w: %w", ErrUntrusted, err)
 	case errors.As(err, &net), errors.As(err, new(*pgconn.ConnectError)):
 		return fmt.Errorf("%w: %w", ErrNoServer, err)
 	}

@@ -50,7 +50,7 @@ type Topic struct {
 }
 
 // Describe asks the brokers of a connection for a topic, and for the offsets at which the reading of it begins. Errors: ErrNoTopic,
-// ErrUnreachable, ErrRefused, ErrForbidden, *SecretError, those of Start: a partition that there is not.
+// ErrUnreachable, ErrUntrusted, ErrRefused, ErrForbidden, *SecretError, those of Start: a partition that there is not.
 func Describe(ctx context.Context, cat *schema.Catalog, c *schema.Connection, topic string, start Start) (Topic, error) {
 	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
@@ -151,6 +151,8 @@ func brokerError(err error) error {
 		of = ErrNoTopic
 	case kerr.IsRetriable(err), errors.As(err, new(*kerr.Error)):
 		return err
+	case untrusted(err):
+		of = ErrUntrusted
 	default:
 		of = ErrUnreachable
 	}

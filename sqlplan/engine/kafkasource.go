@@ -122,6 +122,8 @@ func (s *Session) brokersSay(err error, st *parse.CreateSource, c *schema.Connec
 		return at(fail("28000", "connection %q: %s", c.Name, err), st.Text, connection)
 	case errors.Is(err, ingest.ErrForbidden):
 		return at(fail("42501", "topic %q on connection %q: %s", topic, c.Name, err), st.Text, named)
+	case errors.Is(err, ingest.ErrUntrusted):
+		return at(hint(fail("08001", "connection %q: %s", c.Name, err), "tls.ca is the authority of the brokers' certificates, tls.server_name their name, tls.cert and tls.key what clients show"), st.Text, connection)
 	case errors.Is(err, ingest.ErrUnreachable), errors.Is(err, context.DeadlineExceeded):
 		return at(hint(fail("08001", "connection %q: %s", c.Name, err), "brokers = '%s'", c.Options[ingest.OptBrokers]), st.Text, connection)
 	}

@@ -322,6 +322,8 @@ func (s *Session) postgresSays(err error, st *parse.CreateSource, c *schema.Conn
 		return at(hint(fail(codeUndefinedTable, "table %q does not exist in schema %q of connection %q", p.Table, p.Schema, c.Name), "table = 'schema.name', as PostgreSQL spells it"), st.Text, named)
 	case errors.Is(err, ingest.ErrForbidden):
 		return at(fail("42501", "table %q on connection %q: %s", p.Table, c.Name, err), st.Text, named)
+	case errors.Is(err, ingest.ErrUntrusted):
+		return at(hint(fail("08001", "connection %q: %s", c.Name, err), "sslrootcert is the authority of the server's certificate, sslmode says what is checked"), st.Text, connection)
 	case errors.Is(err, ingest.ErrNoServer), errors.Is(err, context.DeadlineExceeded):
 		return at(hint(fail("08001", "connection %q: %s", c.Name, err), "host = '%s'", c.Options[ingest.OptHost]), st.Text, connection)
 	}

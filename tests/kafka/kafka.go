@@ -38,17 +38,27 @@ appender.out.layout.pattern = %d %p %c{1} %m%n
 
 // Broker is a broker that runs, or was killed.
 type Broker struct {
-	Addr string // host:port
-	dir  string
-	jars string
-	cmd  *exec.Cmd
-	log  string
-	gone chan struct{}
+	Addr   string // host:port
+	Secure string // host:port of the listener that Options.Secure asks for
+	dir    string
+	jars   string
+	cmd    *exec.Cmd
+	log    string
+	gone   chan struct{}
 }
 
 // Options of a broker.
 type Options struct {
-	User, Password string // of SCRAM-SHA-256, which clients must then log in by
+	User, Password string  // of SCRAM-SHA-256, which clients must then log in by
+	Secure         *Secure // a second listener, that speaks TLS
+}
+
+// Secure is a listener for TLS and SASL (PLAIN, SCRAM-SHA-256 and -512, OAUTHBEARER with tokens that nobody signed).
+type Secure struct {
+	Cert, Key      string        // PEM, the key PKCS #8
+	ClientCA       string        // PEM: clients show a certificate of this authority; "": they need none
+	User, Password string        // of PLAIN; those of SCRAM are an administrator's to make
+	Reauth         time.Duration // after how long clients must log in again; 0: never
 }
 
 // Start starts a broker with an empty data directory, which ends with the test. A test without Java or the jars is skipped.
@@ -69,7 +79,7 @@ func Start(t testing.TB, o Options) *Broker {
 // Open starts a broker on an empty directory, with the jars of a directory. Kill ends it.
 func Open(dir, jars string, o Options) (*Broker, error) {
 	b := &Broker{dir: dir, jars: jars}
-	ports, err := freePorts(2)
+	ports, err := freePorts(3)
 	if err != nil {
 		return nil, err
 	}
@@ -78,11 +88,16 @@ func Open(dir, jars string, o Options) (*Broker, error) {
 	if o.User != "" {
 		protocol = "SASL_PLAINTEXT"
 	}
+	listeners := fmt.Sprintf("%s://%s", protocol, b.Addr)
+	if o.Secure != nil {
+		b.Secure = fmt.Sprintf("127.0.0.1:%d", ports[2])
+		listeners += ",SASL_SSL://" + b.Secure
+	}
 	lines := []string{
 		"process.roles=broker,controller", "node.id=1", "controller.listener.names=CONTROLLER", "inter.broker.listener.name=" + protocol,
 		fmt.Sprintf("controller.quorum.voters=1@127.0.0.1:%d", ports[1]),
-		fmt.Sprintf("listeners=%s://%s,CONTROLLER://127.0.0.1:%d", protocol, b.Addr, ports[1]), fmt.Sprintf("advertised.listeners=%s://%s", protocol, b.Addr),
-		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT",
+		fmt.Sprintf("listeners=%s,CONTROLLER://127.0.0.1:%d", listeners, ports[1]), "advertised.listeners=" + listeners,
+		"listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL",
 		"log.dirs=" + filepath.Join(b.dir, "data"), "auto.create.topics.enable=false",
 		// The internal topics of one broker cannot have three copies.
 		"offsets.topic.replication.factor=1", "offsets.topic.num.partitions=4", "transaction.state.log.replication.factor=1", "transaction.state.log.min.isr=1",
@@ -92,6 +107,9 @@ func Open(dir, jars string, o Options) (*Broker, error) {
 	if o.User != "" {
 		lines = append(lines, "sasl.enabled.mechanisms=SCRAM-SHA-256", "sasl.mechanism.inter.broker.protocol=SCRAM-SHA-256",
 			fmt.Sprintf(`listener.name.sasl_plaintext.scram-sha-256.sasl.jaas.config=org.apache.kafka.common.security.scram.ScramLoginModule required username="%s" password="%s";`, o.User, o.Password))
+	}
+	if o.Secure != nil {
+		lines = append(lines, o.Secure.lines()...)
 	}
 	for name, text := range map[string]string{"server.properties": strings.Join(lines, "\n") + "\n", "log4j2.properties": logging} {
 		if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o644); err != nil {
@@ -106,6 +124,27 @@ func Open(dir, jars string, o Options) (*Broker, error) {
 		return nil, fmt.Errorf("format Kafka's data directory: %w\n%s", err, out)
 	}
 	return b, b.run()
+}
+
+// lines are a listener's in server.properties.
+func (s *Secure) lines() []string {
+	const of, module = "listener.name.sasl_ssl.", "org.apache.kafka.common.security."
+	pem := func(text string) string { return strings.ReplaceAll(strings.TrimSpace(text), "\n", "\\n") }
+	out := []string{
+		of + "ssl.keystore.type=PEM", of + "ssl.keystore.certificate.chain=" + pem(s.Cert), of + "ssl.keystore.key=" + pem(s.Key),
+		of + "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
+		fmt.Sprintf("%splain.sasl.jaas.config=%splain.PlainLoginModule required user_%s=\"%s\";", of, module, s.User, s.Password),
+		of + "scram-sha-256.sasl.jaas.config=" + module + "scram.ScramLoginModule required;",
+		of + "scram-sha-512.sasl.jaas.config=" + module + "scram.ScramLoginModule required;",
+		of + "oauthbearer.sasl.jaas.config=" + module + "oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub=\"broker\";",
+	}
+	if s.ClientCA != "" {
+		out = append(out, of+"ssl.client.auth=required", of+"ssl.truststore.type=PEM", of+"ssl.truststore.certificates="+pem(s.ClientCA))
+	}
+	if s.Reauth > 0 {
+		out = append(out, fmt.Sprintf("%sconnections.max.reauth.ms=%d", of, s.Reauth.Milliseconds()))
+	}
+	return out
 }
 
 // clusterID is a random id. One that begins with a dash would be read as an option.

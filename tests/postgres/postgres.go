@@ -44,6 +44,8 @@ func Start(t testing.TB) (dsn string) {
 type Options struct {
 	Logical bool     // wal_level = logical: its tables can be replicated
 	Args    []string // further arguments of the server: "-c", "name=value"
+	// Files are written to the data directory before the server starts, whose they then are: a key, pg_hba.conf.
+	Files map[string]string
 }
 
 // Server is a running server, which can be ended and started again on the same port and data.
@@ -94,6 +96,17 @@ func StartServer(t testing.TB, o Options) *Server {
 	}
 	if out, err := command(initdb, "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync").CombinedOutput(); err != nil {
 		t.Fatalf("initdb: %v\n%s", err, out)
+	}
+	for name, text := range o.Files {
+		file := filepath.Join(data, name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if c := attr.Credential; c != nil {
+			if err := os.Chown(file, int(c.Uid), int(c.Gid)); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -26,8 +26,13 @@ const columns = "(id bigint, k bigint, ts timestamptz, PRIMARY KEY (id), WATERMA
 // start is a server with a connection called bus, and a session.
 func start(t *testing.T, bus *kfake.Cluster) *pgx.Conn {
 	t.Helper()
+	return startAt(t, bus.ListenAddrs()[0])
+}
+
+func startAt(t *testing.T, broker string) *pgx.Conn {
+	t.Helper()
 	conn := harness.Start(t, harness.Options{}).Connect(t)
-	exec(t, conn, fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", bus.ListenAddrs()[0]))
+	exec(t, conn, fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", broker))
 	return conn
 }
 
