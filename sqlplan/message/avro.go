@@ -430,12 +430,44 @@ func (r *avroReader) value(v *vector.Vector, s avro.Schema, depth int) error {
 		}
 		return rejected(codeType, "a map for a column of type %s", v.Type)
 	case *avro.RecordSchema:
+		if s.FullName() == variableDecimal {
+			return r.variable(v, s)
+		}
 		return rejected(codeType, "a record for a column of type %s", v.Type)
 	}
 	if v.Type.Kind == vector.List || v.Type.Kind == vector.Map {
 		return rejected(codeType, "a value of type %s for a column of type %s", s.Type(), v.Type)
 	}
 	return r.scalar(v, s)
+}
+
+// connectName is what Kafka Connect's converter notes of a value's meaning.
+func connectName(s avro.Schema) string {
+	if p, ok := s.(avro.PropertySchema); ok {
+		name, _ := p.Prop("connect.name").(string)
+		return name
+	}
+	return ""
+}
+
+// variable appends a decimal that says its scale: a record of an int and bytes.
+func (r *avroReader) variable(v *vector.Vector, s *avro.RecordSchema) error {
+	fields := s.Fields()
+	if len(fields) != 2 || fields[0].Name() != "scale" || fields[0].Type().Type() != avro.Int || fields[1].Name() != "value" || fields[1].Type().Type() != avro.Bytes || v.Type.Kind != vector.Decimal {
+		return rejected(codeType, "a record for a column of type %s", v.Type)
+	}
+	scale, b := r.long(), r.octets()
+	if r.bad {
+		return r.cut()
+	}
+	if scale < -maxScale || scale > maxScale {
+		return rejected(codeRange, "a decimal of scale %d", scale)
+	}
+	text, err := decimal(b, int(scale))
+	if err != nil {
+		return err
+	}
+	return parsed(codec.AppendParsed(v, text, codec.Defaults))
 }
 
 func logical(s avro.Schema) (of avro.LogicalType, scale int) {
@@ -477,12 +509,12 @@ func (r *avroReader) scalar(v *vector.Vector, s avro.Schema) error {
 		case avro.TimeMicros:
 			return appendClock(v, x)
 		case avro.TimestampMillis, avro.LocalTimestampMillis:
-			if x < math.MinInt64/1000 || x > math.MaxInt64/1000 {
-				return rejected(codeTime, "%d milliseconds since 1970 lie outside of the years 1 to 9999", x)
-			}
-			return appendMicros(v, x*1000)
+			return appendMillis(v, x)
 		case avro.TimestampMicros, avro.LocalTimestampMicros:
 			return appendMicros(v, x)
+		}
+		if add := connectTimes[connectName(s)]; add != nil {
+			return add(v, x)
 		}
 		return appendInt(v, x, r.unit)
 	case avro.Float, avro.Double:

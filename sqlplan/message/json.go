@@ -47,6 +47,7 @@ type JSON struct {
 	src  *bytes.Buffer
 	text []byte
 	seen []bool
+	told []*connectSchema // of the columns, of the message that is read; nil: it has none
 }
 
 // NewJSON is a reader of the columns.
@@ -60,6 +61,13 @@ func NewJSON(columns []schema.Column, o JSONOptions) *JSON {
 	}
 	j.dec = jsontext.NewDecoder(j.src)
 	return j
+}
+
+// appendTold is Append of a message with the schemas of its columns; nil: of a column that has none.
+func (j *JSON) appendTold(ch *vector.Chunk, message []byte, told []*connectSchema) error {
+	j.told = told
+	defer func() { j.told = nil }()
+	return j.Append(ch, message)
 }
 
 // Append appends one value to each of the columns of ch, which may have more columns, or leaves them as they were. Errors:
@@ -80,7 +88,7 @@ func (j *JSON) single(v *vector.Vector, message []byte) error {
 	j.src.Reset()
 	j.src.Write(message)
 	j.dec.Reset(j.src)
-	err := j.value(v)
+	err := j.column(v, 0)
 	if err == nil {
 		if _, end := j.dec.ReadToken(); end != io.EOF {
 			err = rejected(codeSyntax, "something stands after the JSON value, at byte %d", j.dec.InputOffset())
@@ -170,7 +178,7 @@ func (j *JSON) object(ch *vector.Chunk, message []byte) error {
 			continue
 		}
 		j.seen[i] = true
-		if err := j.value(ch.Cols[i]); err != nil {
+		if err := j.column(ch.Cols[i], i); err != nil {
 			var r *ingest.Rejected
 			if errors.As(err, &r) {
 				r.Reason = fmt.Sprintf("column %q: %s", j.columns[i].Name, r.Reason)
@@ -192,11 +200,22 @@ func (j *JSON) object(ch *vector.Chunk, message []byte) error {
 	return nil
 }
 
-// value appends the value that comes next.
-func (j *JSON) value(v *vector.Vector) error {
+// column appends the value of column i that comes next.
+func (j *JSON) column(v *vector.Vector, i int) error {
+	if i < len(j.told) && j.told[i].tells() {
+		return j.value(v, j.told[i])
+	}
+	return j.value(v, nil)
+}
+
+// value appends the value that comes next, which is what told says; nil: what it shows.
+func (j *JSON) value(v *vector.Vector, told *connectSchema) error {
 	kind := j.dec.PeekKind()
 	if v.Type.Kind == vector.List && kind == '[' {
-		return j.array(v)
+		if told != nil {
+			told = told.Items
+		}
+		return j.array(v, told)
 	}
 	raw, err := j.dec.ReadValue()
 	if err != nil {
@@ -206,15 +225,18 @@ func (j *JSON) value(v *vector.Vector) error {
 		v.AppendNull()
 		return nil
 	}
+	if told != nil && told.Type != "array" {
+		return told.scalar(v, kind, raw)
+	}
 	return j.scalar(v, kind, raw)
 }
 
-func (j *JSON) array(v *vector.Vector) error {
+func (j *JSON) array(v *vector.Vector, told *connectSchema) error {
 	if _, err := j.dec.ReadToken(); err != nil {
 		return notJSON(err)
 	}
 	for j.dec.PeekKind() != ']' {
-		if err := j.value(v.Child[0]); err != nil {
+		if err := j.value(v.Child[0], told); err != nil {
 			return err
 		}
 	}
@@ -248,6 +270,9 @@ func (j *JSON) scalar(v *vector.Vector, kind jsontext.Kind, raw []byte) error {
 		if kind == '0' {
 			return parsed(codec.AppendParsed(v, raw, codec.Defaults))
 		}
+		if v.Type.Kind == vector.Decimal && kind == '{' && j.days { // Debezium's decimals of no certain scale say it themselves
+			return (&connectSchema{Name: variableDecimal}).scalar(v, kind, raw)
+		}
 	case vector.Date:
 		if kind == '0' && j.days {
 			n, err := strconv.ParseInt(string(raw), 10, 32)
@@ -274,7 +299,11 @@ func (j *JSON) scalar(v *vector.Vector, kind jsontext.Kind, raw []byte) error {
 	if j.text, err = jsontext.AppendUnquote(j.text[:0], raw); err != nil {
 		return notJSON(err)
 	}
-	return appendText(v, j.text)
+	err = appendText(v, j.text)
+	if r := (*ingest.Rejected)(nil); v.Type.Kind == vector.Decimal && j.days && errors.As(err, &r) {
+		r.Reason += "; base64 of a decimal is read where its schema stands beside it"
+	}
+	return err
 }
 
 // leastDay and mostDay bound dates that are numbers: the years 1 and 9999.

@@ -96,6 +96,14 @@ func appendMicros(v *vector.Vector, t int64) error {
 	return rejected(codeType, "a timestamp for a column of type %s", v.Type)
 }
 
+// appendMillis is appendMicros of milliseconds.
+func appendMillis(v *vector.Vector, t int64) error {
+	if t < math.MinInt64/1000 || t > math.MaxInt64/1000 {
+		return rejected(codeTime, "%d milliseconds since 1970 lie outside of the years 1 to 9999", t)
+	}
+	return appendMicros(v, t*1000)
+}
+
 // appendDays appends a date, in days since 1970.
 func appendDays(v *vector.Vector, days int64) error {
 	switch {
