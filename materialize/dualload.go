@@ -104,7 +104,7 @@ func (m *Manager) loadDuals(ctx context.Context, batch uint32) ([]Loaded, error)
 }
 
 func (m *Manager) loadDual(ctx context.Context, r *schema.Relation) (*Loaded, error) {
-	job := m.jobs.begin(r.Name, r.ID, 0)
+	job := m.jobs.begin(ctx, r.Name, r.ID, 0)
 	l, err := m.planDual(ctx, m.cfg.Catalog.Current(), r, false)
 	if err == nil {
 		err = m.publish(ctx, nil, nil, func(*schema.Catalog) error { return nil }, l)
@@ -123,7 +123,7 @@ func (m *Manager) loadDual(ctx context.Context, r *schema.Relation) (*Loaded, er
 func (b *Batch) LoadDual(ctx context.Context, cat *schema.Catalog, r *schema.Relation) error {
 	b.locks = true
 	defer b.lock()()
-	job := b.m.jobs.begin(r.Name, r.ID, 0)
+	job := b.m.jobs.begin(ctx, r.Name, r.ID, 0)
 	l, err := b.m.planDual(ctx, cat, r, true)
 	if err == nil {
 		err = l.first(ctx)

@@ -148,7 +148,7 @@ func (m *Manager) foldFresh(ctx context.Context, all bool) (more bool, err error
 		}
 		rows, most, waits, err := m.cfg.Tiles.Fresh(g.Tiles)
 		if err == nil && waits && (all || full || rows >= foldRows || most >= foldChain) {
-			if err = m.cfg.Tiles.Fold(ctx, g.Tiles); err == nil {
+			if err = m.foldTraced(ctx, g, rows); err == nil {
 				_, _, waits, err = m.cfg.Tiles.Fresh(g.Tiles)
 			}
 		}

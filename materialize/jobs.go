@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/tilehouse/tilehouse/storage/event"
 )
 
@@ -40,7 +42,8 @@ type jobs struct {
 	next int64
 	list []*job
 
-	watch func(stage string) // for tests: told of every stage as it begins; nil: nobody
+	watch  func(stage string) // for tests: told of every stage as it begins; nil: nobody
+	tracer trace.Tracer
 }
 
 type job struct {
@@ -50,6 +53,7 @@ type job struct {
 	j     Job
 	watch func(stage string)
 
+	span   trace.Span
 	notice func(text string) // tells the client, at most every noticeEvery; nil: nobody
 	told   time.Time
 
@@ -80,11 +84,12 @@ func (j *Job) Text(now time.Time) string {
 	return text
 }
 
-func (js *jobs) begin(object string, relation, group uint32) *job {
+func (js *jobs) begin(ctx context.Context, object string, relation, group uint32) *job {
+	span := js.span(ctx, object, group)
 	js.mu.Lock()
 	defer js.mu.Unlock()
 	js.next++
-	j := &job{watch: js.watch, told: time.Now(), j: Job{ID: js.next, Object: object, Relation: relation, Group: group, Stage: "starting", Started: time.Now(), Span: noSpan}}
+	j := &job{span: span, watch: js.watch, told: time.Now(), j: Job{ID: js.next, Object: object, Relation: relation, Group: group, Stage: "starting", Started: time.Now(), Span: noSpan}}
 	js.list = append(js.list, j)
 	if len(js.list) > maxJobs {
 		js.list = slices.Delete(js.list, 0, 1)
@@ -114,6 +119,9 @@ func (j *job) change(f func(*Job)) {
 
 func (j *job) stage(s string) {
 	j.change(func(k *Job) { k.Stage = s })
+	if j != nil {
+		j.span.AddEvent(s)
+	}
 	if j != nil && j.watch != nil {
 		j.watch(s)
 	}
@@ -178,6 +186,7 @@ func (j *job) loaded(rows int) {
 }
 
 func (j *job) end(err error) {
+	defer j.endSpan(err)
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	k := &j.j

@@ -13,6 +13,8 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/duck"
@@ -36,8 +38,9 @@ type Config struct {
 	Threads  int
 	Logger   *slog.Logger
 	Clock    func() time.Time
-	NoSettle bool       // for tests: days are settled when a test says so
-	Days     event.Days // what daily states are of, those of Tiles too; 0: UTC days. Tests have others
+	Tracer   trace.Tracer // makes spans of builds, and of folding; nil: there are none
+	NoSettle bool         // for tests: days are settled when a test says so
+	Days     event.Days   // what daily states are of, those of Tiles too; 0: UTC days. Tests have others
 	// FreshRows is how many rows a commit inserts at least that are kept fresh, in front of the tiles, until they are folded; 0:
 	// DefaultFreshRows.
 	FreshRows int
@@ -91,6 +94,9 @@ type Manager struct {
 // the catalog's lock held, while the committer takes apply: that is no deadlock because apply and the catalog's are taken together
 // under build only.
 func New(ctx context.Context, cfg Config) (*Manager, error) {
+	if cfg.Tracer == nil {
+		cfg.Tracer = noop.NewTracerProvider().Tracer("")
+	}
 	store, err := runs.Open(runs.StoreOptions{FS: cfg.FS, Dir: filepath.Join(cfg.Dir, "runs"), CacheBytes: min(runs.DefaultCacheBytes, max(cfg.Memory/2, 1<<20)), Days: cfg.Days})
 	if err != nil {
 		return nil, err
@@ -102,7 +108,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &Manager{cfg: cfg, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]expired{}, wake: make(chan struct{}, 1), fold: make(chan struct{}, 1),
+	m := &Manager{cfg: cfg, jobs: jobs{tracer: cfg.Tracer}, runs: store, segments: newSegments(store), tails: map[uint32]*tail{}, expired: map[uint32]expired{}, wake: make(chan struct{}, 1), fold: make(chan struct{}, 1),
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, catalog: cfg.Catalog.Current, tables: map[uint32]*projection{}},
 		eval:   &evaluator{conn: conn, tables: map[uint32]map[string][]vector.Type{}, attributes: newAttributes(conn, cfg.Log)}}

@@ -119,7 +119,7 @@ func (b *Batch) Build(ctx context.Context, catalog func() (*schema.Catalog, erro
 		keep(def, f.Outputs)
 	}
 	out.group = def.ID
-	job := m.jobs.begin(f.Name, f.Relation, def.ID)
+	job := m.jobs.begin(ctx, f.Name, f.Relation, def.ID)
 	job.notice, job.lateness = req.Notice, f.Lateness
 	out.made, err = m.buildGroup(ctx, cat, def, m.cfg.Log.Position(), job)
 	job.end(err)

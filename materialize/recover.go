@@ -231,7 +231,7 @@ func (m *Manager) rebuildLocked(ctx context.Context, old *schema.Group) error {
 	}
 	def := *old
 	def.ID, def.Ready = uint32(id), false
-	job := m.jobs.begin(r.Name, r.ID, def.ID)
+	job := m.jobs.begin(ctx, r.Name, r.ID, def.ID)
 	err = m.replace(ctx, &def, old, job)
 	job.end(err)
 	return err

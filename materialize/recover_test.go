@@ -96,7 +96,7 @@ func TestGarbageIsRemoved(t *testing.T) {
 	req := w.request(1, tableID, "v", true)
 	def := req.Group(77, nil)
 	def.Online, def.Retain = true, 7*event.Day
-	_, err := w.m.buildGroup(t.Context(), w.reg.Current(), def, w.log.Position(), w.m.jobs.begin("f", tableID, 77)) // never published
+	_, err := w.m.buildGroup(t.Context(), w.reg.Current(), def, w.log.Position(), w.m.jobs.begin(t.Context(), "f", tableID, 77)) // never published
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(w.dir, "spill", "s9"), []byte("x"), 0o600))
 	if w.tilePrefixes() == 0 {

@@ -49,7 +49,7 @@ func (m *Manager) refresh(ctx context.Context, cat *schema.Catalog, next *schema
 		if err != nil || b.ID != next.ID {
 			continue
 		}
-		job := m.jobs.begin(next.Name, def.Relation, def.ID)
+		job := m.jobs.begin(ctx, next.Name, def.Relation, def.ID)
 		r := &refreshed{live: (*m.live.Load())[def.ID]}
 		all = append(all, r)
 		if onlyAdded && len(def.Joins) == 0 && r.live != nil && r.live.Schema == def && r.live.Manifest != nil && (!def.Online || r.live.Tiles != nil) {
@@ -291,7 +291,7 @@ func (m *Manager) undo(ctx context.Context, cat *schema.Catalog, r *refreshed) e
 	if e != nil {
 		return err
 	}
-	if e := m.buildTiles(ctx, r.live, deadFiles(b.File, r.live.Manifest.Position), m.jobs.begin(b.Name, b.ID, r.live.Schema.ID)); e != nil {
+	if e := m.buildTiles(ctx, r.live, deadFiles(b.File, r.live.Manifest.Position), m.jobs.begin(ctx, b.Name, b.ID, r.live.Schema.ID)); e != nil {
 		return errors.Join(err, e) // lookups go on from the runs, and the next start loads the tiles
 	}
 	shown := *r.live

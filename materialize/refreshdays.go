@@ -38,7 +38,7 @@ func (m *Manager) RefreshDays(ctx context.Context, f *schema.Feature, span event
 	if g = (*m.live.Load())[def.ID]; g == nil {
 		return false, errGroupGone
 	}
-	job := m.jobs.begin(f.Name, f.Relation, def.ID)
+	job := m.jobs.begin(ctx, f.Name, f.Relation, def.ID)
 	job.notice = notice
 	err = m.refreshDays(ctx, g, max(at, g.Manifest.Position), m.wholeDays(span), job)
 	job.end(err)

@@ -7,6 +7,8 @@ import (
 	"os"
 	"strings"
 	"time"
+
+	"go.opentelemetry.io/otel/trace"
 )
 
 // Config says where to listen and what a client may take. Zero values become the defaults named.
@@ -45,6 +47,10 @@ type Config struct {
 	// temporary file in TempDir (default: the system's), of at most PortalSpill bytes. Defaults 1 MiB and 1 GiB.
 	PortalMemory, PortalSpill int64
 	TempDir                   string
+	// Tracer makes a span of each statement. Default: there are none.
+	Tracer trace.Tracer
+	// TraceLiterals lets spans show statements as they were sent. Default: with ? in the place of each literal, and without comments.
+	TraceLiterals bool
 }
 
 // maxStartupMessage bounds messages before authentication, in bytes, as PostgreSQL does.

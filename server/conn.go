@@ -22,14 +22,15 @@ import (
 
 // conn is one client. Its fields belong to the goroutine of serve, but for those said otherwise.
 type conn struct {
-	srv     *Server
-	raw     net.Conn // the socket
-	sock    net.Conn // what is read and written: raw, or TLS over it
-	tls     *tls.Conn
-	pid     uint32
-	key     uint32
-	counted bool
-	role    string // that logged in; set with counted
+	srv      *Server
+	raw      net.Conn // the socket
+	sock     net.Conn // what is read and written: raw, or TLS over it
+	tls      *tls.Conn
+	pid      uint32
+	key      uint32
+	counted  bool
+	role     string // that logged in; set with counted
+	database string
 
 	in reader
 	writer
@@ -47,8 +48,9 @@ type conn struct {
 	skip     bool    // after an error, to the next Sync
 	implicit bool    // Executes since the last Sync run in an implicit transaction
 	bind     pgproto3.Bind
-	began    time.Time   // when the running statement began
-	timer    *time.Timer // of statement_timeout
+	began    time.Time       // when the running statement began
+	timer    *time.Timer     // of statement_timeout
+	traced   context.Context // of the running statement, with its span; nil: it has none
 
 	mu      sync.Mutex // guards the rest, which other goroutines use
 	ctx     context.Context

@@ -24,6 +24,7 @@ type prepared struct {
 	columns     []Column
 	description []byte // RowDescription with format text, made once
 	portals     int    // that were bound to it and are open
+	text        string // kept for spans only
 	dropped     bool   // no name leads to it any more
 }
 
@@ -50,11 +51,16 @@ func (c *conn) parse(body []byte) error {
 	if m.ParameterOIDs == nil {
 		m.ParameterOIDs = []uint32{}
 	}
-	stmt, err := c.session.Parse(c.ctx, m.Query, m.ParameterOIDs)
+	span := c.beginSpan("prepare", m.Query)
+	stmt, err := c.session.Parse(c.statementContext(), m.Query, m.ParameterOIDs)
+	c.endSpan(span, stmt, m.Query, nil, 0, err)
 	if err != nil {
 		return err
 	}
 	st := newPrepared(m.Name, stmt)
+	if c.srv.cfg.Tracer != nil {
+		st.text = m.Query
+	}
 	if m.Name == "" {
 		c.unnamed = st
 	} else {
@@ -378,7 +384,15 @@ func (c *conn) execute(body []byte) error {
 		}
 	}
 	c.startTimer()
+	span := c.beginSpan("execute", p.stmt.text)
 	suspended, err := p.run(c, limit)
+	if span.span != nil {
+		tag := p.tag
+		if suspended || err != nil {
+			tag = nil
+		}
+		c.endSpan(span, p.stmt.stmt, p.stmt.text, tag, p.rows, err)
+	}
 	c.stopTimer()
 	if err != nil {
 		return err

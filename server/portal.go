@@ -69,7 +69,7 @@ func (p *portal) run(c *conn, limit int) (suspended bool, err error) {
 		}
 		p.started = true
 		c.refresh()
-		if p.result, err = p.stmt.stmt.Execute(c.ctx, p.args); err != nil {
+		if p.result, err = p.stmt.stmt.Execute(c.statementContext(), p.args); err != nil {
 			p.done, p.result = true, nil
 			return false, err
 		}

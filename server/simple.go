@@ -61,7 +61,7 @@ func (c *conn) query(body []byte) (err error) {
 			began = true
 		}
 		c.startTimer()
-		tag, err := c.runFragment(f)
+		tag, err := c.runFragment(f, sql)
 		if err != nil {
 			var e *Error
 			if errors.As(err, &e) && e.Position > 0 && f.Offset > 0 && f.Offset <= len(sql) {
@@ -88,9 +88,20 @@ func (c *conn) query(body []byte) (err error) {
 	return nil
 }
 
-// runFragment parses and runs one statement; its rows go out in text. A nil tag is an empty statement's.
-func (c *conn) runFragment(f Fragment) (tag []byte, err error) {
-	stmt, err := c.session.Parse(c.ctx, f.SQL, nil)
+// runFragment parses and runs one statement of a text; its rows go out in text. A nil tag is an empty statement's.
+func (c *conn) runFragment(f Fragment, text string) (tag []byte, err error) {
+	var stmt Statement
+	var p *portal
+	if span := c.beginSpan("query", text); span.span != nil {
+		defer func() {
+			rows := uint64(0)
+			if p != nil {
+				rows = p.rows
+			}
+			c.endSpan(span, stmt, f.SQL, tag, rows, err)
+		}()
+	}
+	stmt, err = c.session.Parse(c.statementContext(), f.SQL, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +109,7 @@ func (c *conn) runFragment(f Fragment) (tag []byte, err error) {
 	if n := len(stmt.Params()); n > 0 {
 		return nil, &Error{Code: "42P02", Message: "there is no parameter $1"}
 	}
-	p := &portal{stmt: &prepared{stmt: stmt}, describe: true}
+	p = &portal{stmt: &prepared{stmt: stmt}, describe: true}
 	defer p.close(c)
 	if _, err := p.run(c, 0); err != nil {
 		return nil, err

@@ -58,6 +58,7 @@ func (c *conn) startup(ctx context.Context) error {
 	if database == "" {
 		database = user
 	}
+	c.database = database
 	if c.srv.cfg.RequireTLS && c.tls == nil && !isUnix(c.srv.cfg.Listen) {
 		return &Error{Code: "28000", Message: "this server takes encrypted connections only"}
 	}

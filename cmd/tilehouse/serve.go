@@ -59,6 +59,7 @@ type serveConfig struct {
 	threads, maxConnections, reserved, maxLogins                                               int
 	loginTimeout, loginDelay                                                                   time.Duration
 	maxMessage                                                                                 size
+	traces                                                                                     traceConfig
 }
 
 func (c *serveConfig) flags(fs *flag.FlagSet) {
@@ -91,6 +92,7 @@ func (c *serveConfig) serverFlags(fs *flag.FlagSet) {
 	fs.StringVar(&c.logLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.debugListen, "debug-listen", "", "loopback `host:port` for Go's profiles over HTTP (/debug/pprof/); empty: none")
 	fs.StringVar(&c.metricsListen, "metrics-listen", "", "`host:port` for Prometheus over HTTP (/metrics, and /ready), without a password; empty: none")
+	c.traces.flags(fs)
 	fs.String("config", "", "configuration `file`: lines of a flag and its value")
 }
 
@@ -128,6 +130,7 @@ type running struct {
 	serve  chan error
 	// stopMetrics ends what reads the engine for Prometheus; nil: nothing does.
 	stopMetrics func(context.Context) error
+	stopTraces  func() error
 	access      string // how clients get in, in words
 	took        time.Duration
 }
@@ -139,16 +142,25 @@ func start(ctx context.Context, c *serveConfig) (*running, error) {
 }
 
 // startWith starts a server of the engine that open opens.
-func startWith(ctx context.Context, c *serveConfig, open func(context.Context, engine.Config) (*engine.Engine, error)) (*running, error) {
+func startWith(ctx context.Context, c *serveConfig, open func(context.Context, engine.Config) (*engine.Engine, error)) (_ *running, err error) {
 	began := time.Now()
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(c.logLevel)); err != nil {
 		return nil, fmt.Errorf("--log-level %q: write debug, info, warn or error", c.logLevel)
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	tracer, stopTraces, err := c.traces.open(ctx, log)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, stopTraces())
+		}
+	}()
 	debug.SetMemoryLimit(engine.ShareMemory(int64(c.memory)).Heap)
 	eng, err := open(ctx, engine.Config{
-		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, ArchiveRoot: c.archiveRoot, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log,
+		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, ArchiveRoot: c.archiveRoot, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log, Tracer: tracer,
 	})
 	if err != nil {
 		return nil, err
@@ -158,7 +170,7 @@ func startWith(ctx context.Context, c *serveConfig, open func(context.Context, e
 			return nil, errors.Join(err, eng.Close())
 		}
 	}
-	r := &running{engine: eng, serve: make(chan error, 1)}
+	r := &running{engine: eng, stopTraces: stopTraces, serve: make(chan error, 1)}
 	trust := !eng.HasPassword(engine.DefaultRole)
 	r.access = "password required"
 	if trust {
@@ -168,6 +180,7 @@ func startWith(ctx context.Context, c *serveConfig, open func(context.Context, e
 		Listen: c.listen, TLSCert: c.tlsCert, TLSKey: c.tlsKey, ClientCA: c.tlsClientCA, RequireTLS: c.requireTLS, AllowTrust: trust,
 		MaxConnections: c.maxConnections, ReservedConnections: c.reserved, MaxLogins: c.maxLogins,
 		StartupTimeout: c.loginTimeout, LoginDelay: c.loginDelay, MaxMessage: int(c.maxMessage),
+		Tracer: tracer, TraceLiterals: c.traces.literals,
 	}, log)
 	if err == nil {
 		err = r.server.Listen()
@@ -197,7 +210,7 @@ const shutdownGrace = 3 * time.Second
 func (r *running) wait(ctx context.Context) error {
 	select {
 	case err := <-r.serve:
-		return errors.Join(err, r.endMetrics(), r.engine.Close())
+		return errors.Join(err, r.endMetrics(), r.engine.Close(), r.stopTraces())
 	case <-ctx.Done():
 	}
 	err := r.endMetrics() // first, so that /ready is refused
@@ -206,7 +219,7 @@ func (r *running) wait(ctx context.Context) error {
 	if stopped := r.server.Shutdown(end); !errors.Is(stopped, context.DeadlineExceeded) { // else what still ran was cancelled, in order
 		err = errors.Join(err, stopped)
 	}
-	return errors.Join(err, r.engine.Close())
+	return errors.Join(err, r.engine.Close(), r.stopTraces())
 }
 
 // endMetrics ends what reads the engine for Prometheus, which must not meet a closed one.

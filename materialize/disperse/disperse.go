@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/tilehouse/tilehouse/storage/cassandra"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -27,6 +29,7 @@ type Config struct {
 	Fold   func(context.Context) error
 	Clock  func() time.Time
 	Logger *slog.Logger
+	Tracer trace.Tracer // makes a span of each round that is sent; nil: there are none
 }
 
 // Disperser follows the catalog: while it has a connection to Cassandra, values are sent there. It is safe for concurrent use.
@@ -43,6 +46,9 @@ type Disperser struct {
 
 // New starts dispersal. It returns once the journal is kept where the catalog says so.
 func New(ctx context.Context, cfg Config) (*Disperser, error) {
+	if cfg.Tracer == nil {
+		cfg.Tracer = noop.NewTracerProvider().Tracer("")
+	}
 	d := &Disperser{cfg: cfg}
 	changed := cfg.Catalog.Changed() // before the catalog is read
 	conn := ConnectionOf(cfg.Catalog.Current())

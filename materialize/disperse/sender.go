@@ -263,9 +263,12 @@ func (s *sender) partition(snap *pebble.Snapshot, g *tiles.Group, c *change, met
 }
 
 // write sends partitions as one round, at the connection's pace: held ones once before returns, which is not called where there are none.
-func (s *sender) write(ctx context.Context, stamp int64, free, held []cassandra.Partition, before func() error) error {
+func (s *sender) write(ctx context.Context, stamp int64, free, held []cassandra.Partition, before func() error) (err error) {
+	ctx, span := s.roundSpan(ctx, len(free)+len(held))
+	var rows, bytes int64
+	defer func() { endRound(span, rows, bytes, err) }()
 	round := s.store.Begin(ctx, stamp)
-	rows, bytes, err := s.add(ctx, round, free)
+	rows, bytes, err = s.add(ctx, round, free)
 	if err == nil && len(held) > 0 {
 		if err = before(); err == nil {
 			var more, size int64

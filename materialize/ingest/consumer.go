@@ -223,6 +223,7 @@ func (c *consumer) commitBatch(ctx context.Context, cat *schema.Catalog, records
 
 // write commits a batch.
 func (c *consumer) write(ctx context.Context, b *batch) error {
+	ctx, span := c.commitSpan(ctx, b)
 	_, err := c.cfg.Log.Commit(ctx, &reclog.Txn{Changes: b.changes, Extra: func(w *pebble.Batch, pos uint64) error {
 		// In the committer: the source is dropped from the log after it has left the catalog.
 		if now := c.cfg.Catalog.Current().Relations[c.id]; now == nil || now.Suspended {
@@ -230,6 +231,7 @@ func (c *consumer) write(ctx context.Context, b *batch) error {
 		}
 		return b.Extra(c.cfg.Log, w, pos)
 	}})
+	endCommit(span, err)
 	if err == nil {
 		c.committed(b)
 	}

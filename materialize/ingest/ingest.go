@@ -8,6 +8,9 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
+
 	"github.com/tilehouse/tilehouse/functions/vector"
 	"github.com/tilehouse/tilehouse/storage/reclog"
 	"github.com/tilehouse/tilehouse/storage/schema"
@@ -52,6 +55,8 @@ type Config struct {
 	OfRow  func(cat *schema.Catalog, changes []reclog.Change, err error) *Rejected
 	Clock  func() time.Time
 	Logger *slog.Logger
+	// Tracer makes a span of each transaction of a source; nil: there are none.
+	Tracer trace.Tracer
 	// Freshness takes, by source, the seconds from the time of each message that became a row to the commit that makes it count; nil:
 	// nobody asks.
 	Freshness *prometheus.HistogramVec
@@ -84,6 +89,9 @@ type Ingest struct {
 
 // New starts a reader for each Kafka or PostgreSQL source of the catalog that is not suspended, and goes on to follow the catalog.
 func New(ctx context.Context, cfg Config) *Ingest {
+	if cfg.Tracer == nil {
+		cfg.Tracer = noop.NewTracerProvider().Tracer("")
+	}
 	in := &Ingest{cfg: cfg, readers: map[uint32]reader{}, turns: map[uint32]turn{}, slots: map[uint32]heldSlot{}}
 	background, stop := context.WithCancel(context.WithoutCancel(ctx))
 	in.stop = stop

@@ -362,7 +362,9 @@ func (t *tableReader) append(v *vector.Vector, i int, text []byte) error {
 // commit commits a batch and the state after it, which it counts, and tries again while the disk is full.
 func (t *tableReader) commit(ctx context.Context, b *tableBatch, next *streams.State, seen func(id uint64) bool) error {
 	for {
-		err := t.commitOnce(ctx, b, next.Clone(), seen)
+		once, span := t.commitSpan(ctx, b)
+		err := t.commitOnce(once, b, next.Clone(), seen)
+		endCommit(span, err)
 		if !errors.Is(err, reclog.ErrDiskFull) {
 			return err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/prometheus/client_golang/prometheus"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/materialize/disperse"
@@ -44,11 +45,12 @@ type Config struct {
 	Threads     int      // default: the processors
 	Log         *slog.Logger
 	Clock       func() time.Time
-	NoSettle    bool       // for tests: days are settled by Settle only
-	MemTable    int64      // for tests: bytes that the log collects before it writes a sorted file; 0: its share of MemoryLimit
-	Days        event.Days // for tests: what daily states are of; 0: UTC days. No value depends on it
-	Journal     int64      // for tests: tiles.Options.JournalEntries
-	gateway     *gateway   // of OpenGateway
+	Tracer      trace.Tracer // makes spans; nil: there are none
+	NoSettle    bool         // for tests: days are settled by Settle only
+	MemTable    int64        // for tests: bytes that the log collects before it writes a sorted file; 0: its share of MemoryLimit
+	Days        event.Days   // for tests: what daily states are of; 0: UTC days. No value depends on it
+	Journal     int64        // for tests: tiles.Options.JournalEntries
+	gateway     *gateway     // of OpenGateway
 }
 
 // The least memory limit that an engine starts with, in bytes.
@@ -177,15 +179,15 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	}
 	e.mat, err = materialize.New(ctx, materialize.Config{
 		Dir: dir, FS: cfg.FS, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
-		Memory: e.memory.join, Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
+		Tracer: cfg.Tracer, Memory: e.memory.join, Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
 	})
 	if err != nil {
 		return nil, err
 	}
-	if e.disperse, err = disperse.New(ctx, disperse.Config{DB: e.log.DB(), Tiles: e.tiles, Catalog: e.catalog, Groups: e.mat.Served, Kept: e.mat.KeptOf, Fold: e.mat.FoldNow, Clock: cfg.Clock, Logger: cfg.Log}); err != nil {
+	if e.disperse, err = disperse.New(ctx, disperse.Config{Tracer: cfg.Tracer, DB: e.log.DB(), Tiles: e.tiles, Catalog: e.catalog, Groups: e.mat.Served, Kept: e.mat.KeptOf, Fold: e.mat.FoldNow, Clock: cfg.Clock, Logger: cfg.Log}); err != nil {
 		return nil, err
 	}
-	e.ingest = ingest.New(ctx, ingest.Config{Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh,
+	e.ingest = ingest.New(ctx, ingest.Config{Tracer: cfg.Tracer, Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh,
 		ArchiveRoot: cfg.ArchiveRoot})
 	return e, nil
 }

@@ -64,7 +64,7 @@ type bound struct {
 func (s *Session) Parse(ctx context.Context, sql string, paramOIDs []uint32) (session.Statement, error) {
 	s.reader.Begin()
 	p := &prepared{s: s, sql: sql, oids: slices.Clone(paramOIDs)}
-	if err := p.bind(ctx); err != nil {
+	if err := s.e.traced(ctx, "bind", p.bind); err != nil {
 		return nil, s.failed(s.advise(ctx, locate(asError(err), sql), sql))
 	}
 	return p, nil
@@ -219,7 +219,18 @@ func errFailedBlock() error {
 }
 
 // Execute runs the statement; it is bound again where the catalog changed since.
-func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (session.Result, error) {
+func (p *prepared) Execute(ctx context.Context, args []*vector.Vector) (r session.Result, err error) {
+	if p.s.e.cfg.Tracer == nil {
+		return p.execute(ctx, args)
+	}
+	err = p.s.e.traced(ctx, "run", func(ctx context.Context) error {
+		r, err = p.execute(ctx, args)
+		return err
+	})
+	return r, err
+}
+
+func (p *prepared) execute(ctx context.Context, args []*vector.Vector) (session.Result, error) {
 	s := p.s
 	s.running(p.sql)
 	if s.tx != nil && s.tx.failed && !p.ends {

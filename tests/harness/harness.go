@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/jackc/pgx/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tilehouse/tilehouse/server"
 	"github.com/tilehouse/tilehouse/sqlplan/engine"
@@ -31,6 +32,8 @@ type Options struct {
 	MemTable    int64            // see engine.Config
 	Days        event.Days       // what daily states are of; default: UTC days
 	Log         *slog.Logger     // default: warnings to standard error
+	Tracer      trace.Tracer     // default: no spans
+	Literals    bool             // spans show statements as they were sent
 }
 
 // Server is an engine behind a listening server, in this process.
@@ -54,11 +57,11 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	ctx := context.Background()
 	eng, err := engine.Open(ctx, engine.Config{Dir: o.Dir, FS: o.FS, FileRoots: o.FileRoots, ExportRoot: o.ExportRoot, ArchiveRoot: o.ArchiveRoot, MemoryLimit: o.MemoryLimit, Threads: o.Threads,
-		Clock: o.Clock, NoSettle: o.NoSettle, Days: o.Days, MemTable: o.MemTable, Log: o.Log})
+		Clock: o.Clock, NoSettle: o.NoSettle, Days: o.Days, MemTable: o.MemTable, Log: o.Log, Tracer: o.Tracer})
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv, err := server.New(eng, server.Config{Listen: "127.0.0.1:0", AllowTrust: true}, o.Log)
+	srv, err := server.New(eng, server.Config{Listen: "127.0.0.1:0", AllowTrust: true, Tracer: o.Tracer, TraceLiterals: o.Literals}, o.Log)
 	if err == nil {
 		err = srv.Listen()
 	}
