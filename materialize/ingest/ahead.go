@@ -99,6 +99,9 @@ func (a *ahead) run(ctx context.Context, next map[int32]int64) {
 				next[r.Partition] = r.Offset + 1
 			}
 		})
+		if len(records) > 0 {
+			a.c.saw(fetches)
+		}
 		failure := fetchError(fetches, next)
 		if a.add(records, failure) || ctx.Err() != nil {
 			return

@@ -345,6 +345,7 @@ func (c *consumer) look(ctx context.Context, adm *kadm.Client) (int, error) {
 	if len(d.Partitions) < len(c.kafka.Start) {
 		return 0, fmt.Errorf("the topic has %d partitions, and had %d", len(d.Partitions), len(c.kafka.Start))
 	}
+	now := c.cfg.Clock() // before: what comes meanwhile may not be in the ends
 	ends, err := offsets(adm.ListCommittedOffsets(ctx, c.kafka.Topic))
 	if err != nil {
 		return 0, err
@@ -353,7 +354,9 @@ func (c *consumer) look(ctx context.Context, adm *kadm.Client) (int, error) {
 		ends.Each(func(o kadm.ListedOffset) {
 			e := s.partition(int(o.Partition))
 			e.End = max(o.Offset, e.Next)
+			e.see(now, e.End)
 		})
+		s.heard(now)
 	})
 	return len(d.Partitions), nil
 }

@@ -269,6 +269,7 @@ func (s *tableStream) take(ctx context.Context, msg pgproto3.BackendMessage) err
 					return err
 				}
 				s.end = max(s.end, k.ServerWALEnd)
+				s.whole()
 			}
 			if k.ReplyRequested {
 				return s.confirm()
@@ -279,6 +280,7 @@ func (s *tableStream) take(ctx context.Context, msg pgproto3.BackendMessage) err
 				return err
 			}
 			s.ends(x.ServerWALEnd)
+			s.came(x.WALStart)
 			return s.change(ctx, x.WALData)
 		}
 	}

@@ -30,7 +30,12 @@ type Status struct {
 	Failures   int64     // so far
 	LastCommit time.Time // zero: none yet
 	ArchiveEnd uint64    // the newest entry of its archive that is known; 0: none
+	Heard      time.Time // when what is read last said where it ends; zero: not yet
+	Whole      time.Time // when rows last were known to have all of that; zero: not since the reader began
+	Came       time.Time // when messages or changes last came
 	Partitions []PartitionStatus
+
+	quiet time.Duration // for how long what is read may say nothing while all is well; 0: silentAfter
 }
 
 // PartitionStatus is what is known of one partition.
@@ -41,6 +46,9 @@ type PartitionStatus struct {
 	Newest    int64 // event time of its rows; streams.NoEvent: none
 	Mine      bool  // of an archived source: this server reads it
 	Idle      bool  // it gave nothing for the idle timeout, and does not hold the watermark back
+
+	sightings []sighting    // ends that are not reached yet, oldest first
+	spacing   time.Duration // how far they are apart at least
 }
 
 // Lag is how many messages are not read yet, as far as is known: compaction and aborted transactions leave offsets without one.
@@ -61,6 +69,9 @@ func (b *statusBox) get() Status {
 	defer b.mu.Unlock()
 	s := b.s
 	s.Partitions = slices.Clone(s.Partitions)
+	for i := range s.Partitions {
+		s.Partitions[i].sightings = slices.Clone(s.Partitions[i].sightings)
+	}
 	return s
 }
 

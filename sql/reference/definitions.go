@@ -484,6 +484,11 @@ event view, in which each change is a row of its own. A version that is newer th
 which are there changes their values from its commit on; reads then join the rows themselves until the background has built the feature's states
 anew. Earlier positions stay as they were.
 
+In ` + "`tilehouse.features`" + `, lag is for how long something has been there that lookups do not count, as far as this server knows: 0 for event tables, whose commits count at once; of a topic, and of
+a table of PostgreSQL, for how long the oldest message or change has been known (brokers say every three seconds, and with each answer, how far partitions go) that is not committed, and while they do not answer, how long ago
+all was; of a dual source that of its stream side, with attributes the most of them; NULL where it is not known, while a source is suspended, and of files. lag_exceeded is whether it is more than target_lag, which
+changes nothing else; metrics say the same, and docs/monitoring has an alert.
+
 A body without an aggregate is a latest-value feature: the newest row before the instant. A version holds since its event time, and until the
 next one of its key; options ` + "`valid_from`" + `, which names the event time, and ` + "`initial_valid_from = 'column'`" + ` say just that. Of a source of PostgreSQL a version holds since it became known: see CREATE SOURCE postgres. Rows without
 a time become versions by an event view that gives them one. A window FOLLOWING is a label: it counts
@@ -495,7 +500,7 @@ what happens after the instant, is NULL until its source is complete, and is rea
 			{"online", "a boolean", "`true`", "false: kept for ASOF JOIN only, lookups are refused"},
 			{"max_state", "bytes", "`65536`", "bound of an exact multiset (`count(DISTINCT)`, maps); beyond it 54000"},
 			{"lateness", "a duration", "that of the relation", "how long after its end a day is first settled"},
-			{"target_lag", "a duration", "`0`", "how fresh lookups must be; every commit is visible at once today"},
+			{"target_lag", "a duration", "none", "how far lookups may be behind what is read; see lag"},
 		},
 		Examples: []Example{
 			{"Three aggregates over two windows are six columns:", []string{

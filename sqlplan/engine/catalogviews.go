@@ -60,14 +60,15 @@ func intervals(names ...string) []schema.Column {
 
 // catalogViews are the views by name.
 var catalogViews = map[string]catalogView{
-	"features": {slices.Concat(text("name", "entity", "relation", "columns", "state", "fingerprint", "definition", "comment")), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
+	"features": {slices.Concat(text("name", "entity", "relation", "columns", "state", "fingerprint", "definition", "comment"), intervals("lag", "target_lag"), flags("lag_exceeded")), func(s *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, f := range sorted(cat.Features, func(f *schema.Feature) string { return f.Name }) {
 			var cols []string
 			for _, o := range f.Outputs {
 				cols = append(cols, o.Name)
 			}
-			out = append(out, append(literals(f.Name, cat.Entities[f.Entity].Name, cat.Relations[f.Relation].Name, strings.Join(cols, ", "), featureState(cat, f), f.Fingerprint, f.SQL), orNull(f.Comment)))
+			row := literals(f.Name, cat.Entities[f.Entity].Name, cat.Relations[f.Relation].Name, strings.Join(cols, ", "), featureState(cat, f), f.Fingerprint, f.SQL)
+			out = append(out, slices.Concat(row, []string{orNull(f.Comment)}, s.e.lagColumns(cat, f)))
 		}
 		return out, nil
 	}},

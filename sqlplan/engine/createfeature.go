@@ -148,7 +148,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	}
 	online := o.bool("online", true)
 	lateness := o.duration("lateness", 0, 0)
-	o.duration("target_lag", 0, 0)
+	target := o.duration("target_lag", 0, 0)
 	limit := functions.Options{}
 	if v, ok := st.Options["max_state"]; !latest && o.has("max_state") && ok {
 		n, err := parseSize(v.Value)
@@ -173,7 +173,7 @@ func (s *Session) bindFeature(ctx context.Context, cat *schema.Catalog, st *pars
 	if err != nil {
 		return nil, nil, err
 	}
-	f := &schema.Feature{Name: st.Name.Name, Entity: ent.ID, Relation: bound.relation.ID, SQL: st.Text, Online: online, Lateness: lateness, Options: map[string]string{}}
+	f := &schema.Feature{Name: st.Name.Name, Entity: ent.ID, Relation: bound.relation.ID, SQL: st.Text, Online: online, Lateness: lateness, TargetLag: target, Options: map[string]string{}}
 	for name, v := range st.Options {
 		f.Options[name] = v.Value
 	}
@@ -282,6 +282,9 @@ func featureFingerprint(f *schema.Feature) string {
 	fmt.Fprintf(h, "%d|%t|", f.Entity, f.Online)
 	if f.Lateness > 0 {
 		fmt.Fprintf(h, "lateness %d|", f.Lateness)
+	}
+	if f.TargetLag > 0 {
+		fmt.Fprintf(h, "target lag %d|", f.TargetLag)
 	}
 	for _, o := range f.Outputs {
 		fmt.Fprintf(h, "%s=%s%+v|", o.Name, o.Partial, o.Window)

@@ -62,6 +62,8 @@ var (
 	tileRowsMetric   = metric("tile_rows", "Rows in the online tiles of a group.", "group")
 	tileKeysMetric   = metric("tile_keys", "Keys in the online tiles of a group.", "group")
 	tileBytesMetric  = metric("tile_bytes", "Bytes on disk of the online tiles of a group, estimated.", "group")
+	featureLagMetric = metric("feature_lag_seconds", "For how long rows of what a feature reads have been there, as far as is known, that its lookups do not count; not given where that is not known, and of files.", "feature")
+	targetLagMetric  = metric("feature_target_lag_seconds", "The target_lag of a feature that has one.", "feature")
 	groupLagMetric   = metric("group_lag_seconds", "How long ago the oldest row was committed that the runs of a group do not have yet; lookups and joins do.", "group")
 	jobsMetric       = metric("jobs_running", "Builds of features and refreshes of sources that run.")
 	jobsFailedMetric = metric("jobs_failed", "Of the last builds and refreshes that ended, those that failed.")
@@ -100,6 +102,7 @@ func (e *Engine) Collect(ch chan<- prometheus.Metric) {
 		errs = append(errs, c.group(g))
 	}
 	for _, f := range c.cat.Features {
+		c.featureLag(f)
 		c.gauge(featureMetric, 1, f.Name, c.cat.Entities[f.Entity].Name, c.cat.Relations[f.Relation].Name, strconv.Itoa(int(f.Group)), featureState(c.cat, f))
 	}
 	for _, v := range c.cat.FeatureViews {

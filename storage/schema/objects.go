@@ -232,7 +232,8 @@ type Feature struct {
 	Options     map[string]string `json:"options,omitempty"`
 	Online      bool              `json:"online"`
 	Suspended   bool              `json:"suspended,omitempty"`
-	Lateness    int64             `json:"lateness,omitempty"` // microseconds after a day's end before it is settled, where the relation says less
+	TargetLag   int64             `json:"target_lag,omitempty"` // microseconds that lookups may be behind what is read, 0: nobody said
+	Lateness    int64             `json:"lateness,omitempty"`   // microseconds after a day's end before it is settled, where the relation says less
 	Outputs     []Output          `json:"outputs"`
 	Fingerprint string            `json:"fingerprint"`
 	Comment     string            `json:"comment,omitempty"`

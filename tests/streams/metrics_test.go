@@ -92,7 +92,7 @@ func TestMetrics(t *testing.T) {
 	exec(t, conn, source("s", ""))
 	exec(t, conn, "CREATE CONNECTION store WITH (type = 'cassandra', hosts = '127.0.0.1:1', keyspace = 'none')") // where nobody answers
 	exec(t, conn, "CREATE ENTITY e (k bigint)")
-	exec(t, conn, "CREATE FEATURE n ON e AS SELECT k, count(*) FROM s GROUP BY k WINDOW 1 HOUR")
+	exec(t, conn, "CREATE FEATURE n ON e WITH (target_lag = '1 second') AS SELECT k, count(*) FROM s GROUP BY k WINDOW 1 HOUR")
 	exec(t, conn, "CREATE FEATURE VIEW v WITH (online = true, log_fraction = 1) AS SELECT e.n + 1 AS more FROM e")
 	exec(t, conn, fmt.Sprintf("CREATE SOURCE f WITH (connector = 'file', path = '%s/*.csv', event_time = 'ts')", files))
 	produce(t, client, "events", 0, events(0, 3)...)
