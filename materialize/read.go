@@ -254,6 +254,16 @@ func (s *Source) openPast(ctx context.Context) error {
 		return nil
 	}
 	snap, err := s.m.Snapshot(ctx, s.cat, s.group, s.position)
+	if errors.Is(err, ErrTooManyRows) { // the background is behind with folding them
+		folded, e := s.m.FoldTail(ctx, s.group.Schema)
+		if e != nil {
+			return e
+		}
+		if folded.Schema.ID == s.group.Schema.ID && s.m.RunsServe(s.cat, folded, s.position) {
+			s.group = folded
+			snap, err = s.m.Snapshot(ctx, s.cat, folded, s.position)
+		}
+	}
 	if err != nil {
 		return err
 	}

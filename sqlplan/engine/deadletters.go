@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/tilehouse/tilehouse/materialize"
 	"github.com/tilehouse/tilehouse/materialize/ingest"
 	"github.com/tilehouse/tilehouse/sqlplan/parse"
 	"github.com/tilehouse/tilehouse/sqlplan/session"
@@ -33,6 +34,14 @@ func lettersTag(st *parse.DeadLetters) string {
 	return "REPLAY DEAD LETTERS"
 }
 
+// lettersStage is what a statement does, in tilehouse.jobs.
+func lettersStage(st *parse.DeadLetters) string {
+	if st.Drop {
+		return "dropping dead letters"
+	}
+	return "replaying dead letters"
+}
+
 // deadLettersAgain is REPLAY DEAD LETTERS and DROP DEAD LETTERS. What is done when it is cancelled stays done: by transactions.
 func (s *Session) deadLettersAgain(ctx context.Context, sql string, st *parse.DeadLetters) (string, error) {
 	r := s.catalog().Relation(st.Source.Name)
@@ -46,8 +55,10 @@ func (s *Session) deadLettersAgain(ctx context.Context, sql string, st *parse.De
 	}
 	var all ingest.Replayed
 	began, told := time.Now(), time.Now()
+	job := s.e.mat.Track(ctx, r.Name, lettersStage(st))
 	again := func(numbers []uint64) error {
 		did, err := s.e.ingest.Replay(ctx, r, numbers, st.Drop, func(did ingest.Replayed) {
+			job.Done(all.Good + did.Good + all.Dead + did.Dead + all.Gone + did.Gone)
 			if time.Since(told) >= lettersTold {
 				told = time.Now()
 				n := all.Good + did.Good + all.Dead + did.Dead + all.Gone + did.Gone
@@ -57,7 +68,8 @@ func (s *Session) deadLettersAgain(ctx context.Context, sql string, st *parse.De
 		all.Good, all.Dead, all.Gone = all.Good+did.Good, all.Dead+did.Dead, all.Gone+did.Gone
 		return err
 	}
-	err := s.chosenLetters(ctx, sql, st, r, again)
+	err := s.chosenLetters(ctx, sql, st, r, job, again)
+	job.End(err)
 	switch {
 	case errors.Is(err, ingest.ErrSuspended):
 		return "", at(hint(fail("55000", "source %q is suspended, or was dropped: nothing of it is written", r.Name), "ALTER SOURCE %s RESUME;", quoteName(r.Name)), sql, st.Source.Position)
@@ -72,18 +84,20 @@ func (s *Session) deadLettersAgain(ctx context.Context, sql string, st *parse.De
 }
 
 // chosenLetters calls again with the numbers of the letters that are meant, ascending.
-func (s *Session) chosenLetters(ctx context.Context, sql string, st *parse.DeadLetters, r *schema.Relation, again func([]uint64) error) error {
+func (s *Session) chosenLetters(ctx context.Context, sql string, st *parse.DeadLetters, r *schema.Relation, job *materialize.Tracked, again func([]uint64) error) error {
 	if st.Where != nil {
 		numbers, err := s.lettersWhere(ctx, sql, st, r)
 		if err != nil {
 			return err
 		}
+		job.Expect(int64(len(numbers)))
 		return again(numbers)
 	}
 	state, err := streams.Committed(ctx, s.e.log, reclog.SourceID(r.ID))
 	if err != nil {
 		return err
 	}
+	job.Expect(state.Kept())
 	for after := uint64(0); ; {
 		numbers, err := streams.Numbers(s.e.log, reclog.SourceID(r.ID), after, state.NewestLetter(), lettersPage)
 		if err != nil || len(numbers) == 0 {

@@ -65,8 +65,8 @@ var (
 	featureLagMetric = metric("feature_lag_seconds", "For how long rows of what a feature reads have been there, as far as is known, that its lookups do not count; not given where that is not known, and of files.", "feature")
 	targetLagMetric  = metric("feature_target_lag_seconds", "The target_lag of a feature that has one.", "feature")
 	groupLagMetric   = metric("group_lag_seconds", "How long ago the oldest row was committed that the runs of a group do not have yet; lookups and joins do.", "group")
-	jobsMetric       = metric("jobs_running", "Builds of features and refreshes of sources that run.")
-	jobsFailedMetric = metric("jobs_failed", "Of the last builds and refreshes that ended, those that failed.")
+	jobsMetric       = metric("jobs_running", "Builds of features, refreshes of sources and replays of dead letters that run.")
+	jobsFailedMetric = metric("jobs_failed", "Of the last builds, refreshes and replays that ended, those that failed.")
 
 	// tilehouse.feature_views
 	loggedMetric  = metric("feature_log_entries_total", "Online reads of a feature view that were logged.", "view")

@@ -66,6 +66,9 @@ import (
 // tooMuchText is the message of the refusal.
 const tooMuchText = "out of memory: the texts that the statement computes with take too much"
 
+// fewerTexts is what helps.
+const fewerTexts = "Show fewer columns of them or shorter ones, such as left(x, 1000), read fewer rows at once, or raise --memory-limit."
+
 // beside is how many bytes DuckDB may take beside its limit before what computes rows is refused more.
 const beside = 128 << 20
 
@@ -130,5 +133,5 @@ func noRoom(n int) error {
 	if n < C.TILEHOUSE_LONG || !C.tilehouseNoRoom(C.size_t(n)) {
 		return nil
 	}
-	return &Error{SQLState: "53200", Message: tooMuchText}
+	return &Error{SQLState: "53200", Message: tooMuchText, Hint: fewerTexts}
 }

@@ -1,6 +1,7 @@
 package duck
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"runtime"
@@ -43,7 +44,7 @@ func TestBoundOfTexts(t *testing.T) {
 	} {
 		if _, err := read(c, sql); err == nil {
 			t.Errorf("%s: no error", sql)
-		} else if SQLState(err) != "53200" {
+		} else if of := (*Error)(nil); !errors.As(err, &of) || of.SQLState != "53200" || of.Message != tooMuchText || of.Hint != fewerTexts {
 			t.Errorf("%s: %v", sql, err)
 		}
 		if _, err := c.Exec(t.Context(), sql); err == nil {

@@ -199,6 +199,9 @@ func parseError(raw string) *Error {
 		e.Message, e.Hint = csv, hint
 	} else {
 		e.Message, e.Hint = clean(message)
+		if message == tooMuchText {
+			e.Hint = fewerTexts
+		}
 	}
 	if e.Type == "INTERRUPT" {
 		e.Message = "canceling statement due to user request"

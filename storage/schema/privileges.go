@@ -275,13 +275,18 @@ func aclName(name string) string {
 // Owns reports whether a role may do with an object what its owner may.
 func (c *Catalog) Owns(role uint32, ref Ref) bool { return c.HasRightsOf(role, c.Owner(ref)) }
 
-// Allowed are those of the rights that a role has on an object: of its own, of the roles whose rights it inherits, and Public's.
+// Allowed are those of the rights that a role has on an object: of its own, of the roles whose rights it inherits, and Public's. On the versions
+// of a source's rows it has those that it has on the source, too.
 func (c *Catalog) Allowed(role uint32, ref Ref, want Rights) Rights {
 	if c.Superuser(role) {
 		return want
 	}
 	acl, _ := c.ACLOf(ref)
-	return c.has(role, acl, want, false) | c.everywhere(role, ref, want)
+	got := c.has(role, acl, want, false) | c.everywhere(role, ref, want)
+	if r := c.Relations[ref.ID]; ref.Class == ClassRelation && r != nil && r.VersionsOf != 0 { // who reads the rows of a source reads their versions
+		got |= c.Allowed(role, Ref{Class: ClassRelation, ID: r.VersionsOf}, want)
+	}
+	return got
 }
 
 // Grantable are those of the rights that a role may give on.

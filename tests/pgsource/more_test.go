@@ -67,9 +67,17 @@ func TestDropped(t *testing.T) {
 	exec(t, conn, "CREATE ROLE analyst LOGIN", "GRANT SELECT ON a TO analyst", "GRANT USAGE ON CONNECTION app TO analyst", "GRANT CREATE ON SCHEMA public TO analyst")
 	other := dial(t, s.DSN("user=analyst"))
 	same(t, "a role's rows", texts(t, other, "SELECT id FROM a"), []string{"1"})
+	same(t, "versions, by the privilege on the source", texts(t, other, "SELECT id FROM a_versions"), []string{"1"})
+	exec(t, conn, "REVOKE SELECT ON a FROM analyst")
 	if got := failure(other, "SELECT * FROM a_versions"); got == nil || got.Code != "42501" {
 		t.Errorf("versions without a privilege: %+v", got)
 	}
+	exec(t, conn, "GRANT SELECT ON a_versions TO analyst")
+	same(t, "versions, by a privilege on them", texts(t, other, "SELECT id FROM a_versions"), []string{"1"})
+	if got := failure(other, "SELECT * FROM a"); got == nil || got.Code != "42501" {
+		t.Errorf("rows without a privilege: %+v", got)
+	}
+	exec(t, conn, "REVOKE SELECT ON a_versions FROM analyst", "GRANT SELECT ON a TO analyst")
 	if got := failure(other, "REFRESH SOURCE a"); got == nil || got.Code != "42501" {
 		t.Errorf("REFRESH SOURCE of another's: %+v", got)
 	}

@@ -95,6 +95,7 @@ func TestReplay(t *testing.T) {
 	if n := noticed(t, conn, notices, "REPLAY DEAD LETTERS FROM s"); n != `source "s": 0 messages taken, 7 still dead` {
 		t.Errorf("a replay without a fix says %q", n)
 	}
+	eventually(t, conn, "SELECT concat_ws(' ', object, stage, rows, total_rows, percent) FROM tilehouse.jobs ORDER BY id DESC LIMIT 1", "s done 7 7 100")
 	exec(t, conn, "ALTER SOURCE s FORMAT PLAIN ENCODE JSON (timestamp_unit = 's')")
 	if n := noticed(t, conn, notices, "REPLAY DEAD LETTERS FROM s WHERE partition = 0 AND message_offset < 2"); n != `source "s": 1 message taken, 0 still dead` {
 		t.Errorf("a replay of one says %q", n)
