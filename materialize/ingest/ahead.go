@@ -33,6 +33,7 @@ type ahead struct {
 
 	mu   sync.Mutex
 	load *load
+	last int // messages of the load before, which the next one is made for
 }
 
 // load is messages that one transaction is to take, decoded.
@@ -74,7 +75,7 @@ func (a *ahead) take(ctx context.Context) *load {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	l := a.load
-	a.load = &load{}
+	a.load, a.last = &load{}, len(l.records)
 	signal(a.room)
 	return l
 }
@@ -127,7 +128,8 @@ func (a *ahead) add(records []message, failure error) bool {
 		if l.builder == nil && len(l.records) == 0 {
 			cat := a.c.cfg.Catalog.Current()
 			if r := cat.Relations[a.c.id]; r != nil {
-				l.builder = a.c.newBuilder(cat, r, len(records))
+				l.builder = a.c.newBuilder(cat, r, max(len(records), a.last))
+				l.records = make([]message, 0, max(len(records), a.last))
 			}
 		}
 		if l.builder != nil {
