@@ -17,7 +17,7 @@ const (
 	// they are read from the log anew. Twice as many make commits wait.
 	foldRows = 1 << 20
 	// freshBytes is how many bytes the fresh rows of all groups may take, and two thirds of the manager's memory where that is less. Half of it
-	// makes them be folded, all of it commits wait.
+	// makes those be folded for which it is worth most, all of it commits wait.
 	freshBytes = 192 << 20
 	// foldChain is how many rows of one key are fresh before all are folded: a lookup of the key folds them for itself.
 	foldChain = 4096
@@ -103,16 +103,42 @@ func (m *Manager) freshly(ctx context.Context, g *Group, changes []*reclog.Appli
 // mostFresh is how many bytes fresh rows may take.
 func (m *Manager) mostFresh() int64 { return min(freshBytes, m.cfg.Memory/3*2) }
 
-// makeRoom waits for the background to fold rows of a group, or of others, or folds them itself where it does not.
+// makeRoom waits for what the background folds, and folds rows of a group, or of that which is worth most, itself where that is not enough.
 func (m *Manager) makeRoom(ctx context.Context, g *Group) error {
-	if err := m.cfg.Tiles.AwaitFold(g.Tiles); err != nil {
-		return err
+	for _, other := range *m.live.Load() {
+		if other.Tiles != nil {
+			if err := m.cfg.Tiles.AwaitFold(other.Tiles); err != nil {
+				return err
+			}
+		}
 	}
 	rows, _, _, err := m.cfg.Tiles.Fresh(g.Tiles)
-	if err == nil && (rows > 2*foldRows || m.cfg.Tiles.FreshBytes() > m.mostFresh()) {
-		err = m.cfg.Tiles.Fold(ctx, g.Tiles)
+	switch {
+	case err != nil:
+		return err
+	case rows > 2*foldRows:
+		return m.cfg.Tiles.Fold(ctx, g.Tiles)
+	case m.cfg.Tiles.FreshBytes() > m.mostFresh():
+		if g := m.worthFolding(); g != nil {
+			return m.cfg.Tiles.Fold(ctx, g.Tiles)
+		}
 	}
-	return err
+	return nil
+}
+
+// worthFolding is the group that is worth most to fold; nil where none has fresh rows.
+func (m *Manager) worthFolding() *Group {
+	var out *Group
+	most := 0.0
+	for _, g := range *m.live.Load() {
+		if g.Tiles == nil {
+			continue
+		}
+		if w := m.cfg.Tiles.FoldWorth(g.Tiles); w > most {
+			out, most = g, w
+		}
+	}
+	return out
 }
 
 // keepFolding folds fresh rows where there are many, and some time after the last ones came, until ctx ends.
@@ -138,22 +164,43 @@ func (m *Manager) keepFolding(ctx context.Context) {
 	}
 }
 
-// foldFresh folds the fresh rows of the groups that have many, or of all, and reports whether more have come.
+// foldFresh folds the fresh rows of the groups that have many, or of all, and, while they take too many bytes, of those that it is worth most
+// for. It reports whether more have come.
 func (m *Manager) foldFresh(ctx context.Context, all bool) (more bool, err error) {
 	var errs []error
-	full := m.cfg.Tiles.FreshBytes() > m.mostFresh()/2
-	for _, g := range *m.live.Load() {
+	fold := func(g *Group, rows int64) error {
+		err := m.foldTraced(ctx, g, rows)
+		if err == nil {
+			var waits bool
+			_, _, waits, err = m.cfg.Tiles.Fresh(g.Tiles)
+			more = more || waits
+		}
+		return err
+	}
+	groups := *m.live.Load()
+	for _, g := range groups {
 		if g.Tiles == nil {
 			continue
 		}
 		rows, most, waits, err := m.cfg.Tiles.Fresh(g.Tiles)
-		if err == nil && waits && (all || full || rows >= foldRows || most >= foldChain) {
-			if err = m.foldTraced(ctx, g, rows); err == nil {
-				_, _, waits, err = m.cfg.Tiles.Fresh(g.Tiles)
-			}
+		if err == nil && waits && (all || rows >= foldRows || most >= foldChain) {
+			err = fold(g, rows)
+		} else {
+			more = more || waits
 		}
-		more = more || waits
 		errs = append(errs, err)
+	}
+	for range groups {
+		if m.cfg.Tiles.FreshBytes() <= m.mostFresh()/2 || ctx.Err() != nil {
+			break
+		}
+		if g := m.worthFolding(); g != nil {
+			rows, _, _, err := m.cfg.Tiles.Fresh(g.Tiles)
+			if err == nil {
+				err = fold(g, rows)
+			}
+			errs = append(errs, err)
+		}
 	}
 	return more, errors.Join(errs...)
 }

@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"runtime"
 	"slices"
 	"sort"
+	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
 )
@@ -43,12 +46,14 @@ func (s *Store) FoldAll(ctx context.Context, g *Group) error {
 	}
 }
 
-// AwaitFold waits for the end of a Fold that goes on.
+// AwaitFold waits for the end of a Fold that goes on, which makes haste from then on.
 func (s *Store) AwaitFold(g *Group) error {
 	w, err := s.waitingOf(g)
 	if err != nil {
 		return err
 	}
+	w.awaited.Add(1)
+	defer w.awaited.Add(-1)
 	w.fold.Lock()
 	defer w.fold.Unlock()
 	return nil
@@ -86,10 +91,15 @@ func (s *Store) foldGeneration(ctx context.Context, g *Group, w *waiting, gen *g
 		to = p.foldTo
 		keys = keys[sort.Search(len(keys), func(i int) bool { return bytes.Compare(keys[i], p.through) > 0 }):]
 	}
-	f := newFolder(g)
+	folders := []*folder{newFolder(g)}
 	for last := false; !last; {
 		if err := ctx.Err(); err != nil {
 			return err
+		}
+		if w.awaited.Load() > 0 && len(folders) == 1 {
+			for range min(runtime.GOMAXPROCS(0), foldParts) - 1 {
+				folders = append(folders, newFolder(g))
+			}
 		}
 		n := min(s.o.FoldKeys, len(keys))
 		last = n == len(keys)
@@ -101,15 +111,7 @@ func (s *Store) foldGeneration(ctx context.Context, g *Group, w *waiting, gen *g
 				return errForgotten
 			}
 			t.cold = true
-			if n < ascendKeys {
-				return t.foldSlice(f, gen, keys[:n], to, last)
-			}
-			a, err := newAscending(s.db, g.Prefix)
-			if err != nil {
-				return err
-			}
-			t.from = a
-			return errors.Join(t.foldSlice(f, gen, keys[:n], to, last), a.close())
+			return t.foldSlice(folders, gen, keys[:n], to, last)
 		}); err != nil {
 			return err
 		}
@@ -127,12 +129,79 @@ func (s *Store) foldGeneration(ctx context.Context, g *Group, w *waiting, gen *g
 	return nil
 }
 
-// foldSlice applies the rows of some keys, up to position to, and notes how far the fold has come.
-func (t *txn) foldSlice(f *folder, gen *generation, keys [][]byte, to uint64, last bool) error {
-	g := f.g
+// foldParts is how many parts of a slice of keys are made at once, at most, where somebody waits for the fold.
+const foldParts = 4
+
+// foldSlice applies the rows of some keys, up to position to, and notes how far the fold has come. There is a part for each folder.
+func (t *txn) foldSlice(folders []*folder, gen *generation, keys [][]byte, to uint64, last bool) error {
+	g := folders[0].g
 	m, err := t.meta(g)
 	if err != nil {
 		return err
+	}
+	var grown, more int64
+	if len(folders) == 1 || len(keys) < len(folders)*ascendKeys || t.s.journal.on.Load() {
+		grown, more, err = t.foldKeys(folders[0], m, gen, keys)
+	} else {
+		grown, more, err = t.foldTogether(folders, m, gen, keys)
+	}
+	if err != nil {
+		return err
+	}
+	return t.moved(g, func(p *position) {
+		p.rows, p.keys = p.rows+grown, p.keys+more
+		if last {
+			p.pos, p.foldTo, p.through = max(p.pos, to), 0, nil
+		} else {
+			p.foldTo, p.through = to, bytes.Clone(keys[len(keys)-1])
+		}
+	})
+}
+
+// foldTogether is foldKeys in parts, each in a transaction within this one: what is of one key is of one part.
+func (t *txn) foldTogether(folders []*folder, m *groupMeta, gen *generation, keys [][]byte) (rows, more int64, err error) {
+	type part struct {
+		t          *txn
+		rows, keys int64
+		err        error
+	}
+	parts := make([]part, len(folders))
+	var all sync.WaitGroup
+	for i := range parts {
+		p := &parts[i]
+		p.t = &txn{s: t.s, batch: t.s.db.NewBatch(), version: t.version, overlay: map[string]change{}, from: t.from, cold: t.cold}
+		own := keys[i*len(keys)/len(parts) : (i+1)*len(keys)/len(parts)]
+		all.Go(func() { p.rows, p.keys, p.err = p.t.foldKeys(folders[i], m, gen, own) })
+	}
+	all.Wait()
+	for i := range parts {
+		p := &parts[i]
+		if err == nil {
+			if err = p.err; err == nil {
+				err = t.batch.Apply(p.t.batch, nil)
+			}
+			maps.Copy(t.overlay, p.t.overlay)
+			rows, more = rows+p.rows, more+p.keys
+		}
+		err = errors.Join(err, p.t.batch.Close())
+	}
+	return rows, more, err
+}
+
+// foldKeys applies the rows of some keys, and says by how many rows and keys the tiles grew.
+func (t *txn) foldKeys(f *folder, m *groupMeta, gen *generation, keys [][]byte) (grown, more int64, err error) {
+	g := f.g
+	if len(keys) >= ascendKeys {
+		a, failed := newAscending(t.s.db, g.Prefix)
+		if failed != nil {
+			return 0, 0, failed
+		}
+		from := t.from
+		t.from = a
+		defer func() {
+			t.from = from
+			err = errors.Join(err, a.close())
+		}()
 	}
 	ends := make([]int, len(keys))
 	var found []freshRow
@@ -148,21 +217,13 @@ func (t *txn) foldSlice(f *folder, gen *generation, keys [][]byte, to uint64, la
 	}
 	rows := f.rows(gatherFresh(&g.Layout, found))
 	none := f.rows(newRows(&g.Layout, 0))
-	var grown, more int64
 	from := 0
 	for i, key := range keys {
 		dr, dk, err := t.applyKey(f, m, key, span{rows, from, ends[i]}, span{none, 0, 0})
 		if err != nil {
-			return fmt.Errorf("key %x: %w", key, err)
+			return 0, 0, fmt.Errorf("key %x: %w", key, err)
 		}
 		grown, more, from = grown+dr, more+dk, ends[i]
 	}
-	return t.moved(g, func(p *position) {
-		p.rows, p.keys = p.rows+grown, p.keys+more
-		if last {
-			p.pos, p.foldTo, p.through = max(p.pos, to), 0, nil
-		} else {
-			p.foldTo, p.through = to, bytes.Clone(keys[len(keys)-1])
-		}
-	})
+	return grown, more, nil
 }

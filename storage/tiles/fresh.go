@@ -36,6 +36,7 @@ type generation struct {
 	rows   atomic.Int64
 	most   atomic.Int64 // about the rows of the key that has most
 	bytes  atomic.Int64
+	heads  atomic.Int64 // about its keys
 }
 
 type freshShard struct {
@@ -63,14 +64,14 @@ func (gen *generation) add(seed maphash.Seed, pos uint64, rows *event.Rows) *par
 	}
 	parts = append(slices.Clip(parts), p)
 	gen.parts.Store(&parts) // before a head names a row of it
-	most := int32(0)
+	most, heads := int32(0), int64(0)
 	for i := range p.prev {
 		h := maphash.Bytes(seed, rows.Key.Bytes(i))
 		s := &gen.shards[h%freshShards]
 		s.mu.Lock()
 		e, ok := s.heads[h]
 		if p.prev[i] = e.last; !ok {
-			p.prev[i] = -1
+			p.prev[i], heads = -1, heads+1
 		}
 		e = head{p.first + int32(i), e.rows + 1}
 		s.heads[h] = e
@@ -80,6 +81,7 @@ func (gen *generation) add(seed maphash.Seed, pos uint64, rows *event.Rows) *par
 	if int64(most) > gen.most.Load() {
 		gen.most.Store(int64(most))
 	}
+	gen.heads.Add(heads)
 	gen.rows.Add(int64(rows.N()))
 	gen.bytes.Add(freshBytes(rows))
 	return p
@@ -186,9 +188,10 @@ type generations struct{ folding, growing *generation }
 
 // waiting is what a Store knows of the fresh rows of a group.
 type waiting struct {
-	resume  uint64     // rows up to this position belong to a fold that the end of a process cut short
-	fold    sync.Mutex // held by who folds
-	pending sync.Mutex // held from the first Add of a batch to its outcome
+	resume  uint64       // rows up to this position belong to a fold that the end of a process cut short
+	fold    sync.Mutex   // held by who folds
+	awaited atomic.Int32 // who waits for the fold
+	pending sync.Mutex   // held from the first Add of a batch to its outcome
 
 	mu  sync.Mutex // guards cur
 	cur *adding    // the batch in flight
@@ -344,6 +347,21 @@ func (s *Store) FreshBytes() (bytes int64) {
 		}
 	}
 	return bytes
+}
+
+// FoldWorth is what it is worth to fold a group rather than another: the square of the bytes that it frees by the keys that it changes. What
+// folds cost altogether is least where it is the same for all groups when they are folded, as a key costs about the same however many rows
+// it has, and bytes that one group has another cannot have. 0: nothing waits.
+func (s *Store) FoldWorth(g *Group) float64 {
+	s.instants.Lock()
+	defer s.instants.Unlock()
+	bytes, keys := 0.0, 0.0
+	for _, gen := range []*generation{s.fresh[g.Prefix].folding, s.fresh[g.Prefix].growing} {
+		if gen != nil {
+			bytes, keys = bytes+float64(gen.bytes.Load()), keys+float64(gen.heads.Load())
+		}
+	}
+	return bytes * bytes / max(keys, 1)
 }
 
 // forgetFresh gives up the fresh rows of a group that is dropped, and stops a Fold of them.
