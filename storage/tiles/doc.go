@@ -54,6 +54,7 @@
 //
 //	  - A fold's slice of keys and how far the fold has come are one commit: the position record has the position that it leads to, and the
 //	    last key that is there. So after a crash the keys that were folded are known, and the others' rows are given again by the caller.
+//	  - Where somebody waits for a fold, parts of a slice are made at once: what is of one key is of one part, and all are one commit.
 //	  - Nothing is applied while rows are fresh: a deleted row may be one of them, or its key's tiles be behind.
 //
 // # Commits and the cache
