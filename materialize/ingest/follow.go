@@ -82,7 +82,7 @@ type follower struct {
 	reader    *archive.Reader // of entries that are not read to their end; nil: none
 	after     uint64          // the newest entry that was read to its end
 	next      []int64         // by partition, the first offset that was not read
-	merges    chan uint64     // entries up to here may be merged
+	merges    chan struct{}   // a segment may be complete
 }
 
 func newFollower(c *consumer) *follower {
@@ -119,7 +119,7 @@ func (f *follower) read(ctx context.Context) error {
 	if err != nil {
 		return f.failed(err)
 	}
-	f.last, f.marked, f.after, f.next, f.reader, f.merges = nil, streams.NoEvent, f.state.Entry, nil, nil, make(chan uint64, 1)
+	f.last, f.marked, f.after, f.next, f.reader, f.merges = nil, streams.NoEvent, f.state.Entry, nil, nil, make(chan struct{}, 1)
 	f.grow(end.Next)
 	f.showEnd(end.Entry)
 	f.status.state(StateRunning, "", f.cfg.Clock())
@@ -136,7 +136,7 @@ func (f *follower) read(ctx context.Context) error {
 			f.reader.Close()
 		}
 	}()
-	f.merges <- end.Entry
+	signal(f.merges)
 	return f.apply(ctx)
 }
 
@@ -230,10 +230,7 @@ func (f *follower) gather(ctx context.Context) (out []message, err error) {
 		f.collector.advance(p)
 		f.showEnd(p.Entry)
 		if p.Entry/f.arch.Doc.Segment > before/f.arch.Doc.Segment {
-			select {
-			case f.merges <- p.Entry:
-			default: // it looks for all of them
-			}
+			signal(f.merges)
 		}
 	}
 	return out, nil
@@ -271,9 +268,8 @@ func (f *follower) showEnd(entry uint64) {
 // keepMerging merges segments that are complete. That it cannot shows in the log: nothing depends on it.
 func (f *follower) keepMerging(ctx context.Context) {
 	for {
-		var through uint64
 		select {
-		case through = <-f.merges:
+		case <-f.merges:
 		case <-ctx.Done():
 			return
 		}
@@ -282,7 +278,11 @@ func (f *follower) keepMerging(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		if err := f.arch.Merge(ctx, through); err != nil && ctx.Err() == nil {
+		end, err := f.arch.End()
+		if err == nil {
+			err = f.arch.Merge(ctx, end.Entry)
+		}
+		if err != nil && ctx.Err() == nil {
 			f.cfg.Logger.Warn("merging the entries of an archive", "source", f.name, "error", f.failed(err))
 		}
 	}

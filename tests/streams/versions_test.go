@@ -86,6 +86,15 @@ func (v *versions) source() string {
 		WATERMARK FOR ts AS ts - INTERVAL '10 minutes') WITH (connector = 'kafka', connection = 'bus', topic = 'events', idle_timeout = '1 second') FORMAT %s ENCODE JSON`, v.format)
 }
 
+// feature has everything.
+func (v *versions) feature() string {
+	var calls []string
+	for _, a := range everything {
+		calls = append(calls, a.sql+" AS "+a.name)
+	}
+	return "CREATE FEATURE f ON cust AS SELECT k, " + strings.Join(calls, ", ") + " FROM live GROUP BY k WINDOW 1 HOUR, 2 DAYS, LIFETIME"
+}
+
 func (v *versions) columns() (names []string, features map[string]*oracle.Feature) {
 	features = map[string]*oracle.Feature{}
 	for suffix, w := range map[string]int64{"1h": hour, "2d": 2 * day, "lifetime": 0} {
@@ -324,11 +333,7 @@ func testVersions(t *testing.T, brokers string, client *kgo.Client, format strin
 	exec(t, conn, fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", brokers))
 	exec(t, conn, v.source())
 	exec(t, conn, "CREATE ENTITY cust (k bigint)")
-	var calls []string
-	for _, a := range everything {
-		calls = append(calls, a.sql+" AS "+a.name)
-	}
-	exec(t, conn, "CREATE FEATURE f ON cust AS SELECT k, "+strings.Join(calls, ", ")+" FROM live GROUP BY k WINDOW 1 HOUR, 2 DAYS, LIFETIME")
+	exec(t, conn, v.feature())
 	for round := range rounds {
 		v.send(t, client, messages/2)
 		if round%2 == 1 { // perhaps in the middle of a commit
