@@ -118,7 +118,7 @@ func (c *collector) run(ctx context.Context) error {
 	c.owned, c.load, c.of = map[int32]*ownership{}, &load{}, nil
 	c.mu.Unlock()
 	c.client, err = kgo.NewClient(append(append(opts, f.fetchOptions()...),
-		kgo.ConsumeTopics(f.kafka.Topic), kgo.ConsumerGroup("tilehouse-"+f.kafka.ArchiveID), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
+		kgo.ConsumeTopics(f.kafka.Topic), kgo.ConsumerGroup(f.cfg.ArchiveGroup+"tilehouse-"+f.kafka.ArchiveID), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
 		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeat), kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { c.assigned(p[f.kafka.Topic]) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { c.lost(p[f.kafka.Topic]) }),
@@ -147,8 +147,8 @@ func (c *collector) run(ctx context.Context) error {
 	for {
 		select {
 		case <-c.have:
-		case err := <-failed:
-			return err
+		case err := <-failed: // what other partitions gave is added, whatever one of them has
+			return errors.Join(err, c.add(ctx))
 		case <-ctx.Done():
 			return ctx.Err()
 		}

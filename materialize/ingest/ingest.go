@@ -73,6 +73,8 @@ type Config struct {
 	LetterBytes int64
 	// ArchiveRoot is the folder that archives are below; "": none.
 	ArchiveRoot string
+	// ArchiveGroup begins the names of the consumer groups; "" but for tests, in which servers that do not know of each other read the same partitions.
+	ArchiveGroup string
 }
 
 // Ingest runs the readers of the Kafka and PostgreSQL sources of a catalog. It is safe for concurrent use.

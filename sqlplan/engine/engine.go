@@ -50,6 +50,7 @@ type Config struct {
 	MemTable    int64        // for tests: bytes that the log collects before it writes a sorted file; 0: its share of MemoryLimit
 	Days        event.Days   // for tests: what daily states are of; 0: UTC days. No value depends on it
 	Journal     int64        // for tests: tiles.Options.JournalEntries
+	Group       string       // for tests: ingest.Config.ArchiveGroup
 	gateway     *gateway     // of OpenGateway
 }
 
@@ -188,7 +189,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 		return nil, err
 	}
 	e.ingest = ingest.New(ctx, ingest.Config{Tracer: cfg.Tracer, Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh,
-		ArchiveRoot: cfg.ArchiveRoot})
+		ArchiveRoot: cfg.ArchiveRoot, ArchiveGroup: cfg.Group})
 	return e, nil
 }
 

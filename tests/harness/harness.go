@@ -31,6 +31,7 @@ type Options struct {
 	NoSettle    bool             // days are settled by Engine.Settle only
 	MemTable    int64            // see engine.Config
 	Days        event.Days       // what daily states are of; default: UTC days
+	Group       string           // see engine.Config
 	Log         *slog.Logger     // default: warnings to standard error
 	Tracer      trace.Tracer     // default: no spans
 	Literals    bool             // spans show statements as they were sent
@@ -57,7 +58,7 @@ func Start(t testing.TB, o Options) *Server {
 	}
 	ctx := context.Background()
 	eng, err := engine.Open(ctx, engine.Config{Dir: o.Dir, FS: o.FS, FileRoots: o.FileRoots, ExportRoot: o.ExportRoot, ArchiveRoot: o.ArchiveRoot, MemoryLimit: o.MemoryLimit, Threads: o.Threads,
-		Clock: o.Clock, NoSettle: o.NoSettle, Days: o.Days, MemTable: o.MemTable, Log: o.Log, Tracer: o.Tracer})
+		Clock: o.Clock, NoSettle: o.NoSettle, Days: o.Days, MemTable: o.MemTable, Group: o.Group, Log: o.Log, Tracer: o.Tracer})
 	if err != nil {
 		t.Fatal(err)
 	}

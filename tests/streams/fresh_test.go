@@ -24,7 +24,7 @@ const (
 
 // TestFreshness measures how long after it was given to the producer a message counts in a lookup, while others come at rates that
 // rise until the reading falls behind. It is a measurement: run by TILEHOUSE_FRESHNESS, against a real Kafka with TILEHOUSE_KAFKA, else
-// against kfake.
+// against kfake. With TILEHOUSE_GROUP two servers share the reading, and one of them is asked.
 func TestFreshness(t *testing.T) {
 	if !asked("TILEHOUSE_FRESHNESS") {
 		t.Skip("a measurement: TILEHOUSE_FRESHNESS=1 runs it, TILEHOUSE_KAFKA=1 with a real Kafka")
@@ -39,12 +39,18 @@ func TestFreshness(t *testing.T) {
 		bus, c := cluster(t, 8, "events")
 		addr, client = bus.ListenAddrs()[0], c
 	}
-	s := servertest.Start(t, t.TempDir(), servertest.Options{})
-	conn := dial(t, s.DSN())
-	exec(t, conn, fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", addr))
-	exec(t, conn, source("s", ""))
-	exec(t, conn, "CREATE ENTITY e (k bigint)")
-	exec(t, conn, "CREATE FEATURE n ON e AS SELECT k, count(*) FROM s GROUP BY k WINDOW 1 HOUR")
+	o, more, servers := servertest.Options{}, "", 1
+	if asked("TILEHOUSE_GROUP") {
+		o.Args, more, servers = []string{"--archive-root", t.TempDir()}, ", archive = 'events'", 2
+	}
+	var conn *pgx.Conn
+	for range servers {
+		conn = dial(t, servertest.Start(t, t.TempDir(), o).DSN())
+		exec(t, conn, fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", addr))
+		exec(t, conn, source("s", more))
+		exec(t, conn, "CREATE ENTITY e (k bigint)")
+		exec(t, conn, "CREATE FEATURE n ON e AS SELECT k, count(*) FROM s GROUP BY k WINDOW 1 HOUR")
+	}
 	f := &freshness{t: t, client: client, conn: conn}
 	for _, rate := range []int{1_000, 10_000, 20_000, 30_000, 40_000} {
 		if !f.at(rate) {

@@ -390,6 +390,42 @@ func TestArchiveAway(t *testing.T) {
 	eventually(t, a, "SELECT f::text FROM e WHERE k = 'a'", "30")
 }
 
+// TestEverybodyOwnsEverything lets three servers read all partitions, as if each believed to own them: they are members of groups that do not know of each other. Each message counts once,
+// on each server, and is in the archive once.
+func TestEverybodyOwnsEverything(t *testing.T) {
+	bus, client := cluster(t, 4, "events")
+	g := &group{t: t, root: t.TempDir()}
+	m := newModel(seeded(t), 4)
+	statements := m.statements("events", bus.ListenAddrs()[0])
+	statements[1] = strings.Replace(statements[1], "WITH (", "WITH (archive = 'payments', ", 1)
+	var conns []*pgx.Conn
+	for i := range 3 {
+		conn := dial(t, harness.Start(t, harness.Options{ArchiveRoot: g.root, Group: fmt.Sprint(i)}).DSN)
+		for _, sql := range statements {
+			exec(t, conn, sql)
+		}
+		conns = append(conns, conn)
+	}
+	for _, conn := range conns {
+		eventually(t, conn, "SELECT count(*)::text FROM tilehouse.source_partitions WHERE read_here", "4")
+	}
+	const messages = 1500
+	for range messages / 10 {
+		m.produce(t, client, "events", 10)
+	}
+	for _, conn := range conns {
+		eventually(t, conn, "SELECT (rows + dead_letters)::text FROM tilehouse.sources WHERE name = 'live'", fmt.Sprint(messages))
+		m.check(t, conn)
+		g.same(conns[0], conn, groupLetters)
+	}
+	var want []string
+	for p, all := range m.all {
+		want = append(want, fmt.Sprintf("%d %d %d 0 %d", p, len(all), len(all), len(all)-1))
+	}
+	slices.Sort(want)
+	same(t, "offsets of the archive", g.archived(), want)
+}
+
 // What an archived source cannot be is refused, by name.
 func TestArchiveRefusals(t *testing.T) {
 	bus, client := cluster(t, 2, "events")
