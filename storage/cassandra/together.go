@@ -8,11 +8,12 @@ import (
 
 // Small partitions are written several in a batch, which saves a node most of what a request costs it. Each of them is a mutation of its
 // own there, applied as a whole, as if it came alone. Those of a batch have a replica in common, which the batch is sent to. Beyond
-// these bounds Cassandra warns, by its defaults (batch_size_warn_threshold 5 KiB, unlogged_batch_across_partitions_warn_threshold 10): it counts some 100
-// bytes a partition more than Partition.Bytes does.
+// these bounds Cassandra warns, by its defaults (batch_size_warn_threshold 5 KiB, unlogged_batch_across_partitions_warn_threshold 10): it counts some
+// togetherExtra bytes a partition more than Partition.Bytes does.
 const (
 	togetherPartitions = 10
-	togetherBytes      = 4 << 10
+	togetherBytes      = 5000
+	togetherExtra      = 120
 )
 
 // together divides partitions into batches. Each is of one partition, or of small ones whose first replica is the same.
@@ -24,7 +25,7 @@ func (s *Store) together(parts []Partition) (batches [][]*Partition) {
 	byReplica := map[string]*open{}
 	for i := range parts {
 		p := &parts[i]
-		size := p.Bytes()
+		size := p.Bytes() + togetherExtra
 		if size > togetherBytes/2 {
 			batches = append(batches, []*Partition{p})
 			continue
