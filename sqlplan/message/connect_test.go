@@ -108,7 +108,7 @@ func TestConnectSchemas(t *testing.T) {
 		{fmt.Sprintf(`{"schema": {%s}, "payload": "%s"}`, of(2), base64Of(150)), "NULL", "-1.50"},
 		{fmt.Sprintf(`{"schema": {"type": "struct", "fields": [{%s, "field": "d"}]}, "payload": {"d": "%s"}}`, of(1), base64Of(150)), "NULL", "-15.00"},
 		{fmt.Sprintf(`{"schema": {"type": "struct", "fields": [{%s, "field": "d"}]}, "payload": {"d": "%s"}}`, of(0), base64Of(150)), "NULL", "-150.00"},
-		{"NULL", fmt.Sprintf(`{"schema": {"fields": 5}, "payload": {"op": "c", "after": {"id": 1, "d": "2.5"}}}`), "+1,2.50"},
+		{"NULL", `{"schema": {"fields": 5}, "payload": {"op": "c", "after": {"id": 1, "d": "2.5"}}}`, "+1,2.50"},
 		{"NULL", `{"op": "c", "after": {"id": 1, "d": {"scale": 3, "value": "` + base64Of(2500) + `"}}}`, "+1,2.50"},
 	} {
 		if got := effectOf(t, d, r, c.key, c.value); got != c.want {

@@ -76,7 +76,7 @@ func TestTwoServersShareATopic(t *testing.T) {
 	eventually(t, a, here, "4")
 	send(20)
 	eventually(t, a, "SELECT rows || ' ' || dead_letters FROM tilehouse.sources", "60 2")
-	second, b = member(t, brokers, root, second.Dir)
+	_, b = member(t, brokers, root, second.Dir)
 	eventually(t, b, "SELECT rows || ' ' || dead_letters FROM tilehouse.sources", "60 2")
 	same(t, "rows", texts(t, b, "SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || sum(v) FROM s"), []string{"60 60 1770"})
 }
