@@ -37,8 +37,10 @@ type collector struct {
 	have     chan struct{} // something waits
 	room     chan struct{} // what waited was taken
 
-	mu    sync.Mutex
-	end   archive.Position // of the archive, as far as is known
+	ends sync.Mutex
+	end  archive.Position // of the archive, as far as is known
+
+	mu    sync.Mutex // held while messages are decoded, which may wait for a schema registry
 	owned map[int32]*ownership
 	given uint64 // ownerships so far
 	load  *load
@@ -58,11 +60,18 @@ func newCollector(f *follower, r *schema.Relation, end archive.Position) *collec
 
 // advance notes that the archive goes on to a position.
 func (c *collector) advance(p archive.Position) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
+	c.ends.Lock()
+	defer c.ends.Unlock()
 	if p.Entry > c.end.Entry {
 		c.end = p
 	}
+}
+
+// known is the archive's end as far as is known.
+func (c *collector) known() archive.Position {
+	c.ends.Lock()
+	defer c.ends.Unlock()
+	return c.end
 }
 
 // keepRunning runs until ctx ends, and again after each error.
@@ -205,12 +214,12 @@ func (c *collector) begin(_ context.Context, offsets map[string]map[int32]kgo.Of
 	if err != nil {
 		return nil, c.f.failed(err)
 	}
+	if known := c.known(); end.Entry < known.Entry { // who read it may have read more by now
+		end = known
+	}
+	c.advance(end)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if end.Entry < c.end.Entry {
-		return nil, c.f.failed(fmt.Errorf("%w: it ends with %d, and %d was there", archive.ErrBehind, end.Entry, c.end.Entry))
-	}
-	c.end = end
 	out := map[int32]kgo.Offset{}
 	for p := range offsets[c.f.kafka.Topic] {
 		out[p] = kgo.NewOffset().At(end.Of(p))
@@ -309,6 +318,7 @@ func (c *collector) add(ctx context.Context) error {
 		if added {
 			c.advance(next)
 			signal(c.f.added)
+			c.f.beside.state(StateRunning, "", c.f.cfg.Clock())
 			return nil
 		}
 		if err == nil {
@@ -326,38 +336,40 @@ func (c *collector) add(ctx context.Context) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if err := c.f.arch.Check(); err == nil {
-			if c.catchUp(at) == nil { // what failed may have been added
-				c.f.beside.state(StateRunning, "", c.f.cfg.Clock())
-			}
+		if err = c.f.arch.Check(); err == nil {
+			err = c.catchUp(at) // what failed may have been added
+		}
+		if err == nil {
+			c.f.beside.state(StateRunning, "", c.f.cfg.Clock())
 		}
 	}
 }
 
 // left says of messages which of them the archive lacks and are this server's, and what they cover from the archive's end on.
 func (c *collector) left(records []message, of []uint64, keep []bool) (archive.Position, []archive.Range, error) {
+	at := c.known()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var covers []archive.Range
 	place := map[int32]int{} // in covers
 	for i := range records {
 		m := &records[i]
-		o, from := c.owned[m.Partition], c.end.Of(m.Partition)
+		o, from := c.owned[m.Partition], at.Of(m.Partition)
 		if keep[i] = o != nil && o.id == of[i] && m.Offset >= from; !keep[i] {
 			continue
 		}
 		if o.from > from {
-			return c.end, nil, c.f.failed(fmt.Errorf("%w: partition %d was at offset %d, and is at %d", archive.ErrBehind, m.Partition, o.from, from))
+			return at, nil, c.f.failed(fmt.Errorf("%w: partition %d was at offset %d, and is at %d", archive.ErrBehind, m.Partition, o.from, from))
 		}
-		at, ok := place[m.Partition]
+		i, ok := place[m.Partition]
 		if !ok {
-			at = len(covers)
-			place[m.Partition] = at
+			i = len(covers)
+			place[m.Partition] = i
 			covers = append(covers, archive.Range{Partition: m.Partition, From: from})
 		}
-		covers[at].To = m.Offset + 1
+		covers[i].To = m.Offset + 1
 	}
-	return c.end, covers, nil
+	return at, covers, nil
 }
 
 // catchUp reads what was added after a position.
