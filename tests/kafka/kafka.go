@@ -224,3 +224,6 @@ func freePorts(n int) (out []int, err error) {
 	}
 	return out, nil
 }
+
+// PID is the process id of a broker that runs.
+func (b *Broker) PID() int { return b.cmd.Process.Pid }

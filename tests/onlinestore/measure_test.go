@@ -12,7 +12,6 @@ import (
 	"time"
 
 	gocql "github.com/apache/cassandra-gocql-driver/v2"
-	"github.com/jackc/pgx/v5"
 
 	"github.com/tilehouse/tilehouse/tests/cassandra"
 	"github.com/tilehouse/tilehouse/tests/clients/servertest"
@@ -65,8 +64,8 @@ func together(t *testing.T, n int, long time.Duration, worker func(i int) func()
 }
 
 // TestMeasure compares the online store with what Cassandra does bare, in one run on one machine: dispersal of whole groups beside unlogged
-// batches of the same rows, lookups of a gateway beside prepared reads of the same partitions, and how soon a commit shows on a gateway. It
-// is a measurement: TILEHOUSE_STORE_MEASURE=1 runs it.
+// batches of the same rows, and lookups of a gateway beside prepared reads of the same partitions. It is a measurement: TILEHOUSE_STORE_MEASURE=1
+// runs it.
 func TestMeasure(t *testing.T) {
 	if os.Getenv("TILEHOUSE_STORE_MEASURE") == "" {
 		t.Skip("a measurement: TILEHOUSE_STORE_MEASURE=1 runs it")
@@ -82,18 +81,8 @@ func TestMeasure(t *testing.T) {
 		FROM (SELECT i, i * 7919::bigint AS hash FROM generate_series(1, %d) AS g(i)) x`, keys, rows))
 	store(t, conn, c, "measured", "")
 	sent(t, conn, nil)
-	cluster := gocql.NewCluster(c.Hosts...)
-	cluster.Keyspace, cluster.Timeout, cluster.DefaultIdempotence = "measured", 10*time.Second, true
-	cluster.Consistency = gocql.LocalQuorum
-	cluster.WriteCoalesceWaitTime = 0
-	cluster.PoolConfig.HostSelectionPolicy = gocql.TokenAwareHostPolicy(gocql.RoundRobinHostPolicy())
-	bare, err := cluster.CreateSession()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer bare.Close()
+	bare := bareSession(t, c, "measured")
 
-	freshness := os.Getenv("TILEHOUSE_STORE_MEASURE") == "fresh" // that alone
 	// Everything once more by the server, as after DROP and CREATE, and by bare batches, a partition each, alternately.
 	var all [][]bareRow
 	var bytes int64
@@ -114,7 +103,7 @@ func TestMeasure(t *testing.T) {
 	if err := bare.Query("CREATE TABLE bare (grp bigint, key blob, part blob, value blob, round bigint static, meta blob static, PRIMARY KEY ((grp, key), part)) WITH speculative_retry = '50ms'").Exec(); err != nil {
 		t.Fatal(err)
 	}
-	for round := 0; round < 2 && !freshness; round++ {
+	for round := 0; round < 2; round++ {
 		began := time.Now()
 		work := make(chan []bareRow)
 		var writers sync.WaitGroup
@@ -192,57 +181,10 @@ func TestMeasure(t *testing.T) {
 	}
 	together(t, 8, 2*time.Second, lookup) // warm
 	for _, n := range []int{8, 32} {
-		for round := 0; round < 2 && !freshness; round++ {
+		for round := 0; round < 2; round++ {
 			rate, took := together(t, n, seconds*time.Second, lookup)
 			bareRate, bareTook := together(t, n, seconds*time.Second, plain)
 			t.Logf("%d connections: lookups %.0f/s, %s; bare prepared reads %.0f/s, %s", n, rate, percentiles(took), bareRate, percentiles(bareTook))
 		}
-	}
-
-	// How soon a commit shows on the gateway.
-	for _, rate := range []int{0, 1000, 10_000} {
-		var took []time.Duration
-		stop := make(chan struct{})
-		var load sync.WaitGroup
-		id := rows + 1_000_000*(1+rate)
-		if rate > 0 {
-			other := dial(t, s.DSN())
-			load.Go(func() {
-				tick := time.NewTicker(20 * time.Millisecond)
-				defer tick.Stop()
-				at := id + 500_000
-				for {
-					select {
-					case <-stop:
-						return
-					case <-tick.C:
-					}
-					exec(t, other, fmt.Sprintf("INSERT INTO payments SELECT i, (i * 7919::bigint) %% %d, 1, 1, now() FROM generate_series(%d, %d) g(i)", keys, at, at+rate/50-1))
-					at += rate / 50
-				}
-			})
-		}
-		probe := dial(t, g.DSN())
-		for i := range 100 {
-			key := 1_000_000_000 + id + i
-			began := time.Now()
-			exec(t, conn, fmt.Sprintf("INSERT INTO payments VALUES (%d, %d, 1, 1, now())", id+i, key))
-			for {
-				var n int
-				if err := probe.QueryRow(context.Background(), fmt.Sprintf("SELECT c_n_7d FROM card WHERE card = %d", key), pgx.QueryExecModeSimpleProtocol).Scan(&n); err != nil {
-					t.Fatal(err)
-				}
-				if n > 0 {
-					break
-				}
-				if time.Since(began) > 20*time.Second {
-					t.Fatalf("row %d does not show", i)
-				}
-			}
-			took = append(took, time.Since(began))
-		}
-		close(stop)
-		load.Wait()
-		t.Logf("%d rows/s beside: from INSERT to the gateway %s; %s", rate, percentiles(took), column(t, conn, "concat_ws(' ', 'waiting', waiting, 'lag', lag)"))
 	}
 }
