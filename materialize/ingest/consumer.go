@@ -324,6 +324,7 @@ func (c *consumer) add(client *kgo.Client, n int) {
 		client.AddConsumePartitions(map[string]map[int32]kgo.Offset{c.kafka.Topic: at})
 	}
 	c.status.set(func(s *Status) {
+		s.direct = true
 		for p := range c.state.Partitions {
 			e := s.partition(p)
 			e.Next, e.Newest = c.state.Partitions[p].Next, c.state.Partitions[p].Newest

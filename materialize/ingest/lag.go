@@ -72,7 +72,7 @@ func (s *Status) behind(now time.Time) (since time.Time, behind bool) {
 			since, behind = p.sightings[0].at, true
 		}
 	}
-	if behind && now.Sub(since) > silentAfter && now.Sub(s.Came) > silentAfter && s.Heard.After(s.Came) {
+	if behind && s.direct && now.Sub(since) > silentAfter && now.Sub(s.Came) > silentAfter && s.Heard.After(s.Came) {
 		return time.Time{}, false
 	}
 	return since, behind
@@ -99,7 +99,7 @@ func (s *Status) Lag(now time.Time) (time.Duration, bool) {
 func (s *tableStream) whole() {
 	now := s.cfg.Clock()
 	s.status.set(func(st *Status) {
-		st.quiet = silence
+		st.direct, st.quiet = true, silence
 		st.partition(placePartition).sightings = nil
 		st.heard(now)
 	})
@@ -109,7 +109,7 @@ func (s *tableStream) whole() {
 func (s *tableStream) came(at pglogrepl.LSN) {
 	now := s.cfg.Clock()
 	s.status.set(func(st *Status) {
-		st.quiet, st.Came = silence, now
+		st.direct, st.quiet, st.Came = true, silence, now
 		p := st.partition(placePartition)
 		p.Next = s.state.Partitions[placePartition].Next
 		p.see(now, int64(at))

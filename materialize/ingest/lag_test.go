@@ -7,7 +7,7 @@ import (
 
 func TestLag(t *testing.T) {
 	at := func(s float64) time.Time { return time.Unix(1e9, 0).Add(time.Duration(s * float64(time.Second))) }
-	s := Status{State: StateRunning}
+	s := Status{State: StateRunning, direct: true}
 	is := func(now, want float64) {
 		t.Helper()
 		got, known := s.Lag(at(now))
@@ -53,7 +53,9 @@ func TestLag(t *testing.T) {
 	s.State = StateRunning
 	probe(50, 25, 5)
 	is(50, 0)
-	s.Came = at(49) // unless messages come
+	s.direct = false // unless others are given them
+	is(50, 19)
+	s.direct, s.Came = true, at(49) // or messages come
 	is(50, 19)
 	s.Partitions[0].Next = 25
 	is(50, 0)

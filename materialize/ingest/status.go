@@ -35,7 +35,8 @@ type Status struct {
 	Came       time.Time // when messages or changes last came
 	Partitions []PartitionStatus
 
-	quiet time.Duration // for how long what is read may say nothing while all is well; 0: silentAfter
+	direct bool          // this reader is given all that comes, so that offsets for which nothing does have no message
+	quiet  time.Duration // for how long what is read may say nothing while all is well; 0: silentAfter
 }
 
 // PartitionStatus is what is known of one partition.
