@@ -98,7 +98,7 @@ key, which the source declares: what was the row stops to count for every featur
 - DEBEZIUM: the value has ` + "`op`, `before` and `after`" + `, with their schema beside them or without. c, r and u put the row after, u with another primary key
   in before takes that row away, d takes the one of before, or of the message's key, and so does a tombstone. TRUNCATE (t) and every other kind is refused (0A000): the rows
   stay. What stands beside its schema is what the schema says: dates, times and timestamps in any unit and encoding of Debezium's, decimals and bytes as base64, json as a text. Without one a date may be
-  days since 1970, a numeric is a number, a string of one or an object of scale and value, a timestamp is in ` + "`timestamp_unit`" + `; base64 of a decimal is refused.
+  days since 1970, a numeric is a number, a string of one or an object of scale and value, a timestamp is in ` + "`timestamp_unit`" + `; base64 of a decimal is refused, but for such as looks like a number: have Debezium send schemas, or decimals as strings (decimal.handling.mode).
 
 AVRO and PROTOBUF have a schema: that of the connection's registry whose id a message begins with (a zero byte and four bytes; of PROTOBUF the path of its type
 behind them), so that messages of several versions stand in one topic, or one that is given, for messages without an id. A field is the column of its name; a column that a message's
