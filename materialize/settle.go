@@ -20,6 +20,9 @@ const (
 	// settleRest is how many times as long as the settling took it rests afterwards: under a load of rows that never ends it has its share of the
 	// machine, and folds more of them at once.
 	settleRest = 3
+	// settleRests is how long it rests at most: keys that lose rows of their lifetime states wait as long to be made anew, and what is sent
+	// elsewhere of them with them.
+	settleRests = 10 * time.Second
 	// settleRows is how many rows come and go at most before it ends its rest.
 	settleRows = 512 << 10
 )
@@ -81,7 +84,7 @@ func (m *Manager) keepSettling(ctx context.Context) {
 		if err := m.Settle(ctx); err != nil && ctx.Err() == nil {
 			m.cfg.Logger.Error("settling days", "error", err)
 		}
-		rest = max(settleEvery, settleRest*time.Since(began))
+		rest = min(max(settleEvery, settleRest*time.Since(began)), settleRests)
 	}
 }
 
@@ -143,15 +146,16 @@ func newestOr(g *Group) int64 {
 // mendBatch is how many keys are looked for at once that wait to be rebuilt.
 const mendBatch = 64
 
-// mend rebuilds the tiles of keys whose lifetime state lost a row that it could not give back. Until it gets to a key, reads of the
-// state are answered from the runs.
+// mend rebuilds the tiles of keys whose lifetime state lost a row that it could not give back, each once: those that lose another one meanwhile
+// wait for the next time, as it would not end under a load of deletes. Until it gets to a key, reads of the state are answered from the runs,
+// and nothing of the key is sent elsewhere.
 func (m *Manager) mend(ctx context.Context, g *Group) error {
 	cat := m.cfg.Catalog.Current()
 	if g.Tiles == nil || !g.Tiles.Lifetime || !m.RunsServe(cat, g, m.cfg.Log.Position()) {
 		return nil // without runs the group is being built anew
 	}
-	for {
-		keys, err := m.cfg.Tiles.Broken(g.Tiles, mendBatch)
+	for after := []byte(nil); ; {
+		keys, err := m.cfg.Tiles.Broken(g.Tiles, after, mendBatch)
 		if err != nil || len(keys) == 0 {
 			return err
 		}
@@ -162,6 +166,7 @@ func (m *Manager) mend(ctx context.Context, g *Group) error {
 			if err := errors.Join(ctx.Err(), m.mendKey(ctx, cat, g, key)); err != nil {
 				return err
 			}
+			after = key
 		}
 	}
 }

@@ -152,7 +152,7 @@ func TestLifetimeOnline(t *testing.T) {
 				}
 			}
 		}
-		if broken, err := w.tiles.Broken(g.Tiles, 100); err != nil || mended && len(broken) > 0 || !mended && (len(broken) == 0 || refused == 0) {
+		if broken, err := w.tiles.Broken(g.Tiles, nil, 100); err != nil || mended && len(broken) > 0 || !mended && (len(broken) == 0 || refused == 0) {
 			t.Fatalf("%s: %d keys wait to be rebuilt, %d reads refused: %v", when, len(broken), refused, err)
 		}
 	}

@@ -326,10 +326,13 @@ func (s *Store) Rebuild(g *Group, key []byte, rows *event.Rows, from, to int) er
 	return nil
 }
 
-// Broken lists at most limit entity keys whose lifetime state waits for Rebuild, ascending: a row was deleted that it held and that
-// an aggregate cannot take back. Until then LIFETIME reads of such a key fail with ErrNotRetained.
-func (s *Store) Broken(g *Group, limit int) (keys [][]byte, err error) {
+// Broken lists at most limit entity keys behind one (nil: from the first on) whose lifetime state waits for Rebuild, ascending: a row was
+// deleted that it held and that an aggregate cannot take back. Until then LIFETIME reads of such a key fail with ErrNotRetained.
+func (s *Store) Broken(g *Group, after []byte, limit int) (keys [][]byte, err error) {
 	lo, hi := kindBounds(g.Prefix, kindBroken)
+	if after != nil {
+		lo = append(appendBrokenKey(nil, g.Prefix, after), 0)
+	}
 	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})
 	if err != nil {
 		return nil, fmt.Errorf("tiles: keys to rebuild: %w", err)

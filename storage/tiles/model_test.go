@@ -488,13 +488,27 @@ func (m *model) commit(now int64) {
 }
 
 func (m *model) listBroken() {
-	keys, err := m.s.Broken(m.g, 1<<30)
+	keys, err := m.s.Broken(m.g, nil, 1<<30)
 	if err != nil {
 		m.t.Fatal(err)
 	}
 	clear(m.lost)
 	for _, k := range keys {
 		m.lost[string(k)] = true
+	}
+	var paged [][]byte // a pass over them meets each once
+	for after := []byte(nil); ; after = paged[len(paged)-1] {
+		some, err := m.s.Broken(m.g, after, 1+m.r.IntN(3))
+		if err != nil {
+			m.t.Fatal(err)
+		}
+		if len(some) == 0 {
+			break
+		}
+		paged = append(paged, some...)
+	}
+	if !slices.EqualFunc(keys, paged, bytes.Equal) {
+		m.t.Fatalf("keys to rebuild: %x, some at a time: %x", keys, paged)
 	}
 }
 
