@@ -50,13 +50,13 @@ func newSeed(t *testing.T) *rand.Rand {
 // newArchive makes an archive on a file system.
 func newArchive(t *testing.T, fsys vfs.FS, segment uint64) Doc {
 	t.Helper()
-	if err := fsys.MkdirAll("/root", 0o777); err != nil {
+	if err := fsys.MkdirAll("/archives", 0o777); err != nil {
 		t.Fatal(err)
 	}
 	if err := syncDir(fsys, "/"); err != nil {
 		t.Fatal(err)
 	}
-	doc, made, err := create(fsys, "/root/a", []Fact{{"topic", "events"}}, []int64{5, 0, 7}, segment)
+	doc, made, err := create(fsys, "/archives/a", []Fact{{"topic", "events"}}, []int64{5, 0, 7}, segment)
 	if err != nil || !made {
 		t.Fatal(made, err)
 	}
@@ -65,7 +65,7 @@ func newArchive(t *testing.T, fsys vfs.FS, segment uint64) Doc {
 
 func open(t *testing.T, fsys vfs.FS, doc Doc) *Archive {
 	t.Helper()
-	a, err := Open(fsys, "/root/a", doc.ID, testColumns)
+	a, err := Open(fsys, "/archives/a", doc.ID, testColumns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -211,10 +211,10 @@ func TestMergedBytesFollowFromTheEntries(t *testing.T) {
 	var first []byte
 	for range 2 {
 		fsys := vfs.NewMem()
-		if err := fsys.MkdirAll("/root", 0o777); err != nil {
+		if err := fsys.MkdirAll("/archives", 0o777); err != nil {
 			t.Fatal(err)
 		}
-		doc, _, err := create(fsys, "/root/a", nil, nil, 3)
+		doc, _, err := create(fsys, "/archives/a", nil, nil, 3)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -245,20 +245,20 @@ func TestMergedBytesFollowFromTheEntries(t *testing.T) {
 func TestFactsAreAgreedOn(t *testing.T) {
 	fsys := vfs.NewMem()
 	newArchive(t, fsys, 4)
-	_, made, err := Create(fsys, "/root/a", []Fact{{"topic", "events"}, {"later", ""}}, nil)
+	_, made, err := Create(fsys, "/archives/a", []Fact{{"topic", "events"}, {"later", ""}}, nil)
 	if made || err != nil {
 		t.Fatal(made, err)
 	}
 	for _, facts := range [][]Fact{{{"topic", "others"}}, {}, {{"topic", "events"}, {"later", "x"}}} {
 		var d *Differs
-		if _, _, err := Create(fsys, "/root/a", facts, nil); !errors.As(err, &d) {
+		if _, _, err := Create(fsys, "/archives/a", facts, nil); !errors.As(err, &d) {
 			t.Fatalf("%v: %v", facts, err)
 		}
 	}
-	if _, err := Open(fsys, "/root/a", "another", testColumns); !errors.Is(err, ErrOther) {
+	if _, err := Open(fsys, "/archives/a", "another", testColumns); !errors.Is(err, ErrOther) {
 		t.Fatal(err)
 	}
-	if _, err := Open(fsys, "/root/b", "another", testColumns); !errors.Is(err, ErrNone) {
+	if _, err := Open(fsys, "/archives/b", "another", testColumns); !errors.Is(err, ErrNone) {
 		t.Fatal(err)
 	}
 	if _, _, err := Create(fsys, "/elsewhere/a", nil, nil); !errors.Is(err, fs.ErrNotExist) {
@@ -327,7 +327,7 @@ func TestEveryType(t *testing.T) {
 	}
 	fsys := vfs.NewMem()
 	doc := newArchive(t, fsys, 1)
-	a, err := Open(fsys, "/root/a", doc.ID, columns)
+	a, err := Open(fsys, "/archives/a", doc.ID, columns)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -463,7 +463,7 @@ func TestManyAdders(t *testing.T) {
 			for step := range steps {
 				if a == nil {
 					var err error
-					if a, err = Open(fsys, "/root/a", doc.ID, testColumns); err == nil {
+					if a, err = Open(fsys, "/archives/a", doc.ID, testColumns); err == nil {
 						at, err = a.End()
 					}
 					if err != nil {
@@ -581,7 +581,7 @@ func TestMachineCrashes(t *testing.T) {
 			}
 			seen++
 		}}
-		b, err := Open(cut, "/root/a", doc.ID, testColumns)
+		b, err := Open(cut, "/archives/a", doc.ID, testColumns)
 		if err != nil {
 			t.Fatal(err)
 		}
