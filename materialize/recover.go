@@ -56,7 +56,8 @@ func (m *Manager) recover(ctx context.Context) (damaged []*schema.Group, err err
 			return nil, err
 		}
 		whole := !missing
-		if missing {
+		if missing && g.Manifest != nil {
+			m.segments.lose(g.Manifest)
 			g.Manifest = nil
 		}
 		if m.overtaken.since(id) != 0 {

@@ -3,6 +3,7 @@ package materialize
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"testing"
@@ -57,6 +58,54 @@ func TestDerivedDataIsRebuilt(t *testing.T) {
 			w.check(md.rows, md.rng, 1, 60, same)
 			w.reopen(nil)
 			w.check(md.rows, md.rng, 1, 60, same)
+		})
+	}
+}
+
+// TestStatementBeforeRepair reads with the catalog that the server started with, after runs that were lost are there again in another group: the
+// old group's manifest still names the lost files.
+func TestStatementBeforeRepair(t *testing.T) {
+	for name, damage := range map[string]func(rows []string){
+		"all runs": func(rows []string) { must(t, os.RemoveAll(filepath.Dir(rows[0]))) },
+		"one file": func(rows []string) { must(t, os.Remove(rows[0])) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			md := newModel(t)
+			w := newWorld(t)
+			w.table()
+			w.commit(md, 300, 8, 0)
+			w.feature(1, tableID, "v", true)
+			w.commit(md, 40, 9, 30)
+			old := w.reg.Current()
+			def := old.Groups[old.Features[1].Group]
+			files, err := filepath.Glob(filepath.Join(w.dir, "runs", "*.rows.arrow"))
+			must(t, err)
+			w.reopen(func() { damage(files) })
+			w.waitFor("runs are there again", func() bool { return (*w.m.live.Load())[def.ID] == nil })
+			if g := w.only(); g.Manifest == nil {
+				t.Fatal("the group that took the lost one's place has no runs")
+			}
+			w.commit(md, 40, 9, 30)
+			g, err := w.m.Group(def)
+			must(t, err)
+			view := w.m.View(old)
+			defer view.Close()
+			for key := range int64(20) {
+				iv := event.Interval{Lo: day0, Hi: day0 + 9*event.Day}
+				f := newFold(g.Partials)
+				p, err := view.Source(g, nil, Flags{}, &event.ReadStats{}).Key(t.Context(), keyOf(key))
+				must(t, err)
+				must(t, p.Cover(iv, f))
+				if got, exp := f.String(), want(md.rows, view.position, key, iv, same); got != exp {
+					t.Fatalf("key %d at %d: got%s, want%s", key, view.position, got, exp)
+				}
+			}
+			must(t, w.m.segments.sweep(true))
+			for _, f := range files {
+				if _, err := os.Stat(f); !errors.Is(err, fs.ErrNotExist) {
+					t.Errorf("%s is left of the lost group: %v", filepath.Base(f), err)
+				}
+			}
 		})
 	}
 }

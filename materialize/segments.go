@@ -22,7 +22,7 @@ type segments struct {
 	mu      sync.Mutex
 	pins    map[string]int
 	retired map[string]retired
-	gone    map[string]bool // removed while the server runs: ids are never used again
+	gone    map[string]bool // removed while the server runs, or lost before it: ids are never used again
 }
 
 type retired struct {
@@ -76,12 +76,22 @@ func (s *segments) whole(m *runs.Manifest) bool {
 	return true
 }
 
-// retire gives segments up that no manifest names any more.
+// lose notes that files of a manifest were not there when the server started. A statement whose catalog is of before the repair then finds
+// that the manifest is not whole, as one does whose files were removed.
+func (s *segments) lose(m *runs.Manifest) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range m.Segments {
+		s.gone[m.Segments[i].ID] = true
+	}
+}
+
+// retire gives segments up that no manifest names any more; also lost ones, of which some file may be there.
 func (s *segments) retire(segs []runs.Segment) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, seg := range segs {
-		if _, have := s.retired[seg.ID]; !have && !s.gone[seg.ID] {
+		if _, have := s.retired[seg.ID]; !have {
 			s.retired[seg.ID] = retired{seg, time.Now()}
 		}
 	}

@@ -48,15 +48,21 @@ func (e *Engine) join(ctx context.Context, cat *schema.Catalog, req joinRequest)
 		Labels: []pointintime.LabelSource{labels}, Sink: req.Sink, Progress: req.Progress, Stats: req.Stats,
 		Options: pointintime.Options{Threads: e.cfg.Threads, Memory: e.memory.join, FS: e.cfg.FS, SpillPath: e.mat.SpillPath()},
 	}
-	if req.AdHoc || req.Flags.NoRuns || !e.mat.RunsServe(cat, g, req.Position) {
+	scan := func() error {
 		spec.Events = []pointintime.EventSource{func(ctx context.Context, emit func(*event.Rows) error) error {
 			return e.mat.ScanAt(ctx, cat, req.Group, req.Position, emit)
 		}}
 		return pointintime.Join(ctx, spec)
 	}
+	if req.AdHoc || req.Flags.NoRuns || !e.mat.RunsServe(cat, g, req.Position) {
+		return scan()
+	}
 	if spec.Snapshot, err = e.mat.Snapshot(ctx, cat, g, req.Position); errors.Is(err, materialize.ErrTooManyRows) {
 		if g, err = e.mat.FoldTail(ctx, req.Group); err != nil {
 			return err
+		}
+		if !e.mat.RunsServe(cat, g, req.Position) { // it was replaced meanwhile, or the fold raised its floor
+			return scan()
 		}
 		spec.Layout, spec.Partials = g.Schema.Layout, g.Partials
 		spec.Snapshot, err = e.mat.Snapshot(ctx, cat, g, req.Position)
