@@ -5,6 +5,7 @@ package duck
 #cgo linux LDFLAGS: -Wl,--wrap=duckdb_je_malloc -Wl,--wrap=duckdb_je_realloc -Wl,--wrap=_ZN6duckdb18TransactionContext6CommitEv
 #include <stdlib.h>
 #include "bound.h"
+#include "streamed.h"
 
 // duckdb.h is not to be had here: these are its types and functions.
 typedef struct {
@@ -21,9 +22,11 @@ extern int duckdb_execute_prepared(void *, tilehouseResult *);
 extern int duckdb_execute_prepared_streaming(void *, tilehouseResult *);
 extern void duckdb_execute_tasks_state(duckdb_task_state);
 
-static void *tilehouseFetch(tilehouseResult of) {
+static void *tilehouseFetch(tilehouseResult of, void *context) {
 	int before = tilehouseDoes(TILEHOUSE_CALLS);
+	void *read = tilehouseReads(context);
 	void *chunk = duckdb_fetch_chunk(of);
+	tilehouseReads(read);
 	tilehouseDoes(before);
 	return chunk;
 }
@@ -98,8 +101,8 @@ func executeTasks(state unsafe.Pointer) { C.tilehouseExecuteTasks(C.duckdb_task_
 var _ [unsafe.Sizeof(C.tilehouseResult{})]byte = [unsafe.Sizeof(m.Result{})]byte{}
 
 // fetch, prepare and compute are what the binding's functions of these names are, for what may be refused memory.
-func fetch(r *m.Result) m.DataChunk {
-	return m.DataChunk{Ptr: C.tilehouseFetch(*(*C.tilehouseResult)(unsafe.Pointer(r)))}
+func fetch(r *m.Result, context unsafe.Pointer) m.DataChunk {
+	return m.DataChunk{Ptr: C.tilehouseFetch(*(*C.tilehouseResult)(unsafe.Pointer(r)), context)}
 }
 
 func prepare(c m.Connection, sql string, s *m.PreparedStatement) m.State {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"strings"
 	"time"
+	"unsafe"
 
 	m "github.com/duckdb/duckdb-go-bindings"
 
@@ -24,7 +25,8 @@ type Conn struct {
 	rows *Rows // the open result, which every other use of the connection would kill
 
 	interruption *interruption
-	forget       func() // frees it
+	forget       func()         // frees it
+	context      unsafe.Pointer // DuckDB's of the connection
 }
 
 // Close ends the session, rolls back its transaction and closes its open Rows. Its Stmts and Appenders are closed before it.

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	m "github.com/duckdb/duckdb-go-bindings"
+
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
@@ -152,6 +154,73 @@ func TestErrorMidStream(t *testing.T) {
 			t.Fatal("no error")
 		}
 		rows += ch.N
+	}
+	exec(t, c, "SELECT 1")
+}
+
+// While a reader rests, another thread computes ahead and fails: the reader then sees that error, and not the interrupt by which DuckDB ends the
+// statement's threads. Where somebody interrupts the statement, it is that.
+func TestErrorOfAnotherThread(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the linker gives DuckDB's calls away on Linux only")
+	}
+	const group = 122_880 // rows that one thread takes
+	entered, fail := make(chan bool, 1), make(chan bool, 1)
+	slow := Scalar{Name: "fails", Params: []vector.Type{vector.T(vector.Int64)}, Result: vector.T(vector.Int64), Volatile: true, Run: func(_ *Call, args []*vector.Vector, i int, out *vector.Vector) error {
+		if args[0].I64[i]%group != group/2 {
+			out.AppendInt(0)
+			return nil
+		}
+		select {
+		case entered <- true:
+		default: // another one fails, too
+		}
+		select {
+		case <-fail:
+		case <-time.After(100 * time.Millisecond): // the reader computes it itself
+		}
+		return &Error{SQLState: "22012", Message: "boom"}
+	}}
+	c := connect(t, open(t, Options{Threads: 2, Scalars: []Scalar{slow}}))
+	exec(t, c, fmt.Sprintf("CREATE TABLE t AS SELECT i FROM range(%d) r(i)", 4*group))
+	ahead := 0
+	for try := 0; ahead < 3 && try < 40; try++ {
+		r, err := c.Query(t.Context(), "SELECT i, fails(i) FROM (SELECT DISTINCT i FROM t)")
+		for rested := false; err == nil; {
+			if len(entered) > 0 && !rested {
+				fail <- true
+				time.Sleep(20 * time.Millisecond)
+				rested = true
+				ahead++
+			}
+			var ch *vector.Chunk
+			if ch, err = r.Next(); err == nil && ch == nil {
+				t.Fatal("no error")
+			}
+		}
+		if err.Error() != "boom" {
+			t.Fatalf("it failed with %v", err)
+		}
+		for _, c := range []chan bool{entered, fail} {
+			for len(c) > 0 {
+				<-c
+			}
+		}
+	}
+	if ahead == 0 {
+		t.Error("no thread failed while its reader rested: the test shows nothing")
+	}
+
+	r, err := c.Query(t.Context(), "SELECT i FROM range(1000000000) r(i)")
+	must(t, err)
+	_, err = r.Next()
+	must(t, err)
+	m.Interrupt(c.c)
+	for err == nil {
+		_, err = r.Next()
+	}
+	if SQLState(err) != "57014" {
+		t.Errorf("an interrupted statement: %v", err)
 	}
 	exec(t, c, "SELECT 1")
 }

@@ -190,7 +190,7 @@ func (db *DB) Connect() (*Conn, error) {
 	if m.Connect(db.db, &c.c) == m.StateError {
 		return nil, &Error{SQLState: "53300", Message: "the engine refused a connection"}
 	}
-	c.interruption, c.forget = db.newInterruption(c.c)
+	c.interruption, c.context, c.forget = db.newInterruption(c.c)
 	db.open.Add(1)
 	return c, nil
 }

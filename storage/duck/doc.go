@@ -25,6 +25,7 @@
 //     stopped by the lock: which statements run is for the callers to decide.
 //   - When a context ends, the running statement is interrupted and its error wraps the context's. A context that cannot end
 //     costs nothing. Functions of ours (Scalar) end with it within a value, which DuckDB's do not (call.go), and bound what they take.
+//   - A statement that fails says with what, whichever of DuckDB's threads failed (streamed.go, Linux).
 //   - What computes rows is refused blocks of long texts once DuckDB takes more than its limit and a bound (bound.go, Linux).
 //   - What a statement freed is given back to the system when it ends (reclaim.go).
 //

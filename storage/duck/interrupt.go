@@ -50,15 +50,16 @@ func (i *interruption) spend(n int) {
 	}
 }
 
-// newInterruption makes a connection's; forget frees it when the connection is closed.
-func (db *DB) newInterruption(c m.Connection) (i *interruption, forget func()) {
+// newInterruption makes a connection's, whose client context is at context; forget frees it when the connection is closed.
+func (db *DB) newInterruption(c m.Connection) (i *interruption, context unsafe.Pointer, forget func()) {
 	i = (*interruption)(C.calloc(1, C.size_t(unsafe.Sizeof(interruption{}))))
 	var ctx m.ClientContext
 	m.ConnectionGetClientContext(c, &ctx)
 	id := m.ClientContextGetConnectionId(ctx)
+	context = contextOf(ctx)
 	m.DestroyClientContext(&ctx)
 	db.interruptions.Store(id, i)
-	return i, func() {
+	return i, context, func() {
 		db.interruptions.Delete(id)
 		C.free(unsafe.Pointer(i))
 	}

@@ -65,7 +65,7 @@ func (r *Rows) Next() (*vector.Chunk, error) {
 			return r.part()
 		}
 		var ch m.DataChunk
-		r.c.watch(r.ctx, func() { ch = fetch(&r.res) })
+		r.c.watch(r.ctx, func() { ch = fetch(&r.res, r.c.context) })
 		if ch.Ptr == nil {
 			if raw := m.ResultError(&r.res); raw != "" {
 				return nil, r.fail(failure(r.ctx, raw))
