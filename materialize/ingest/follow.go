@@ -29,6 +29,8 @@ const (
 	applyBytes = 32 << 20
 	// mergeWithin is how long a server waits at most before it merges a segment: another one may have done it then.
 	mergeWithin = 2 * time.Second
+	// mergeLater is for how long a server that is behind does not merge: it would read every entry twice, at the same time.
+	mergeLater = time.Minute
 )
 
 // ErrNoArchiveRoot: the server has no folder that archives are below.
@@ -79,10 +81,12 @@ type follower struct {
 	// What follows belongs to read.
 	arch      *archive.Archive
 	collector *collector
+	entries   *archive.Sequence
 	reader    *archive.Reader // of entries that are not read to their end; nil: none
 	after     uint64          // the newest entry that was read to its end
 	next      []int64         // by partition, the first offset that was not read
-	merges    chan struct{}   // a segment may be complete
+	merges    chan struct{}   // segments may be complete
+	unmerged  time.Time       // since when they may be, and merges was not told; zero: it was
 }
 
 func newFollower(c *consumer) *follower {
@@ -120,6 +124,7 @@ func (f *follower) read(ctx context.Context) error {
 		return f.failed(err)
 	}
 	f.last, f.marked, f.after, f.next, f.reader, f.merges = nil, streams.NoEvent, f.state.Entry, nil, nil, make(chan struct{}, 1)
+	f.entries, f.unmerged = f.arch.From(f.after), f.cfg.Clock()
 	f.grow(end.Next)
 	f.showEnd(end.Entry)
 	f.status.state(StateRunning, "", f.cfg.Clock())
@@ -135,8 +140,8 @@ func (f *follower) read(ctx context.Context) error {
 		if f.reader != nil {
 			f.reader.Close()
 		}
+		f.entries.Close()
 	}()
-	signal(f.merges)
 	return f.apply(ctx)
 }
 
@@ -186,7 +191,8 @@ func (f *follower) gather(ctx context.Context) (out []message, err error) {
 	bytes := 0
 	for len(out) < batchMessages && bytes < applyBytes {
 		if f.reader == nil {
-			if f.reader, err = f.arch.Next(f.after); err != nil || f.reader == nil {
+			if f.reader, err = f.entries.Next(ctx); err != nil || f.reader == nil {
+				f.askToMerge(err == nil)
 				return out, err
 			}
 			for _, c := range f.reader.Covers() {
@@ -230,10 +236,21 @@ func (f *follower) gather(ctx context.Context) (out []message, err error) {
 		f.collector.advance(p)
 		f.showEnd(p.Entry)
 		if p.Entry/f.arch.Doc.Segment > before/f.arch.Doc.Segment {
-			signal(f.merges)
+			if f.unmerged.IsZero() {
+				f.unmerged = f.cfg.Clock()
+			}
+			f.askToMerge(false)
 		}
 	}
 	return out, nil
+}
+
+// askToMerge lets segments be merged that may be complete: at once where all entries are read, else after a while.
+func (f *follower) askToMerge(all bool) {
+	if !f.unmerged.IsZero() && (all || f.cfg.Clock().Sub(f.unmerged) >= mergeLater) {
+		f.unmerged = time.Time{}
+		signal(f.merges)
+	}
 }
 
 // grow makes room for the partitions of an archive's position.

@@ -202,7 +202,7 @@ func (a *Archive) sweep() error {
 		return err
 	}
 	for _, n := range entries {
-		if slices.Contains(runs, a.segment(n)) {
+		if _, merged := slices.BinarySearch(runs, a.segment(n)); merged {
 			_ = a.fs.Remove(a.entry(n))
 		}
 	}
@@ -329,8 +329,9 @@ func (a *Archive) has(name string) (bool, error) {
 
 // Reader reads an entry, or the entries of a run from its first on.
 type Reader struct {
-	f *fileReader
-	c io.Closer
+	f     *fileReader
+	c     io.Closer
+	ready []*vector.Chunk // rows that were read and not given
 }
 
 // Next opens the entry after one, or the run that has it, whose entries up to after are then in it, too; nil: there is none
@@ -411,10 +412,17 @@ func (r *Reader) Position() Position { return Position{Entry: r.f.last, Next: r.
 func (r *Reader) Covers() []Range { return r.f.covers }
 
 // Read is the next rows, which are the caller's; io.EOF: there are no more.
-func (r *Reader) Read(ctx context.Context) (*vector.Chunk, error) { return r.f.read(ctx) }
+func (r *Reader) Read(ctx context.Context) (*vector.Chunk, error) {
+	if len(r.ready) > 0 {
+		rows := r.ready[0]
+		r.ready = r.ready[1:]
+		return rows, nil
+	}
+	return r.f.read(ctx)
+}
 
-// More reports whether there are rows that were not read.
-func (r *Reader) More() bool { return r.f.group < r.f.r.NumRowGroups() }
+// More reports whether there are rows that were not given.
+func (r *Reader) More() bool { return len(r.ready) > 0 || r.f.group < r.f.r.NumRowGroups() }
 
 // Close closes the reader.
 func (r *Reader) Close() {
@@ -425,15 +433,21 @@ func (r *Reader) Close() {
 
 // Merge merges the complete segments of the entries up to through that are not merged, and deletes their entries.
 func (a *Archive) Merge(ctx context.Context, through uint64) error {
+	_, runs, err := a.list()
+	if err != nil {
+		return err
+	}
 	for segment := uint64(1); segment*a.Doc.Segment <= through; segment++ {
-		done, err := a.has(a.run(segment))
-		if err != nil {
-			return err
+		if _, done := slices.BinarySearch(runs, segment); done {
+			continue
 		}
-		if !done {
-			if err := a.merge(ctx, segment); err != nil {
-				return err
-			}
+		if done, err := a.has(a.run(segment)); err != nil {
+			return err
+		} else if done { // by another server meanwhile
+			continue
+		}
+		if err := a.merge(ctx, segment); err != nil {
+			return err
 		}
 	}
 	return a.sweep()

@@ -91,8 +91,10 @@ func whole(t *testing.T, a *Archive, after Position) Position {
 	t.Helper()
 	at := after
 	next := append([]int64(nil), after.Next...)
+	s := a.From(at.Entry)
+	defer s.Close()
 	for {
-		r, err := a.Next(at.Entry)
+		r, err := s.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bufio"
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
@@ -11,9 +10,6 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
-
-// writeBuffer is how many bytes of a file are written at once.
-const writeBuffer = 1 << 20
 
 // link writes a file under a name of its own and gives it its name, unless that is taken: false. Then it is whole and on disk, and so is
 // its name, whoever gave it.
@@ -26,11 +22,7 @@ func link(fsys vfs.FS, dir, name string, write func(w io.Writer) error) (made bo
 	defer func() {
 		_ = fsys.Remove(temp) // swept later otherwise
 	}()
-	w := bufio.NewWriterSize(f, writeBuffer)
-	if err = write(w); err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
+	if err = write(f); err == nil {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {

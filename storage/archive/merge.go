@@ -1,6 +1,7 @@
 package archive
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -13,13 +14,17 @@ import (
 	"github.com/tilehouse/tilehouse/functions/vector"
 )
 
+// writeBuffer is how many bytes of a run are written at once.
+const writeBuffer = 1 << 20
+
 // errMerged: another server has merged the segment.
 var errMerged = errors.New("archive: merged by another")
 
 // merge makes the run of a segment, unless another server does meanwhile. Only the rows of a row group and of an entry are in memory. An entry
 // that it reads may be void: then there is a run, and this one is not linked.
 func (a *Archive) merge(ctx context.Context, segment uint64) error {
-	_, err := link(a.fs, a.dir, a.run(segment), func(to io.Writer) error {
+	_, err := link(a.fs, a.dir, a.run(segment), func(file io.Writer) error {
+		to := bufio.NewWriterSize(file, writeBuffer)
 		w, err := newFileWriter(to, a.columns, compress.Codecs.Zstd, true)
 		if err != nil {
 			return err
@@ -75,7 +80,10 @@ func (a *Archive) merge(ctx context.Context, segment uint64) error {
 		if err := flush(); err != nil {
 			return err
 		}
-		return w.finish(all)
+		if err := w.finish(all); err != nil {
+			return err
+		}
+		return to.Flush()
 	})
 	if errors.Is(err, errMerged) {
 		if done, err := a.has(a.run(segment)); err != nil {

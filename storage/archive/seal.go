@@ -64,8 +64,9 @@ func sealed(r io.ReaderAt, size int64) error {
 		return err
 	}
 	var sum xxh3.Hasher
+	buffer := make([]byte, min(size, 1<<20))
 	for _, part := range []*io.SectionReader{io.NewSectionReader(r, 0, place), io.NewSectionReader(r, place+sumBytes, size-place-sumBytes)} {
-		if _, err := io.Copy(&sum, part); err != nil {
+		if _, err := io.CopyBuffer(&sum, part, buffer); err != nil {
 			return err
 		}
 	}
