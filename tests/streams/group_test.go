@@ -250,8 +250,10 @@ func groupKilled(t *testing.T, brokers string, client *kgo.Client, troubles, mes
 		return
 	}
 	conns := g.all(3)
-	for _, conn := range conns {
+	began := time.Now()
+	for i, conn := range conns {
 		eventually(t, conn, "SELECT (rows + dead_letters)::text FROM tilehouse.sources WHERE name = 'live'", fmt.Sprint(messages))
+		t.Logf("%v after the troubles server %d has all messages", time.Since(began).Round(time.Millisecond), i)
 		m.check(t, conn)
 	}
 	var want []string

@@ -45,11 +45,19 @@ func exec(t *testing.T, conn *pgx.Conn, sql string) {
 	}
 }
 
-// eventually waits until a query's one value is what is wanted.
+// stillFor is how long a value that is waited for may stay what it is, and waitsMost how long it may change.
+const (
+	stillFor  = 60 * time.Second
+	waitsMost = 10 * time.Minute
+)
+
+// eventually waits until a query's one value is what is wanted, as long as it moves.
 func eventually(t *testing.T, conn *pgx.Conn, sql, want string) {
 	t.Helper()
 	got := ""
-	for end := time.Now().Add(60 * time.Second); time.Now().Before(end); time.Sleep(10 * time.Millisecond) {
+	began := time.Now()
+	for moved := began; time.Since(moved) < stillFor && time.Since(began) < waitsMost; time.Sleep(10 * time.Millisecond) {
+		before := got
 		if rows := texts(t, conn, sql); len(rows) == 1 {
 			got = rows[0]
 		} else {
@@ -57,6 +65,9 @@ func eventually(t *testing.T, conn *pgx.Conn, sql, want string) {
 		}
 		if got == want {
 			return
+		}
+		if got != before {
+			moved = time.Now()
 		}
 	}
 	var state, reason any
