@@ -36,6 +36,7 @@ type collector struct {
 	client   *kgo.Client
 	have     chan struct{} // something waits
 	room     chan struct{} // what waited was taken
+	progress bool          // an entry was added since the last error; run's
 
 	ends sync.Mutex
 	end  archive.Position // of the archive, as far as is known
@@ -79,6 +80,7 @@ func (c *collector) keepRunning(ctx context.Context) {
 	wait := leastBackoff
 	for {
 		began := time.Now()
+		c.progress = false
 		err := c.run(ctx)
 		c.mu.Lock()
 		c.owned = nil
@@ -88,7 +90,7 @@ func (c *collector) keepRunning(ctx context.Context) {
 			c.f.beside.state(StateRunning, "", c.f.cfg.Clock())
 			return
 		}
-		if time.Since(began) > mostBackoff {
+		if c.progress || time.Since(began) > mostBackoff {
 			wait = leastBackoff
 		}
 		c.fail(err)
@@ -316,6 +318,7 @@ func (c *collector) add(ctx context.Context) error {
 		}
 		next, added, err := c.f.arch.Add(at, covers, l.builder.entryRows(l.records, func(i int) bool { return keep[i] }))
 		if added {
+			c.progress = true
 			c.advance(next)
 			signal(c.f.added)
 			c.f.beside.state(StateRunning, "", c.f.cfg.Clock())
