@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -52,10 +53,25 @@ func (e *ArchiveError) Error() string {
 	case errors.As(err, &link):
 		err = link.Err
 	}
-	if errors.Is(err, syscall.ENOSPC) {
-		return fmt.Sprintf("archive %q: its disk is full", e.Name)
+	why := strings.TrimPrefix(err.Error(), "archive: ")
+	switch {
+	case e.Full():
+		why = "its disk is full"
+	case errors.Is(err, syscall.EROFS):
+		why = "its folder is on a file system that is mounted read-only"
+	case errors.Is(err, fs.ErrPermission):
+		why = "the server may not write, or not read, what is in its folder"
+	case errors.Is(err, archive.ErrNone):
+		why = "it is not in its folder, or the folder is not there"
+	case errors.Is(err, fs.ErrNotExist):
+		why = "the folder that it is in is not there"
 	}
-	return fmt.Sprintf("archive %q: %s", e.Name, err)
+	return fmt.Sprintf("archive %q: %s", e.Name, why)
+}
+
+// Full reports whether there was no room for what was to be written.
+func (e *ArchiveError) Full() bool {
+	return errors.Is(e.Err, syscall.ENOSPC) || errors.Is(e.Err, syscall.EDQUOT)
 }
 
 func (e *ArchiveError) Unwrap() error { return e.Err }

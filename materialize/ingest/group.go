@@ -147,7 +147,8 @@ func (c *collector) run(ctx context.Context) error {
 	working, stop := context.WithCancel(ctx)
 	failed := make(chan error, 2)
 	var done sync.WaitGroup
-	done.Go(func() { c.decoding.keepProbing(working, adm, make(chan int), failed) })
+	partitions := make(chan int, 1)
+	done.Go(func() { c.decoding.keepProbing(working, adm, partitions, failed) })
 	done.Go(func() {
 		if err := c.read(working); err != nil {
 			failed <- err
@@ -158,6 +159,9 @@ func (c *collector) run(ctx context.Context) error {
 	for {
 		select {
 		case <-c.have:
+		case <-partitions: // the group's leader is to hear of it, whoever that is
+			c.client.ForceMetadataRefresh()
+			continue
 		case err := <-failed: // what other partitions gave is added, whatever one of them has
 			return errors.Join(err, c.add(ctx))
 		case <-ctx.Done():

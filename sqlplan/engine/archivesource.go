@@ -42,8 +42,10 @@ func (s *Session) joinArchive(st *parse.CreateSource, r *schema.Relation) error 
 	case errors.As(err, &differs):
 		return at(hint(fail("42P16", "archive %q is of a source with another %s: %s, not %s", k.Archive, differs.Name, shownFact(differs.Archive), shownFact(differs.Server)),
 			"Sources of one archive are declared alike. Name another archive, or declare the source as the others."), st.Text, place)
+	case errors.As(err, &broken) && broken.Full():
+		return at(fail(codeDiskFull, "%s", broken), st.Text, place)
 	case errors.As(err, &broken):
-		return at(fail("58030", "%s", broken), st.Text, place)
+		return at(fail(codeIO, "%s", broken), st.Text, place)
 	case err != nil:
 		return err
 	}

@@ -369,7 +369,7 @@ func TestArchiveAway(t *testing.T) {
 		t.Fatal(err)
 	}
 	send(10, 20)
-	eventually(t, a, "SELECT state || ': ' || last_error FROM tilehouse.sources", `paused: archive "payments": archive: there is no archive`)
+	eventually(t, a, "SELECT state || ': ' || last_error FROM tilehouse.sources", `paused: archive "payments": it is not in its folder, or the folder is not there`)
 	same(t, "what is read meanwhile", texts(t, a, "SELECT f::text FROM e WHERE k = 'a'"), []string{"10"})
 	if err := os.Rename(away, dir); err != nil {
 		t.Fatal(err)
