@@ -167,6 +167,8 @@ func fetchError(fetches kgo.Fetches, next map[int32]int64) error {
 			failure = fmt.Errorf("offset %d of partition %d is not there: messages were deleted before they were read, or the topic was made anew", next[p], p)
 		case errors.As(err, new(*kgo.ErrDecompressTooLarge)):
 			failure = fmt.Errorf("a batch of messages from offset %d of partition %d on is of more than %d bytes, compressed", next[p], p, batchBytes)
+		case errors.As(err, new(*kgo.ErrGroupSession)): // of no partition
+			failure = brokerError(err)
 		case failure == nil:
 			failure = fmt.Errorf("partition %d: %w", p, brokerError(err))
 		}

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,15 +19,17 @@ import (
 const (
 	// entryLinger is how long after an entry a collector adds the next one at the soonest: a single message goes at once when it is quiet.
 	entryLinger = 10 * time.Millisecond
-	// sessionTimeout is after how long without a sign of life a server's partitions go to others: the least that brokers allow by default.
-	sessionTimeout = 6 * time.Second
-	// heartbeat is how often it gives one, and hears of others that join or leave.
-	heartbeat = 500 * time.Millisecond
+	// heartbeat is how often a server gives a sign of life, and hears of others that join or leave; leastBeats is how often it does so within its session's timeout at least.
+	heartbeat  = 500 * time.Millisecond
+	leastBeats = 4
 	// rebalanceTimeout is how long it may take to give up partitions.
 	rebalanceTimeout = 10 * time.Second
 	// stepsBehind is how many entries of others a collector reads one by one before it looks for the end.
 	stepsBehind = 8
 )
+
+// DefaultSession is after how long without a sign of life a server's partitions go to others: the least that brokers allow by default. Microseconds.
+const DefaultSession = 6_000_000
 
 // collector reads the partitions that the broker gives this server, as a member of a consumer group, and adds what it reads to the archive.
 type collector struct {
@@ -128,9 +131,10 @@ func (c *collector) run(ctx context.Context) error {
 	c.have, c.room = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.owned, c.load, c.of = map[int32]*ownership{}, &load{}, nil
 	c.mu.Unlock()
+	session := time.Duration(cmp.Or(f.kafka.SessionTimeout, DefaultSession)) * time.Microsecond
 	c.client, err = kgo.NewClient(append(append(opts, f.fetchOptions()...),
 		kgo.ConsumeTopics(f.kafka.Topic), kgo.ConsumerGroup(f.cfg.ArchiveGroup+"tilehouse-"+f.kafka.ArchiveID), kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.DisableAutoCommit(), kgo.BlockRebalanceOnPoll(),
-		kgo.SessionTimeout(sessionTimeout), kgo.HeartbeatInterval(heartbeat), kgo.RebalanceTimeout(rebalanceTimeout),
+		kgo.SessionTimeout(session), kgo.HeartbeatInterval(min(heartbeat, session/leastBeats)), kgo.RebalanceTimeout(rebalanceTimeout),
 		kgo.OnPartitionsAssigned(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { c.assigned(p[f.kafka.Topic]) }),
 		kgo.OnPartitionsRevoked(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { c.lost(p[f.kafka.Topic]) }),
 		kgo.OnPartitionsLost(func(_ context.Context, _ *kgo.Client, p map[string][]int32) { c.lost(p[f.kafka.Topic]) }),

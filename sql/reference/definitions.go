@@ -137,7 +137,7 @@ The topic and its offsets are looked up when the source is made. Partitions that
 and made anew is another one, and messages that the topic's retention deletes before they were read stop the source with that reason. A role needs USAGE on the connection.
 
 Servers whose sources name the same ` + "`archive`" + `, a folder below the ` + "`--archive-root`" + ` that they share, share the reading: the broker gives each some of the partitions, anew when a server joins, leaves or is killed
-(its partitions stand still for six seconds then). Who reads a partition adds what its messages do to the archive, entry by entry, and every server makes the same rows of all entries, in their order:
+(its partitions stand still then until ` + "`session_timeout`" + ` has passed, and those of all for a moment; who ends by itself gives them away). Brokers with access rules let the login read the group ` + "`tilehouse-`" + ` and the archive's id. Who reads a partition adds what its messages do to the archive, entry by entry, and every server makes the same rows of all entries, in their order:
 each has all rows, and a new one begins with the archive's first entry, whatever the topic still has. Nothing is lost or counted twice, whichever servers read at once. The sources are declared
 alike, and what differs is refused (42P16); where the archive begins decides, not ` + "`start`" + `. Features are each server's own, and a NULL in a key of one is a dead letter where the feature is: a new server makes source and features in one transaction, so that the archive is read when all are there. The entries are Parquet files with
 the declared columns and the hidden ones, what each message does (` + "`__effect`" + `: 1 takes a row away, 2 puts one), why it was refused, and its value. ` + "`tilehouse.sources`" + ` has the newest entry and the newest one
@@ -149,6 +149,7 @@ are refused, and a role needs pg_read_server_files and pg_write_server_files.`,
 			{"topic", "a name", "", "what is read"},
 			{"start", "`earliest`, `latest`, a time, or `partition:offset, …`", "`earliest`", "where the reading begins"},
 			{"archive", "a name", "none", "a folder below `--archive-root`, through which servers share the reading"},
+			{"session_timeout", "a duration, one second to 30 minutes, where there is an archive", "`6 seconds`", "after how long without a sign of life the partitions that a server reads go to others; brokers allow what their `group.min.session.timeout.ms` says, and more"},
 			{"event_time", "a column of timestamptz", "that of the watermark", "when the event happened"},
 			{"future_bound", "a duration", "`1 day`", "messages further ahead of the server's clock than this are dead letters (22008)"},
 			{"idle_timeout", "a duration, at least a second", "`30 seconds`", "when a partition without messages does not hold the watermark back any more"},

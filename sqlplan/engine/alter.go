@@ -239,7 +239,7 @@ var changeable = map[schema.RelationKind][]string{
 func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, r *schema.Relation) error {
 	can := changeable[r.Kind]
 	if r.Kafka != nil && r.Kafka.Archive != "" { // the archive's servers agree on the future bound
-		can = []string{"lateness"}
+		can = []string{"lateness", "session_timeout"}
 	}
 	for _, name := range slices.Sorted(maps.Keys(st.Options)) {
 		if !slices.Contains(can, name) {
@@ -276,6 +276,12 @@ func (s *Session) setRelation(ctx context.Context, sql string, st *parse.Alter, 
 	case schema.EventTable, schema.KafkaSource, schema.PostgresSource:
 		next.FutureBound = o.duration("future_bound", defaultFutureBound, 0)
 		next.Retention = o.duration("retention", 0, leastRetention)
+		if r.Kafka != nil && r.Kafka.Archive != "" {
+			kafka := *r.Kafka
+			if kafka.SessionTimeout = sessionOf(o); kafka.SessionTimeout != r.Kafka.SessionTimeout { // another one is read anew
+				next.Kafka = &kafka
+			}
+		}
 	case schema.DualSource:
 		if _, given := st.Options["time_boundary"]; given {
 			if next.Dual, err = s.setTimeBoundary(sql, st, all, r.Dual); err != nil {

@@ -16,6 +16,22 @@ import (
 	"github.com/tilehouse/tilehouse/storage/schema"
 )
 
+// leastSession and mostSession bound after how long a server is missed that shares the reading of a topic: what brokers can be told to allow. Microseconds.
+const (
+	leastSession = 1_000_000
+	mostSession  = 30 * 60 * 1_000_000
+)
+
+// sessionOf is the option session_timeout.
+func sessionOf(o *optionReader) int64 {
+	d := o.duration("session_timeout", ingest.DefaultSession, leastSession)
+	if d > mostSession {
+		v := o.opts["session_timeout"]
+		o.refuse(v, codeInvalidParameter, "option %q must be at most %s, not %s", "session_timeout", durationText(mostSession), v.Value)
+	}
+	return d
+}
+
 // archiveName are the names that archives can have: folders below --archive-root.
 var archiveName = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
 

@@ -45,6 +45,11 @@ func (s *Session) createKafkaSource(ctx context.Context, st *parse.CreateSource,
 	r.Lateness = o.duration("lateness", 0, 0)
 	k := &schema.Kafka{Topic: o.text("topic", ""), Archive: o.text("archive", ""), IdleTimeout: o.duration("idle_timeout", defaultIdle, leastIdle)}
 	r.Kafka = k
+	if session := sessionOf(o); o.has("archive") {
+		k.SessionTimeout = session
+	} else if o.has("session_timeout") {
+		o.refuse(st.Options["session_timeout"], codeInvalidParameter, "option %q is of sources whose reading servers share", "session_timeout")
+	}
 	name := o.text("connection", "")
 	start, err := s.startOf(o, st)
 	if err != nil {

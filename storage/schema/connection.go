@@ -53,6 +53,8 @@ type Kafka struct {
 	Archive   string `json:"archive,omitempty"`    // the name of the folder that servers share; "": none, the server reads the topic alone
 	ArchiveID string `json:"archive_id,omitempty"` // as it was when the source was made
 
+	SessionTimeout int64 `json:"session_timeout,omitempty"` // microseconds without a sign of life after which a server's partitions of an archived topic go to others; 0: of before it could be said
+
 	IdleTimeout int64 `json:"idle_timeout"` // microseconds without a message after which a partition does not hold the watermark back
 }
 

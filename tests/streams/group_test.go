@@ -14,9 +14,11 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tilehouse/tilehouse/functions/vector"
+	"github.com/tilehouse/tilehouse/materialize/ingest"
 	"github.com/tilehouse/tilehouse/storage/archive"
 	"github.com/tilehouse/tilehouse/storage/duck"
 	"github.com/tilehouse/tilehouse/tests/clients/servertest"
@@ -392,6 +394,27 @@ func TestArchiveAway(t *testing.T) {
 	eventually(t, a, "SELECT f::text FROM e WHERE k = 'a'", "30")
 }
 
+// TestSessionTimeout kills a server whose session lasts longer than by default: its partitions stand still for longer. A session that brokers do not allow is told.
+func TestSessionTimeout(t *testing.T) {
+	bus, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.SeedTopics(4, "events"), kfake.GroupMinSessionTimeout(time.Second), kfake.GroupMaxSessionTimeout(time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(bus.Close)
+	g := newGroup(t, bus.ListenAddrs()[0], 2, []string{strings.Replace(archivedSource, "WITH (", "WITH (session_timeout = '1 minute', ", 1)})
+	conns := g.all(2)
+	const here = "SELECT count(*)::text FROM tilehouse.source_partitions WHERE read_here"
+	eventually(t, conns[0], here, "2")
+	eventually(t, conns[1], here, "2")
+	g.end(1, true)
+	time.Sleep(ingest.DefaultSession*time.Microsecond + time.Second)
+	same(t, "partitions that are read", texts(t, conns[0], here), []string{"2"})
+	exec(t, conns[0], "ALTER SOURCE s SET (session_timeout = '2 minutes')")
+	eventually(t, conns[0], "SELECT (state = 'retrying' AND last_error LIKE 'unable to join group session: INVALID_SESSION_TIMEOUT: %')::text FROM tilehouse.sources", "true")
+	exec(t, conns[0], "ALTER SOURCE s SET (session_timeout = '1 second')")
+	eventually(t, conns[0], "SELECT (state = 'running' AND last_error IS NULL)::text FROM tilehouse.sources", "true")
+}
+
 // TestEverybodyOwnsEverything lets three servers read all partitions, as if each believed to own them: they are members of groups that do not know of each other. Each message counts once,
 // on each server, and is in the archive once.
 func TestEverybodyOwnsEverything(t *testing.T) {
@@ -449,6 +472,9 @@ func TestArchiveRefusals(t *testing.T) {
 		{b, strings.Replace(archivedSource, "v bigint", "v integer", 1), "42P16", `archive "payments" is of a source with another list of columns: '"id" bigint NOT NULL, "k" text, "v" bigint, "ts" timestamptz', not '"id" bigint NOT NULL, "k" text, "v" integer, "ts" timestamptz'`},
 		{b, strings.Replace(archivedSource, "WITH (", "WITH (future_bound = '1 hour', ", 1), "42P16", `archive "payments" is of a source with another future bound: '24h0m0s', not '1h0m0s'`},
 		{b, strings.Replace(archivedSource, "v bigint", `v bigint, "V" text`, 1), "0A000", `the names of columns of an archived source must differ in more than capitals: "V"`},
+		{b, strings.Replace(archivedSource, "WITH (", "WITH (session_timeout = '500 milliseconds', ", 1), "22023", `option "session_timeout" must be at least 1 second, not 500 milliseconds`},
+		{b, strings.Replace(archivedSource, "WITH (", "WITH (session_timeout = '31 minutes', ", 1), "22023", `option "session_timeout" must be at most 30 minutes, not 31 minutes`},
+		{b, strings.Replace(strings.Replace(archivedSource, "WITH (", "WITH (session_timeout = '10 seconds', ", 1), ", archive = 'payments'", "", 1), "22023", `option "session_timeout" is of sources whose reading servers share`},
 		{a, "REPLAY DEAD LETTERS FROM s", "0A000", `dead letters of source "s" cannot be tried again: it has an archive, from which every server makes the same rows`},
 		{a, "ALTER SOURCE s SET (future_bound = '1 hour')", "22023", `option "future_bound" of kafka source "s" cannot be changed`},
 	} {
