@@ -18,7 +18,8 @@
 // A group's manifest (document) holds rows of all versions of positions floor to Position, entries of days as of Position,
 // and tombstones: which row versions went, and when. The tail is what the log has after it, in memory, made as reads ask for
 // it. A read at p in between hides by tombstone and by row id what is not of p, so that one tail and one manifest serve all
-// positions from the floor on; a read below the floor replays the log.
+// positions from the floor on; a read below the floor replays the log. A read at many positions takes the row versions of all of them, with the
+// positions at which each came and went (Versions): from manifest and tail, or by one replay.
 //
 // A tail of more than maxTailRows is folded into an overlay in the background: a rows segment, and a days segment with an entry for every key
 // of the days that ended since, or for every (key, day) that has an entry and that a row came to or went from. A day of a log that has not

@@ -62,7 +62,7 @@ NULL or unknown has the value of no events.`,
 		Purpose: "Make a training set: for each row on the left, the features as they were at its time",
 		Synopsis: `
 FROM left [AS] l
-  {ASOF JOIN | ASOF LEFT JOIN | ASOF INNER JOIN | LEFT ASOF JOIN} {entity | (SELECT … WINDOW …) | relation} [AS] f
+  {ASOF JOIN | ASOF LEFT JOIN | ASOF INNER JOIN | LEFT ASOF JOIN} {entity [FOR SYSTEM_TIME AS OF time] | (SELECT … WINDOW …) | relation} [AS] f
     {ON f.key = l.key [AND …] [AND {l.time > f.ts | l.time >= f.ts}]
      | USING (key, …, ts) | MATCH_CONDITION (l.time >= f.ts) {ON … | USING (key, …)}} [TOLERANCE 'duration']
   [ASOF JOIN …]`,
@@ -70,6 +70,10 @@ FROM left [AS] l
 A join to features drops no left row: a key without events, and a NULL key or time, has the value of no events. With ` + "`>`" + `, and where no
 comparison is written, events strictly before the cut count; with ` + "`>=`" + ` those at the cut, too. The cut may be any expression over the left
 row. A subquery with WINDOW is a window that no feature declares; it is served by the partial states that are there.
+
+FOR SYSTEM_TIME AS OF joins what was known then: at one time for all rows, or, by an expression over the left row, at each row's own. The versions of
+events are read once, however many times the rows say, unless events are joined to attributes that changed since or the features are labels: these are read
+at each time, of which a statement then has at most 10,000.
 
 A join to a table, a source, a view or a subquery takes its last row at or before the left time (` + "`>`" + `: before it; ` + "`<`, `<=`" + `: the first after it). Of
 rows with equal times the last one counts by event time, primary key, and then the columns from first to last, NULL before every value. Such a
@@ -85,6 +89,10 @@ FROM labels l ASOF JOIN customer c ON c.customer_id = l.customer_id AND l.ts > c
 FROM labels l ASOF JOIN customer c ON c.customer_id = l.customer_id AND l.ts >= c.ts
   ASOF JOIN (SELECT customer_id, count(*) AS n FROM purchases GROUP BY customer_id WINDOW 51 HOURS) x
     ON x.customer_id = l.customer_id AND l.ts >= x.ts ORDER BY label_id`,
+			}},
+			{"The same with what was known at the time of each payment; the purchases were written later:", []string{
+				`SELECT l.label_id, c.spend_n_7d
+FROM labels l ASOF JOIN customer FOR SYSTEM_TIME AS OF l.ts c ON c.customer_id = l.customer_id AND l.ts > c.ts ORDER BY label_id`,
 			}},
 			{"The last payment of the customer before it, of the last two days:", []string{
 				`SELECT l.label_id, p.amount, p.ts

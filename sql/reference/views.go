@@ -46,11 +46,11 @@ ORDER BY label_id`,
 		Synopsis: `
 FROM tilehouse.skew('view' [, since => time])`,
 		Text: `
-Each read that the view's ` + "`log_fraction`" + ` chose is made again at its instant and position, by the assembly that every read uses. For each
+Each read that the view's ` + "`log_fraction`" + ` chose is made again at its instant and position, by an ASOF JOIN whose rows have a position each. For each
 column: how many values were logged, how many came out with the same bits, how many did not, and one that did not. Rows that arrived
 since change nothing; a view that was replaced by one with other expressions does.
 
-` + "`tilehouse.feature_log`" + ` shows the newest 10,000 such reads: an ASOF JOIN with ` + "`ts`" + ` before ` + "`read_time`" + `, FOR SYSTEM_TIME AS OF ` + "`committed`" + `, gives what
+` + "`tilehouse.feature_log`" + ` shows the newest 100,000 such reads of each view: an ASOF JOIN with ` + "`ts`" + ` before ` + "`read_time`" + `, FOR SYSTEM_TIME AS OF ` + "`committed`" + `, gives what
 was served.`,
 		Examples: []Example{
 			{"Reads that were logged, compared, from an instant on and since yesterday:", []string{

@@ -94,6 +94,11 @@ func (p *asofPlan) writeExpressions(b *binder, f *asofFeatures) error {
 			return err
 		}
 	}
+	if f.each {
+		if f.asOfSQL, err = p.overLeft(b, f.asOf, vector.T(vector.TimestampTZ)); err != nil {
+			return err
+		}
+	}
 	if f.time != nil {
 		f.timeSQL, err = p.overLeft(b, f.time, vector.T(vector.TimestampTZ))
 		return err
@@ -129,6 +134,9 @@ func (p *asofPlan) overLeft(b *binder, n *pg_query.Node, to vector.Type) (string
 // checkTypes refuses keys and times of other types than the entity's, at bind time.
 func (p *asofPlan) checkTypes(b *binder, f *asofFeatures) error {
 	items := append(slices.Clone(f.keySQL), f.timeSQL)
+	if f.each {
+		items = append(items, f.asOfSQL)
+	}
 	from := fmt.Sprintf("(SELECT %s WHERE false) AS %s", nullColumns(p.columns), duck.QuoteIdent(p.leftAlias))
 	types, err := b.s.types(b.ctx, items, from)
 	if err != nil {
@@ -148,8 +156,11 @@ func (p *asofPlan) checkTypes(b *binder, f *asofFeatures) error {
 			return at(hint(fail(codeTypeMismatch, "key %q of %s is %s, but the left side has %s", f.keyNames[i], f.alias, k, types[i]), "Cast it: … = CAST(… AS %s)", k), b.sql, f.place(f.keys[i]))
 		}
 	}
-	if k := types[len(types)-1].Kind; k != vector.TimestampTZ && k != vector.Timestamp && k != vector.Date {
-		return at(hint(fail(codeTypeMismatch, "the time of an ASOF JOIN must be timestamptz, not %s", types[len(types)-1]), "Cast it: CAST(… AS timestamptz)"), b.sql, f.place(f.time))
+	times := []string{"an ASOF JOIN", "FOR SYSTEM_TIME AS OF"}
+	for i, t := range types[len(f.keyTypes):] {
+		if t.Kind != vector.TimestampTZ && t.Kind != vector.Timestamp && t.Kind != vector.Date {
+			return at(hint(fail(codeTypeMismatch, "the time of %s must be timestamptz, not %s", times[i], t), "Cast it: CAST(… AS timestamptz)"), b.sql, f.place([]*pg_query.Node{f.time, f.asOf}[i]))
+		}
 	}
 	return nil
 }
@@ -208,8 +219,13 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 	}
 
 	position := b.position
+	var each *rowPositions
 	var err error
-	if f.asOf != nil {
+	if f.each {
+		if each, position, err = p.positionsOf(b, f, left); err != nil {
+			return "", err
+		}
+	} else if f.asOf != nil {
 		if position, err = s.positionOf(f.asOf, args); err != nil {
 			return "", err
 		}
@@ -239,8 +255,11 @@ func (p *asofPlan) merge(b *binder, f *asofFeatures, left string, args []*vector
 			items = append(items, keys[k])
 		}
 		items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ)", t))
+		if each != nil {
+			items = append(items, fmt.Sprintf("CAST(%s AS TIMESTAMPTZ)", f.asOfSQL))
+		}
 		labels := fmt.Sprintf("SELECT %s FROM %s AS %s", strings.Join(items, ", "), left, duck.QuoteIdent(p.leftAlias))
-		if err := s.mergeGroup(b.ctx, b.cat, &reads[i], f, labels, position, name); err != nil {
+		if err := s.mergeGroup(b.ctx, b.cat, &reads[i], f, labels, position, each, name); err != nil {
 			return "", err
 		}
 		tables = append(tables, name)
@@ -321,28 +340,36 @@ func (s *Session) valuesTable(ctx context.Context, name string, f *asofFeatures,
 
 // mergeGroup runs the point-in-time join of one group and appends its rows to a table. Labels and values share the connection,
 // which alone sees its temporary tables: the first value comes after the last label.
-func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupMerge, f *asofFeatures, labels string, position uint64, table string) error {
-	app, err := s.conn.Appender("temp", "main", table)
-	if err != nil {
-		return err
-	}
+func (s *Session) mergeGroup(ctx context.Context, cat *schema.Catalog, m *groupMerge, f *asofFeatures, labels string, position uint64, each *rowPositions, table string) error {
 	g := m.Group
 	if g == nil {
 		g = m.Adhoc
 	}
-	err = s.e.join(ctx, cat, joinRequest{
+	merge := func(req joinRequest) error {
+		app, err := s.conn.Appender("temp", "main", table)
+		if err != nil {
+			return err
+		}
+		req.Sink = app.Append
+		err = s.e.join(ctx, cat, req)
+		if e := app.Close(); err == nil {
+			err = e
+		}
+		return err
+	}
+	req := joinRequest{
 		Group: g, AdHoc: m.Group == nil, Position: position, Flags: s.readFlags(),
 		Outputs: m.Specs, Inclusive: f.inclusive, Stats: s.reads,
-		Labels: s.labelReader(labels, len(m.Keys)), Sink: app.Append,
-	})
-	if e := app.Close(); err == nil {
-		err = e
+		Labels: s.labelReader(labels, len(m.Keys), each),
 	}
-	return err
+	if each != nil {
+		return s.mergeEach(ctx, cat, req, each.all, merge)
+	}
+	return merge(req)
 }
 
-// labelReader turns (row number, keys…, time), the columns of a query, into labels.
-func (s *Session) labelReader(query string, keys int) pointintime.LabelSource {
+// labelReader turns (row number, keys…, time), the columns of a query, and the time of its position where each is given, into labels.
+func (s *Session) labelReader(query string, keys int, each *rowPositions) pointintime.LabelSource {
 	return func(ctx context.Context, emit func(*pointintime.Labels) error) error {
 		return s.conn.Each(ctx, query, func() func(*vector.Chunk) error {
 			l := pointintime.Labels{Key: vector.New(vector.T(vector.Bytes), 0)}
@@ -350,6 +377,11 @@ func (s *Session) labelReader(query string, keys int) pointintime.LabelSource {
 				l.Row, l.T = ch.Cols[0].I64, ch.Cols[1+keys]
 				l.Key.Reset()
 				vector.AppendKeys(l.Key, ch.Cols[1:1+keys], ch.N)
+				if l.Position = l.Position[:0]; each != nil {
+					for _, t := range ch.Cols[2+keys].I64[:ch.N] {
+						l.Position = append(l.Position, each.byTime[t])
+					}
+				}
 				return emit(&l)
 			}
 		})

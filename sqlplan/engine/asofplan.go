@@ -56,7 +56,9 @@ type asofFeatures struct {
 	keySQL    []string            // keys, and time, for DuckDB
 	timeSQL   string
 	inclusive bool
-	asOf      *pg_query.Node
+	asOf      *pg_query.Node // FOR SYSTEM_TIME AS OF; nil: the newest position
+	each      bool           // it is an expression over the left side: a position a row
+	asOfSQL   string         // it then, for DuckDB
 	outputs   []asofOutput
 	adHoc     *boundAggregates // a window that no feature declares; nil: outputs of features
 	read      *readPlan        // of the features' outputs that the statement names
@@ -92,6 +94,7 @@ func (p *fromPlanner) chain(at *selectState, n *pg_query.Node) (*pg_query.Node, 
 			break
 		}
 		f.position = mark.Position
+		f.each = !oneTime(f.asOf)
 		p.b.foundTime(f.asOf)
 		if err := f.condition(p.st, j, mark); err != nil {
 			return nil, err
@@ -187,8 +190,9 @@ func (p *asofPlan) single(sc scope) bool {
 		return false
 	}
 	for i := range p.joins {
-		for _, e := range append([]*pg_query.Node{p.joins[i].time}, p.joins[i].keys...) {
-			if hasParam(e) {
+		f := &p.joins[i]
+		for _, e := range append([]*pg_query.Node{f.time}, f.keys...) {
+			if hasParam(e) || f.each && hasParam(f.asOf) {
 				return false
 			}
 		}
@@ -257,6 +261,11 @@ func (p *fromPlanner) wrapLeft(in *selectState, plan *asofPlan, shown []shownCol
 		}
 		if f.time, err = move(fmt.Sprintf("t%d", i), f.time, vector.T(vector.TimestampTZ)); err != nil {
 			return err
+		}
+		if f.each {
+			if f.asOf, err = move(fmt.Sprintf("p%d", i), f.asOf, vector.T(vector.TimestampTZ)); err != nil {
+				return err
+			}
 		}
 	}
 	plan.left = subselect(in.scope.wrap(selectNode(targets, plan.left).GetSelectStmt()), plan.leftAlias)

@@ -24,6 +24,7 @@ type catalogView struct {
 // largeViews are the views that have more rows than a statement's text should have: each makes a temporary table of the statement.
 var largeViews = map[string]func(s *Session, ctx context.Context, cat *schema.Catalog) (table string, err error){
 	"dead_letters": (*Session).deadLetters,
+	"feature_log":  (*Session).featureLog,
 }
 
 func text(names ...string) []schema.Column {
@@ -87,7 +88,7 @@ var catalogViews = map[string]catalogView{
 		return out, nil
 	}},
 	"feature_views": {slices.Concat(text("name", "keys", "request", "columns", "entities", "views", "features"), flags("online"), floats("log_fraction"), numbers("logged", "dropped"), text("definition")), featureViewRows},
-	"feature_log":   {slices.Concat(text("view"), times("logged", "read_time"), numbers("position"), times("committed"), text("bound", "columns")), featureLogRows},
+	"feature_log":   {featureLogColumns, nil},
 	"entities": {text("name", "keys", "comment"), func(_ *Session, cat *schema.Catalog) ([][]string, error) {
 		var out [][]string
 		for _, e := range sorted(cat.Entities, func(e *schema.Entity) string { return e.Name }) {

@@ -155,6 +155,9 @@ func (s *Session) asofLines(b *binder, plan *asofPlan) ([]string, error) {
 			mode = "inclusive: events up to the cut"
 		}
 		lines = append(lines, fmt.Sprintf("  -> ASOF JOIN %s on (%s), %s", f.alias, strings.Join(f.keyNames, ", "), mode))
+		if f.each {
+			lines = append(lines, "       each row as of its own position of the log")
+		}
 		reads, err := f.groups(b)
 		if err != nil {
 			return nil, err

@@ -2,7 +2,6 @@ package engine
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -66,38 +65,6 @@ func (s *Session) dropLogs(before *schema.Catalog) error {
 		}
 	}
 	return nil
-}
-
-// maxLogShown is how many records tilehouse.feature_log shows: the newest of each view.
-const maxLogShown = 10_000
-
-// featureLogRows are the rows of tilehouse.feature_log.
-func featureLogRows(s *Session, cat *schema.Catalog) ([][]string, error) {
-	ctx := context.Background()
-	if err := s.e.features.Flush(ctx); err != nil {
-		return nil, err
-	}
-	var out [][]string
-	var position uint64
-	var committed string // when position was; "": not asked yet
-	for _, v := range sorted(cat.FeatureViews, func(v *schema.FeatureView) string { return v.Name }) {
-		n := 0
-		if err := s.e.features.Scan(ctx, v.ID, math.MinInt64, true, func(r featurelog.Record) (bool, error) {
-			if r.Position != position || committed == "" {
-				position, committed = r.Position, "NULL"
-				if t := s.e.log.TimeOf(position); t != 0 {
-					committed = timeLiteral(t)
-				}
-			}
-			out = append(out, []string{duck.QuoteLiteral(v.Name), timeLiteral(r.At), timeLiteral(r.Instant), fmt.Sprint(r.Position), committed,
-				duck.QuoteLiteral(s.rowText(&r, 0, r.Bound)), duck.QuoteLiteral(s.rowText(&r, r.Bound, len(r.Columns)))})
-			n++
-			return n < maxLogShown, nil
-		}); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
 }
 
 // rowText is some columns of a record as a JSON object of their values' texts.
@@ -222,7 +189,7 @@ type tally struct {
 // execute makes the logged reads again, at their instants and positions, and sets the placeholder to what came out.
 func (r *skewRead) execute(b *binder) error {
 	s := b.s
-	since := int64(math.MinInt64)
+	since := everything
 	if r.since != nil {
 		write := func() (string, error) { return b.duckSQL(clone(r.since)) }
 		if r.typed != nil {
@@ -249,11 +216,20 @@ func (r *skewRead) execute(b *binder) error {
 		return err
 	}
 	tallies := map[string]*tally{}
-	lookups := map[string]*lookup{} // by the columns that they read
+	batches := map[string]*skewBatch{} // by their columns
 	if err := s.e.features.Scan(b.ctx, r.view.ID, since, false, func(rec featurelog.Record) (bool, error) {
-		return true, r.again(b, &rec, lookups, tallies)
+		a, err := r.take(b, &rec, batches)
+		if err == nil && a != nil && a.full() {
+			err = r.compare(b, a, tallies)
+		}
+		return true, err
 	}); err != nil {
 		return err
+	}
+	for _, a := range batches {
+		if err := r.compare(b, a, tallies); err != nil {
+			return err
+		}
 	}
 	parts := []string{fmt.Sprintf("SELECT %s WHERE false", nullColumns(skewColumns))}
 	for _, o := range r.view.Outputs {
@@ -268,59 +244,6 @@ func (r *skewRead) execute(b *binder) error {
 		parts = append(parts, fmt.Sprintf("SELECT %s, %d, %d, %d, %s", duck.QuoteLiteral(o.Name), t.rows, t.equal, t.rows-t.equal, example))
 	}
 	b.refs[r.name] = "(" + strings.Join(parts, " UNION ALL ") + ")"
-	return nil
-}
-
-// again makes one logged read again and counts its columns. Columns that the view no longer has are left out.
-func (r *skewRead) again(b *binder, rec *featurelog.Record, lookups map[string]*lookup, tallies map[string]*tally) error {
-	bound := r.view.BoundColumns()
-	if rec.Bound != len(bound) {
-		return nil // of a view that was replaced by one of other keys
-	}
-	all := viewColumns(b.cat, r.view)
-	var wanted []wantedOutput
-	var names []string
-	for _, name := range rec.Columns[rec.Bound:] {
-		if w, ok := all.find(name); ok {
-			wanted, names = append(wanted, w), append(names, name)
-		}
-	}
-	columns := strings.Join(names, "\x00")
-	l := lookups[columns]
-	if l == nil {
-		var err error
-		ref := &entityRef{entity: viewEntity(r.view), view: r.view}
-		if l, err = b.s.newLookup(b.cat, &lookupPlan{entityRef: ref, read: newReadPlan(b.cat, wanted)}); err != nil {
-			return err
-		}
-		lookups[columns] = l
-	}
-	l.reset()
-	for i := range bound {
-		if !l.keys.Cols[i].Type.Equal(rec.Row.Cols[i].Type) {
-			return nil
-		}
-		l.keys.Cols[i].AppendFrom(rec.Row.Cols[i], 0)
-	}
-	l.keys.N = 1
-	position, instant := rec.Position, rec.Instant
-	if err := l.fill(b.ctx, &position, &instant); err != nil {
-		return err
-	}
-	for i, name := range names {
-		t := tallies[name]
-		if t == nil {
-			t = &tally{}
-			tallies[name] = t
-		}
-		t.rows++
-		logged := rec.Row.Cols[slices.Index(rec.Columns, name)]
-		if sameValue(logged, 0, l.values[i], 0) {
-			t.equal++
-		} else if t.example == "" {
-			t.example = fmt.Sprintf("%s at %s, position %d: logged %s, again %s", b.s.rowText(rec, 0, rec.Bound), formatTime(rec.Instant), rec.Position, b.s.valueText(logged), b.s.valueText(l.values[i]))
-		}
-	}
 	return nil
 }
 

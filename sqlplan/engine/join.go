@@ -24,13 +24,19 @@ type joinRequest struct {
 	Sink      func(*vector.Chunk) error
 	Progress  func(pointintime.Progress)
 	Stats     *event.ReadStats
+
+	// Of labels with positions: what they are joined to, and the group that it is of. nil: labels have none.
+	versions *materialize.Versions
+	of       *materialize.Group
 }
 
 // join runs a point-in-time join over a group's runs, or over its relation's rows where there are none for the position.
 func (e *Engine) join(ctx context.Context, cat *schema.Catalog, req joinRequest) error {
-	g, err := e.mat.Group(req.Group)
-	if err != nil {
-		return err
+	g, err := req.of, error(nil)
+	if g == nil {
+		if g, err = e.mat.Group(req.Group); err != nil {
+			return err
+		}
 	}
 	var through int64
 	if slices.ContainsFunc(req.Outputs, func(o pointintime.Output) bool { return o.Window.Following }) {
@@ -47,6 +53,9 @@ func (e *Engine) join(ctx context.Context, cat *schema.Catalog, req joinRequest)
 		Layout: g.Schema.Layout, Partials: g.Partials, Outputs: req.Outputs, Inclusive: req.Inclusive, CompleteThrough: through,
 		Labels: []pointintime.LabelSource{labels}, Sink: req.Sink, Progress: req.Progress, Stats: req.Stats,
 		Options: pointintime.Options{Threads: e.cfg.Threads, Memory: e.memory.join, FS: e.cfg.FS, SpillPath: e.mat.SpillPath()},
+	}
+	if req.versions != nil {
+		return e.joinVersions(ctx, spec, req.versions)
 	}
 	scan := func() error {
 		spec.Events = []pointintime.EventSource{func(ctx context.Context, emit func(*event.Rows) error) error {

@@ -19,6 +19,8 @@
 //     where more leaves than stays; one without is a queue of two stacks, with one state a coming cut (not one a row).
 //     Each row enters and leaves a state at most once, however hot its key.
 //   - Over a Snapshot, a key with few labels and many rows is assembled from daily partials instead.
+//   - Labels that have a position each (JoinSpec.Life) are joined to the row versions of all positions, which are read once: a key's labels are
+//     taken in the order of positions, and a state changes by the rows that came, went, entered and left in between.
 //
 // Invariants: values are those of LANGUAGE §2 in every Mode, whatever the partitions, threads, batches and the order of
 // arrival: states are canonical, and rows are only added to and taken from exact ones. Rows leave a state before others

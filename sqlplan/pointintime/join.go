@@ -51,9 +51,10 @@ type Output struct {
 
 // Labels is rows of the left side, all columns of length len(Row).
 type Labels struct {
-	Row []int64        // number of the left row, given back with its values
-	Key *vector.Vector // Bytes: encoded entity key; NULL: no event counts
-	T   *vector.Vector // I64: the cut, microseconds UTC; NULL: no event counts
+	Row      []int64        // number of the left row, given back with its values
+	Key      *vector.Vector // Bytes: encoded entity key; NULL: no event counts
+	T        *vector.Vector // I64: the cut, microseconds UTC; NULL: no event counts
+	Position []uint64       // of the log, below 1<<63; only with JoinSpec.Life
 }
 
 // LabelSource emits labels in any order and from any number of goroutines. What it emits is copied before emit returns.
@@ -84,6 +85,10 @@ type JoinSpec struct {
 	// Exactly one of Events and Snapshot is set.
 	Events   []EventSource // run at once, a goroutine each
 	Snapshot *runs.Snapshot
+	// Life says at which positions, from ≤ p < to, a row version is there: a label counts those of its own position. The events have row
+	// ids then, and are, as the snapshot's, the row versions of all the labels' positions. nil: all rows count for every label. It is
+	// called by several goroutines.
+	Life func(rowID uint64) (from, to uint64)
 
 	// Sink takes chunks of (row number BIGINT, outputs…), in any order, never two at once, once all labels are read. A chunk
 	// is valid during the call. Every label is given exactly once.
@@ -158,7 +163,11 @@ func newJoin(spec *JoinSpec) (*join, error) {
 	if spec.Snapshot == nil {
 		opt.Record = &j.filter
 	}
-	j.labels, err = runs.NewBuilder(event.Layout{Keys: spec.Layout.Keys}, opt)
+	layout := event.Layout{Keys: spec.Layout.Keys}
+	if spec.Life != nil {
+		layout.Columns = []vector.Type{vector.T(vector.Int64)} // positions
+	}
+	j.labels, err = runs.NewBuilder(layout, opt)
 	return j, err
 }
 
@@ -214,9 +223,19 @@ func (j *join) addLabels(l *Labels) error {
 		return errors.New("pointintime: columns of labels differ in length")
 	}
 	rows := &event.Rows{Key: l.Key, TS: l.T.I64, RowID: l.Row}
+	if j.spec.Life != nil {
+		if len(l.Position) != n {
+			return errors.New("pointintime: labels without positions")
+		}
+		at := vector.New(vector.T(vector.Int64), n)
+		for _, p := range l.Position {
+			at.AppendInt(int64(p))
+		}
+		rows.Cols = []*vector.Vector{at}
+	}
 	if l.Key.HasNulls() || l.T.HasNulls() {
 		var void *event.Rows
-		if rows, void = apart(l); void.N() > 0 {
+		if rows, void = apart(l, rows.Cols); void.N() > 0 {
 			if err := j.void.Add(void); err != nil {
 				return err
 			}
@@ -239,10 +258,14 @@ func (j *join) addLabels(l *Labels) error {
 	return nil
 }
 
-// apart splits labels into those with key and cut, and those that no event counts for. The latter's keys spread them over
-// partitions, and tell by their length whether there is a cut.
-func apart(l *Labels) (rows, void *event.Rows) {
-	rows, void = event.NewRows(event.Layout{}, len(l.Row)), event.NewRows(event.Layout{}, 0)
+// apart splits labels into those with key and cut, with their positions, and those that no event counts for. The latter's keys spread
+// them over partitions, and tell by their length whether there is a cut.
+func apart(l *Labels, positions []*vector.Vector) (rows, void *event.Rows) {
+	layout := event.Layout{}
+	for _, p := range positions {
+		layout.Columns = append(layout.Columns, p.Type)
+	}
+	rows, void = event.NewRows(layout, len(l.Row)), event.NewRows(event.Layout{}, 0)
 	for i, row := range l.Row {
 		to, key, t := void, []byte{byte(row), byte(row >> 8)}, l.T.I64[i]
 		switch {
@@ -250,6 +273,9 @@ func apart(l *Labels) (rows, void *event.Rows) {
 			key, t = key[:undatedLen], 0
 		case !l.Key.IsNull(i):
 			to, key = rows, l.Key.Bytes(i)
+			for c, p := range positions {
+				rows.Cols[c].AppendFrom(p, i)
+			}
 		}
 		to.Key.AppendBytes(key)
 		to.TS = append(to.TS, t)
@@ -276,7 +302,7 @@ func (j *join) readEvents(ctx context.Context) error {
 	}
 	var err error
 	j.events, err = runs.NewBuilder(j.spec.Layout, runs.BuilderOptions{Partitions: j.labels.Partitions(), Budget: j.budget,
-		FS: o.FS, SpillPath: o.SpillPath + ".events", Within: &j.filter, Bounds: &bounds})
+		FS: o.FS, SpillPath: o.SpillPath + ".events", Within: &j.filter, Bounds: &bounds, RowIDs: j.spec.Life != nil})
 	if err != nil {
 		return err
 	}

@@ -61,6 +61,16 @@ type world struct {
 	rows   *event.Rows
 	dead   map[int64]bool
 	labels Labels
+	lives  [][2]uint64 // by row id, where labels have positions: from when, and until when, a row is there
+}
+
+// there reports whether event e is there for label i.
+func (w *world) there(e, i int) bool {
+	if w.lives == nil {
+		return !w.dead[w.rows.RowID[e]]
+	}
+	life := w.lives[w.rows.RowID[e]]
+	return life[0] <= w.labels.Position[i] && w.labels.Position[i] < life[1]
 }
 
 func bigKey(k int64) []byte {
@@ -209,7 +219,7 @@ func (w *world) oracle(t testing.TB, partials []event.Partial, outs []Output, in
 			}
 			s := p.Agg.New()
 			for e := range w.rows.N() {
-				if known && !w.labels.Key.IsNull(i) && !w.dead[w.rows.RowID[e]] && string(w.rows.Key.Bytes(e)) == string(w.labels.Key.Bytes(i)) &&
+				if known && !w.labels.Key.IsNull(i) && w.there(e, i) && string(w.rows.Key.Bytes(e)) == string(w.labels.Key.Bytes(i)) &&
 					counts(o.Window, cut, w.rows.TS[e], inclusive) && p.Passes(w.rows, e) {
 					s.Update(in, e)
 				}
@@ -235,6 +245,9 @@ func (w *world) sources(r *rand.Rand, n int) (labels []LabelSource, events []Eve
 					l.Row = append(l.Row, w.labels.Row[perm[j]])
 					l.Key.AppendFrom(w.labels.Key, perm[j])
 					l.T.AppendFrom(w.labels.T, perm[j])
+					if w.lives != nil {
+						l.Position = append(l.Position, w.labels.Position[perm[j]])
+					}
 				}
 				if err := emit(l); err != nil {
 					return err

@@ -24,6 +24,7 @@ type worker struct {
 	bounds   []event.Interval
 	reader   *runs.Reader
 	wants    []Want
+	history  history
 	key      []byte
 	stats    event.ReadStats
 }
@@ -34,7 +35,11 @@ func (w *worker) open() {
 	for _, r := range p.runnings {
 		a := spec.Partials[r.partial].Agg
 		w.empty = append(w.empty, a.New())
-		w.runnings = append(w.runnings, newRunning(a, spec.Options.Mode))
+		if spec.Life != nil {
+			w.runnings = append(w.runnings, newVersioned(&w.history, a, spec.Options.Mode))
+		} else {
+			w.runnings = append(w.runnings, newRunning(a, spec.Options.Mode))
+		}
 		w.inputs = append(w.inputs, functions.Input{Args: make([]*vector.Vector, len(spec.Partials[r.partial].Args))})
 	}
 	w.lo, w.hi = make([][]int, len(p.windows)), make([][]int, len(p.windows))
@@ -148,10 +153,13 @@ func (w *worker) bind(rows *event.Rows) {
 }
 
 // slide moves the windows over a key's rows from ≤ i < to, for its labels lfrom ≤ i < lto, both in order of time. The
-// inputs are bound to rows.
+// inputs are bound to rows. Labels with positions are taken in the order of those.
 func (w *worker) slide(rows *event.Rows, from, to int, labels *event.Rows, lfrom, lto int) error {
 	p := &w.join.plan
 	cuts := labels.TS[lfrom:lto]
+	if w.join.spec.Life != nil && len(cuts) > 0 {
+		w.history.load(w.join.spec.Life, rows, from, to, labels.Cols[0].I64[lfrom:lto])
+	}
 	for i := range p.windows {
 		w.lo[i], w.hi[i] = locate(&p.windows[i], p.inclusive, cuts, rows.TS[:to], from, w.lo[i][:0], w.hi[i][:0])
 	}
@@ -159,14 +167,19 @@ func (w *worker) slide(rows *event.Rows, from, to int, labels *event.Rows, lfrom
 		rp := &p.runnings[r]
 		w.runnings[r].begin(&w.inputs[r], filterOf(&w.join.spec.Partials[rp.partial], rows), w.lo[rp.window], w.hi[rp.window])
 	}
+	label := func(k int) int { return k }
+	if w.join.spec.Life != nil {
+		label = func(k int) int { return w.history.order[k] }
+	}
 	for i := 0; i < len(cuts); {
 		n := min(len(cuts)-i, chunkRows-w.out.N)
 		for k := i; k < i+n; k++ {
-			w.out.Cols[0].AppendInt(labels.RowID[lfrom+k])
+			w.out.Cols[0].AppendInt(labels.RowID[lfrom+label(k)])
 		}
 		for r, run := range w.runnings {
 			for k := i; k < i+n; k++ {
-				if err := w.finalize(r, run.at(k), cuts[k], true); err != nil {
+				l := label(k)
+				if err := w.finalize(r, run.at(l), cuts[l], true); err != nil {
 					return err
 				}
 			}
@@ -264,6 +277,9 @@ const (
 
 // assembles reports whether the labels of a key cost less one by one, from daily partials, than by sliding over its rows.
 func (w *worker) assembles(hull event.Interval, cuts int) bool {
+	if w.join.spec.Life != nil {
+		return false // a day's state is that of one position
+	}
 	switch w.join.spec.Options.Mode {
 	case ModeAssemble:
 		return true

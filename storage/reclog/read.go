@@ -357,3 +357,26 @@ func (l *Log) PositionAt(t int64) uint64 {
 	// Times increase with positions. Of those that were trimmed this may be a later one, at which everything was the same.
 	return uint64(sort.Search(int(n), func(i int) bool { return after(uint64(i) + 1) }))
 }
+
+// PositionFrom is PositionAt of a time that is not before another one, of which it was from. Times that are asked for in their order cost
+// less so the closer their positions are.
+func (l *Log) PositionFrom(from uint64, t int64) uint64 {
+	if l.enter() != nil {
+		return 0
+	}
+	defer l.leave()
+	n := l.Position()
+	after := func(pos uint64) bool {
+		at, ok := l.timeOf(pos)
+		return ok && at > t
+	}
+	for step := uint64(1); from < n; step *= 2 {
+		next := min(n, from+step)
+		if after(next) {
+			// from is not after t, next is.
+			return from + uint64(sort.Search(int(next-from), func(i int) bool { return after(from + uint64(i) + 1) }))
+		}
+		from = next
+	}
+	return n
+}

@@ -172,7 +172,7 @@ func (w *world) read() {
 	if w.r.IntN(6) == 0 {
 		asOf = w.past()
 	}
-	switch w.r.IntN(12) {
+	switch w.r.IntN(14) {
 	case 0, 1, 2, 3:
 		keys := []key{w.someKey(entity)}
 		if w.r.IntN(3) == 0 {
@@ -187,6 +187,8 @@ func (w *world) read() {
 		w.asof(entity, 1+w.r.IntN(4), true, asOf)
 	case 7:
 		w.explain()
+	case 12, 13:
+		w.asofEach(entity, 1+w.r.IntN(12), w.r.IntN(2) == 0)
 	case 8:
 		w.adHoc()
 	case 9:
