@@ -154,6 +154,7 @@ func TestSwitches(t *testing.T) {
 				k, t := w.someKey(entity), w.cut(entity)
 				w.online(entity, t, []key{k}, 0)
 				w.asof(entity, 3, off%2 == 0, 0)
+				w.asofEach(entity, 8, off%2 == 0)
 			}
 		}
 		total += w.values
