@@ -1,8 +1,10 @@
 package materialize
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"sort"
@@ -133,9 +135,41 @@ func (m *Manager) births(ctx context.Context, b *schema.Relation, after, upTo ui
 	return out, err
 }
 
+// ends say at which position rows went, by row, ascending.
+type ends []struct{ row, position uint64 }
+
+// endBytes is what one takes.
+const endBytes = 16
+
+// of is the position at which a row went; math.MaxUint64: it did not.
+func (e ends) of(row uint64) uint64 {
+	i := sort.Search(len(e), func(i int) bool { return e[i].row >= row })
+	if i == len(e) || e[i].row != row {
+		return math.MaxUint64
+	}
+	return e[i].position
+}
+
+// ends are those of positions up to upTo. Errors: ErrTooManyRows where they do not fit the memory.
+func (m *Manager) ends(ctx context.Context, b *schema.Relation, upTo uint64) (ends, error) {
+	var out ends
+	err := m.cfg.Log.Versions(ctx, reclog.SourceID(b.ID), 0, upTo, func(v reclog.Version) error {
+		if !v.Delete {
+			return nil
+		}
+		if int64(len(out))*endBytes > m.cfg.Memory {
+			return fmt.Errorf("%w: more than %d rows of %s went", ErrTooManyRows, len(out), b.Name)
+		}
+		out = append(out, struct{ row, position uint64 }{v.RowID, v.Position})
+		return nil
+	})
+	slices.SortFunc(out, func(a, b struct{ row, position uint64 }) int { return cmp.Compare(a.row, b.row) })
+	return out, err
+}
+
 // loggedVersions replays the log once, for positions that runs do not serve.
 func (m *Manager) loggedVersions(ctx context.Context, cat *schema.Catalog, b *schema.Relation, g *schema.Group, least, most uint64) (*Versions, error) {
-	went, err := m.deletes(ctx, b, 0, most)
+	went, err := m.ends(ctx, b, most)
 	if err != nil {
 		return nil, err
 	}
@@ -143,14 +177,7 @@ func (m *Manager) loggedVersions(ctx context.Context, cat *schema.Catalog, b *sc
 	if err != nil {
 		return nil, err
 	}
-	v := &Versions{Life: func(id uint64) (from, to uint64) {
-		if to = math.MaxUint64; len(went) > 0 {
-			if at, ok := went[id]; ok {
-				to = at
-			}
-		}
-		return births.of(id), to
-	}}
+	v := &Versions{Life: func(id uint64) (from, to uint64) { return births.of(id), went.of(id) }}
 	v.Scan = func(ctx context.Context, emit func(*event.Rows) error) error {
 		many, ids := vector.NewChunk(columnTypes(b), 0), []int64(nil)
 		flush := func() error {
@@ -168,7 +195,7 @@ func (m *Manager) loggedVersions(ctx context.Context, cat *schema.Catalog, b *sc
 			}
 			for i := range ins.N {
 				id := first + uint64(i)
-				if at, gone := went[id]; gone && at <= least {
+				if went.of(id) <= least {
 					continue
 				}
 				many.AppendRow(ins, i)

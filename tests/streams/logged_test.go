@@ -20,8 +20,9 @@ import (
 
 const (
 	loggedSessions = 8
-	loggedRound    = 8_000 // reads between two looks at tilehouse.feature_log, which shows 10,000
-	loggedRate     = 2_000 // messages a second
+	loggedRound    = 8_000  // reads between two looks at tilehouse.feature_log
+	loggedLong     = 50_000 // the same of many reads; the log shows 100,000
+	loggedRate     = 2_000  // messages a second
 	loggedKeys     = 300
 	loggedAlone    = 3 // positions of a round that are read by a join of their own, too
 )
@@ -32,22 +33,22 @@ var loggedColumns = []string{"n_n_10m", "n_n_lifetime", "n_total_10m", "n_x_10m"
 // Lookups under load, while rows come, change and go, are logged with their instants and positions. An ASOF join at both gives later what
 // they gave, to the bit, and so does tilehouse.skew.
 func TestLoggedReads(t *testing.T) {
-	reads := loggedRound
-	if soak() {
-		reads = 1_000_000
-	}
 	bus, client := cluster(t, 8, "events")
-	loggedReads(t, bus.ListenAddrs()[0], client, reads)
+	loggedReads(t, bus.ListenAddrs()[0], client, loggedRound, loggedRound)
 }
 
-// TestKafkaLoggedReads is TestLoggedReads with a real Kafka.
+// TestKafkaLoggedReads is TestLoggedReads with a real Kafka, and a million reads by make soak.
 func TestKafkaLoggedReads(t *testing.T) {
 	skipFast(t)
 	b, client := realKafka(t, kafka.Options{}, 8, "events")
-	loggedReads(t, b.Addr, client, 10*loggedRound)
+	reads, round := 8*loggedRound, loggedRound
+	if soak() {
+		reads, round = 20*loggedLong, loggedLong
+	}
+	loggedReads(t, b.Addr, client, reads, round)
 }
 
-func loggedReads(t *testing.T, brokers string, client *kgo.Client, reads int) {
+func loggedReads(t *testing.T, brokers string, client *kgo.Client, reads, round int) {
 	rng := seeded(t)
 	if _, err := kadm.NewClient(client).CreateTopic(t.Context(), 8, 1, nil, "states"); err != nil {
 		t.Fatal(err)
@@ -79,14 +80,14 @@ func loggedReads(t *testing.T, brokers string, client *kgo.Client, reads int) {
 		sessions[i] = dial(t, s.DSN())
 	}
 	done, compared, positions, took := 0, 0, 0, time.Duration(0)
-	for since := "-infinity"; done < reads; done += loggedRound {
+	for since := "-infinity"; done < reads; done += round {
 		began := time.Now()
 		var reading sync.WaitGroup
 		for _, c := range sessions {
 			seed := rng.Uint64()
 			reading.Go(func() {
 				r := rand.New(rand.NewPCG(seed, 2))
-				for range loggedRound / loggedSessions {
+				for range round / loggedSessions {
 					if _, err := c.Exec(ctx, "SELECT * FROM served WHERE k = $1 AND a = $2", r.IntN(loggedKeys+10), float64(1+r.IntN(8))); err != nil {
 						t.Error(err)
 						return
@@ -103,10 +104,8 @@ func loggedReads(t *testing.T, brokers string, client *kgo.Client, reads int) {
 		kept := time.Since(began)
 		n, p := again(t, conn)
 		compared, positions = compared+n, positions+p
-		if rounds := (done + loggedRound) / loggedRound; rounds%10 == 0 || !soak() {
-			t.Logf("%d reads made again, at %d positions; the last round took %v with taking its log, and %v to be made again", compared, positions,
-				kept.Round(time.Millisecond), (time.Since(began) - kept).Round(time.Millisecond))
-		}
+		t.Logf("%d reads made again, at %d positions; the last round took %v with taking its log, and %v to be made again", compared, positions,
+			kept.Round(time.Millisecond), (time.Since(began) - kept).Round(time.Millisecond))
 	}
 	stop()
 	loading.Wait()
