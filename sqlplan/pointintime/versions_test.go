@@ -36,11 +36,11 @@ func TestJoinVersions(t *testing.T) {
 				outs[i].Window.Following = false
 			}
 		}
-		keys := 1 + r.IntN(12)
-		if round%4 == 0 {
-			keys = 1 // many rows: blocks of many levels
+		keys, events := 1+r.IntN(12), 1+r.IntN(900)
+		if round%4 == 0 { // blocks of many levels, all of them full
+			keys, events = 1, blockRows<<r.IntN(6)
 		}
-		w := newWorld(r, 1+r.IntN(900), 1+r.IntN(150), keys, windows, round%2 == 1)
+		w := newWorld(r, events, 1+r.IntN(150), keys, windows, round%2 == 1)
 		w.live(r, 1+r.Uint64N(200))
 		inclusive := r.IntN(2) == 0
 		want := w.oracle(t, partials, outs, inclusive, 0)
