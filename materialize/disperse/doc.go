@@ -14,7 +14,8 @@
 //   - A round is sent once its snapshot is synced, so that Cassandra never has what a crash takes back here. Rounds of changes overlap
 //     (flight.go), but for a key: it is written by a later round when the one before has landed. Timestamps of rounds grow (storage/cassandra), so
 //     writes that arrive late or twice change nothing.
-//   - Rounds land in order: how far values are said to be is a position, and the journal loses its oldest entries.
+//   - Rounds land in order: how far values are said to be is a position, and the journal loses its oldest entries. A key that waits for a state to be
+//     made anew is not sent meanwhile, and holds the position where it was when the key began to wait (waiting.go).
 //   - Changes leave the journal, and checkpoints are written, after a quorum has what they stand for. A crash before that sends it again.
 //   - Definitions are published when all the online groups that they name have been sent whole. Until then gateways answer by the ones before.
 //   - While changes are followed no rows are fresh (storage/tiles): what is committed is in the tiles, and so in what is sent.

@@ -3,7 +3,6 @@ package disperse
 import (
 	"cmp"
 	"context"
-	"encoding/binary"
 	"errors"
 	"maps"
 	"slices"
@@ -28,13 +27,14 @@ const (
 
 // flight is a round of changes that is under way.
 type flight struct {
-	snap     *pebble.Snapshot
-	groups   map[uint32]*tiles.Group
-	position uint64 // of the log, in the snapshot
-	upTo     uint64 // the journal's last transaction of the round
-	entries  int64  // of the journal
-	whole    bool   // the snapshot's journal had no more
-	keys     map[string]*change
+	snap    *pebble.Snapshot
+	groups  map[uint32]*tiles.Group
+	extent  extent // of the values of the snapshot
+	upTo    uint64 // the journal's last transaction of the round
+	entries int64  // of the journal
+	whole   bool   // the snapshot's journal had no more
+	keys    map[string]*change
+	unsent  map[uint32]bool // groups of keys that are not served
 
 	merged, skipped, postponed int64
 
@@ -67,7 +67,10 @@ func (s *sender) sendChanges(ctx context.Context) (more bool, err error) {
 		return err == nil && f == nil && s.givenUp(), err
 	}
 	if f.entries == 0 {
-		err := s.tell(ctx, f.snap, f.groups, f.position)
+		var err error
+		if len(s.flights) == 0 {
+			err = s.tell(ctx, f)
+		}
 		return false, errors.Join(err, f.snap.Close())
 	}
 	if err := s.takeOff(ctx, f); err != nil {
@@ -83,13 +86,16 @@ func (s *sender) givenUp() bool {
 
 // prepare reads the journal into a round; nil where it was given up just now. What a crash takes back may be in it.
 func (s *sender) prepare(ctx context.Context) (f *flight, err error) {
-	f = &flight{snap: s.d.cfg.DB.NewSnapshot(), keys: map[string]*change{}, done: make(chan struct{})}
+	now := s.d.cfg.Clock()
+	f = &flight{snap: s.d.cfg.DB.NewSnapshot(), keys: map[string]*change{}, unsent: map[uint32]bool{}, done: make(chan struct{})}
 	fail := func(err error) (*flight, error) {
 		return nil, errors.Join(err, f.snap.Close())
 	}
-	if f.position, err = reclog.PositionIn(f.snap); err != nil {
+	position, err := reclog.PositionIn(f.snap)
+	if err != nil {
 		return fail(err)
 	}
+	f.extent = extent{position, now}
 	f.groups = s.d.cfg.Groups() // after the snapshot: it then has their tiles whole
 	metas := map[uint32]bool{}
 	upTo, n, err := s.d.cfg.Tiles.Changes(f.snap, s.taken, roundEntries, func(p tiles.Place) error {
@@ -119,7 +125,7 @@ func (s *sender) prepare(ctx context.Context) (f *flight, err error) {
 
 // note notes a place that changed, and reports whether it was noted before.
 func (f *flight) note(p tiles.Place) (again bool) {
-	id := string(binary.BigEndian.AppendUint32(nil, p.Prefix)) + string(p.Key)
+	id := keyID(p.Prefix, p.Key)
 	c := f.keys[id]
 	if c == nil {
 		c = &change{prefix: p.Prefix, key: slices.Clone(p.Key), parts: map[string]bool{}}
@@ -152,14 +158,13 @@ func (s *sender) sendMetas(ctx context.Context, f *flight, metas map[uint32]bool
 // takeOff reads the values of a round and begins to send them.
 func (s *sender) takeOff(ctx context.Context, f *flight) error {
 	var free, held []cassandra.Partition
-	unsent := map[uint32]bool{}
 	metas := map[uint32][]byte{}
 	for _, id := range slices.Sorted(maps.Keys(f.keys)) {
 		c := f.keys[id]
 		g := f.groups[c.prefix]
 		if g == nil {
 			f.skipped++
-			unsent[c.prefix] = true
+			f.unsent[c.prefix] = true
 			continue
 		}
 		p, wait, err := s.partition(f.snap, g, c, metas)
@@ -168,15 +173,15 @@ func (s *sender) takeOff(ctx context.Context, f *flight) error {
 			return err
 		case wait:
 			f.postponed++
+			c.waits = true
 		case s.isAloft(id):
 			held = append(held, p)
 		default:
 			free = append(free, p)
 		}
 	}
-	for prefix := range unsent { // if the group is served again, it is sent whole
-		delete(s.loads, prefix)
-		if err := s.d.cfg.DB.Delete(loadKey(prefix), pebble.NoSync); err != nil {
+	for prefix := range f.unsent {
+		if err := s.notServed(prefix); err != nil {
 			return err
 		}
 	}
@@ -197,6 +202,12 @@ func (s *sender) takeOff(ctx context.Context, f *flight) error {
 		f.err = s.fly(ctx, stamp, free, held, before)
 	}()
 	return nil
+}
+
+// notServed has a group sent whole if it is served again: some of what changed is not sent.
+func (s *sender) notServed(prefix uint32) error {
+	delete(s.loads, prefix)
+	return s.d.cfg.DB.Delete(loadKey(prefix), pebble.NoSync)
 }
 
 // isAloft reports whether a round under way writes a key.
@@ -239,11 +250,26 @@ func (s *sender) land(ctx context.Context) error {
 		s.d.update(func(st *Status) {
 			st.Merged, st.Skipped, st.Postponed = st.Merged+f.merged, st.Skipped+f.skipped, st.Postponed+f.postponed
 		})
+		s.noteWaiting(f)
 		if f.whole {
-			err = s.tell(ctx, f.snap, f.groups, f.position)
+			err = s.tell(ctx, f)
 		}
 	}
 	return errors.Join(err, f.snap.Close())
+}
+
+// noteWaiting notes which keys of a round that has landed wait, and which were sent. Of those that wait, what the rounds before brought was.
+func (s *sender) noteWaiting(f *flight) {
+	for id, c := range f.keys {
+		if c.waits {
+			s.waiting.add(id, s.sent)
+		} else {
+			s.waiting.remove(id)
+		}
+	}
+	for prefix := range f.unsent {
+		s.waiting.removeGroup(prefix)
+	}
 }
 
 // landAll waits for all rounds under way.

@@ -53,6 +53,8 @@ type sender struct {
 	round     int64
 	loads     map[uint32]*load
 	published []uint64 // versions: the newest last, and the one before it
+	sent      extent   // of all keys but those that wait; not known before the first round
+	waiting   *waiting
 	told      time.Time
 	asked     time.Time
 	reading   []int64 // groups of the definitions that gateways read by
@@ -158,6 +160,9 @@ func (s *sender) run(ctx context.Context) (err error) {
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
 	s.asked = s.d.cfg.Clock()
+	if err := s.resume(ctx); err != nil {
+		return err
+	}
 	for {
 		catalogChanged := s.d.cfg.Catalog.Changed()
 		if s.givenUp() {
@@ -195,7 +200,7 @@ func (s *sender) run(ctx context.Context) (err error) {
 
 // startOver has everything sent again after the journal was given up.
 func (s *sender) startOver() error {
-	s.loads = map[uint32]*load{}
+	s.loads, s.waiting = map[uint32]*load{}, newWaiting()
 	return errors.Join(s.d.cfg.DB.DeleteRange(loadBounds[0], loadBounds[1], pebble.Sync), s.d.cfg.Tiles.RestartJournal())
 }
 
@@ -228,6 +233,7 @@ type change struct {
 	key    []byte
 	record bool
 	parts  map[string]bool
+	waits  bool // to be made anew, and is not sent
 }
 
 // partition is what is sent of a change of a key; wait says that another change is to come before it can be. metas are those of groups in the
@@ -357,6 +363,7 @@ func (s *sender) sendLoad(ctx context.Context) (more bool, err error) {
 	var parts []cassandra.Partition
 	var size, postponed int64
 	metas := map[uint32][]byte{}
+	var keys []string
 	last, whole := l.after, true
 	t := s.d.cfg.Tiles
 	err = t.Keys(snap, g, l.after, func(key []byte) (bool, error) {
@@ -374,6 +381,7 @@ func (s *sender) sendLoad(ctx context.Context) (more bool, err error) {
 			return false, nil
 		}
 		last = k
+		keys = append(keys, keyID(g.Prefix, k))
 		err = t.EachNode(snap, g, key, func(part, value []byte) error {
 			p.Rows = append(p.Rows, cassandra.Row{Part: slices.Clone(part), Value: slices.Clone(value)})
 			return nil
@@ -393,6 +401,9 @@ func (s *sender) sendLoad(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return false, err
 		}
+	}
+	for _, id := range keys {
+		s.waiting.remove(id)
 	}
 	if whole {
 		if err := s.sendMeta(ctx, snap, g); err != nil {
@@ -479,25 +490,90 @@ func (s *sender) forgetLoads(cat *schema.Catalog) (gone bool) {
 	return gone
 }
 
-// tell writes how far values are: all commits up to a snapshot's position are sent, but for keys that wait to be made anew.
-func (s *sender) tell(ctx context.Context, snap pebble.Reader, groups map[uint32]*tiles.Group, position uint64) error {
-	for _, g := range groups {
-		if broken, err := s.d.cfg.Tiles.AnyBroken(snap, g); broken || err != nil {
-			s.d.update(func(st *Status) { st.complete = false })
+// resume finds out how far values are that were sent before, and which keys have waited since.
+func (s *sender) resume(ctx context.Context) error {
+	s.waiting = newWaiting()
+	if len(s.loads) == 0 { // nothing was sent in this epoch, and what is written there is of another one
+		stamp, err := s.stamp(ctx)
+		if err != nil {
+			return err
+		}
+		return s.store.WriteProgress(ctx, stamp, 0, s.d.cfg.Clock())
+	}
+	position, at, err := s.store.Progress(ctx)
+	if err != nil {
+		return err
+	}
+	s.sent = extent{position, at}
+	if st := s.d.Status(); st.Position > position { // it is written now and then only
+		s.sent = extent{st.Position, st.At}
+	}
+	for prefix, g := range s.d.cfg.Groups() {
+		if s.loads[prefix] == nil { // all of it is still to be sent
+			continue
+		}
+		for after := []byte(nil); !s.waiting.crowded; {
+			keys, err := s.d.cfg.Tiles.Broken(g, after, roundEntries)
+			if err != nil {
+				return err
+			}
+			if len(keys) == 0 {
+				break
+			}
+			for _, key := range keys {
+				s.waiting.add(keyID(prefix, key), s.sent)
+			}
+			after = keys[len(keys)-1]
+		}
+	}
+	return nil
+}
+
+// tell writes how far values are once a round has landed after which the journal is empty in its snapshot: all commits are sent, but for what
+// keys lack that wait.
+func (s *sender) tell(ctx context.Context, f *flight) error {
+	s.sent = f.extent
+	for {
+		prefix, ok := s.waiting.oldest()
+		if !ok || f.groups[prefix] != nil {
+			break
+		}
+		s.waiting.removeGroup(prefix) // it is gone
+		if err := s.notServed(prefix); err != nil {
 			return err
 		}
 	}
+	if s.waiting.crowded {
+		broken := false
+		for _, g := range f.groups {
+			b, err := s.d.cfg.Tiles.AnyBroken(f.snap, g)
+			if err != nil {
+				return err
+			}
+			broken = broken || b
+		}
+		if !broken { // whatever waited was made anew, and with it changed, and was sent
+			s.waiting = newWaiting()
+		}
+	}
+	all := s.waiting.least(s.sent)
+	s.d.update(func(st *Status) {
+		if st.complete = s.waiting.none(); all.position > 0 {
+			st.Position, st.At = all.position, all.at
+		}
+	})
 	now := s.d.cfg.Clock()
-	s.d.update(func(st *Status) { st.Position, st.At, st.complete = position, now, true })
 	if now.Sub(s.told) < progressEvery {
 		return nil
 	}
-	s.told = now
+	if s.told = now; all.position == 0 {
+		return nil
+	}
 	stamp, err := s.stamp(ctx)
 	if err != nil {
 		return err
 	}
-	return s.store.WriteProgress(ctx, stamp, position, now)
+	return s.store.WriteProgress(ctx, stamp, all.position, all.at)
 }
 
 // stillOurs checks now and then that no other process has taken the keyspace.

@@ -32,9 +32,9 @@ type Status struct {
 	Err        error     // of StateWaiting and StateFailed, nil otherwise
 	Epoch      int64
 	Version    uint64    // of the definitions that gateways read by; 0: not known yet
-	Position   uint64    // of the log, up to which values were sent; 0: not known yet
-	At         time.Time // when the values were those of the newest commits
-	complete   bool      // the last round ended with all of its snapshot sent
+	Position   uint64    // of the log, up to which all values were sent, also those of keys that wait; 0: not known yet
+	At         time.Time // when that was the newest position
+	complete   bool      // the last round ended with all of its snapshot sent, and no key waits
 	Waiting    int64     // changes in the journal
 	GivenUp    bool      // the journal was: everything is sent again
 	Loading    int       // groups that are not sent whole yet
@@ -44,16 +44,21 @@ type Status struct {
 	Deleted                                                 int64 // partitions of groups that are gone
 }
 
-// Status is the state of dispersal now.
+// Status is the state of dispersal now, to the connection of the current catalog also in the moment before it is begun.
 func (d *Disperser) Status() Status {
+	conn := ConnectionOf(d.cfg.Catalog.Current())
 	d.mu.Lock()
 	s := d.status
 	d.mu.Unlock()
-	if s.Connection != nil {
-		s.Waiting, s.GivenUp = d.cfg.Tiles.Waiting()
-		if s.State == StateFollowing && s.Waiting == 0 && !s.GivenUp && s.complete {
-			s.At = d.cfg.Clock()
-		}
+	switch {
+	case conn == nil:
+		return Status{}
+	case s.Connection != conn:
+		s = begun(conn, d.cfg.Clock())
+	}
+	s.Waiting, s.GivenUp = d.cfg.Tiles.Waiting()
+	if s.State == StateFollowing && s.Waiting == 0 && !s.GivenUp && s.complete {
+		s.At = d.cfg.Clock()
 	}
 	return s
 }
@@ -61,8 +66,11 @@ func (d *Disperser) Status() Status {
 func (d *Disperser) begin(c *schema.Connection) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	now := d.cfg.Clock()
-	d.status = Status{Connection: c, State: StateConnecting, Since: now, Began: now}
+	d.status = begun(c, d.cfg.Clock())
+}
+
+func begun(c *schema.Connection, now time.Time) Status {
+	return Status{Connection: c, State: StateConnecting, Since: now, Began: now}
 }
 
 func (d *Disperser) end() {

@@ -381,7 +381,8 @@ record of each key and what its windows' ends cut, from one partition, as of one
 
 ` + "`tilehouse.online_store`" + ` says how it goes, one row: state (` + "`connecting`, `loading`, `following`, `waiting` for the next try, `failed`" + ` where somebody has to do something; on a gateway ` + "`reading`" + `
 or ` + "`waiting`" + `), reason, epoch, definitions and newest_definitions, position and newest_position, lag, changes waiting, groups loading, and since the start rows and bytes sent, errors,
-merged (changes that a later one took the place of), postponed (keys that waited for a state to be made anew) skipped (of groups that are not served) and deleted (keys of groups that are gone).
+merged (changes that a later one took the place of), postponed (keys that waited for a state to be made anew), skipped (of groups that are not served) and deleted (keys of groups that are gone). All up to position is sent, also of
+keys that waited; lag is how long ago position was the newest one.
 
 A keyspace belongs to one data directory. It keeps user names and password verifiers of the server's roles: read access to it is theirs. DROP CONNECTION ends sending; what was
 sent stays: DROP KEYSPACE in Cassandra frees it. What no definitions read any more is deleted a minute after gateways have others.`,

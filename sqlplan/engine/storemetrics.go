@@ -47,12 +47,12 @@ func (c *collection) store() {
 func (c *collection) gatewayStore() {
 	ctx, cancel := context.WithTimeout(context.Background(), followTimeout)
 	defer cancel()
-	_, at, err := c.e.gateway.store.Progress(ctx)
+	position, at, err := c.e.gateway.store.Progress(ctx)
 	if err != nil {
 		c.e.cfg.Log.Warn("reading metrics", "error", err)
 		return
 	}
-	if !at.IsZero() {
+	if position > 0 {
 		c.gauge(storeLagMetric, max(0, c.e.cfg.Clock().Sub(at).Seconds()), "")
 	}
 }
