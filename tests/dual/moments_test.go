@@ -422,12 +422,4 @@ func killed(t *testing.T, f *feed, kills int) {
 	t.Logf("%d rows after %d kills", rows, kills)
 }
 
-func dial(t *testing.T, dsn string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
+var dial = servertest.Dial

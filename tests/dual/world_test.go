@@ -17,6 +17,7 @@ import (
 
 	"github.com/tilehouse/tilehouse/tests/harness"
 	"github.com/tilehouse/tilehouse/tests/oracle"
+	"github.com/tilehouse/tilehouse/tests/seeds"
 )
 
 const (
@@ -58,18 +59,7 @@ type moment struct {
 	rows []row
 }
 
-func seeded(t *testing.T) *rand.Rand {
-	seed := rand.Uint64()
-	if s := os.Getenv("TILEHOUSE_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seed = n
-	}
-	t.Logf("TILEHOUSE_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 1))
-}
+var seeded = seeds.Rand
 
 func newWorld(t *testing.T, keyed, auto bool) *world {
 	w := &world{t: t, rng: seeded(t), dir: t.TempDir(), data: t.TempDir(), keyed: keyed, auto: auto, files: map[string][]row{}}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"os"
-	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -17,6 +16,7 @@ import (
 	"github.com/tilehouse/tilehouse/storage/event"
 	"github.com/tilehouse/tilehouse/tests/harness"
 	"github.com/tilehouse/tilehouse/tests/oracle"
+	"github.com/tilehouse/tilehouse/tests/seeds"
 )
 
 // world is an event table on a server, and every row version that was ever in it.
@@ -43,19 +43,7 @@ type world struct {
 	log      []string
 }
 
-// newRand is a seeded source; the seed is printed, and TILEHOUSE_SEED sets it.
-func newRand(t *testing.T) *rand.Rand {
-	seed := rand.Uint64()
-	if s := os.Getenv("TILEHOUSE_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seed = n
-	}
-	t.Logf("TILEHOUSE_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 1))
-}
+var newRand = seeds.Rand
 
 func soak() bool { return os.Getenv("TILEHOUSE_SOAK") != "" }
 

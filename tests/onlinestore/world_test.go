@@ -27,15 +27,7 @@ func skipFast(t *testing.T) {
 	}
 }
 
-func dial(t testing.TB, dsn string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
+var dial = servertest.Dial
 
 func exec(t testing.TB, conn *pgx.Conn, sql string) {
 	t.Helper()

@@ -1,13 +1,11 @@
 package streams
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/jackc/pgx/v5"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tilehouse/tilehouse/tests/clients/servertest"
@@ -15,15 +13,7 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(servertest.Main(m)) }
 
-func dial(t *testing.T, dsn string) *pgx.Conn {
-	t.Helper()
-	conn, err := pgx.Connect(context.Background(), dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close(context.Background()) })
-	return conn
-}
+var dial = servertest.Dial
 
 // A server that is killed at any moment, again and again, while messages come, good ones and poison, late, out of order and with keys that
 // are there, has each of them as one row or one dead letter, and the features of the rows.

@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -17,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tilehouse/tilehouse/tests/oracle"
+	"github.com/tilehouse/tilehouse/tests/seeds"
 )
 
 const (
@@ -350,19 +350,7 @@ func texts(t *testing.T, conn *pgx.Conn, sql string) []string {
 	return out
 }
 
-// seeded is a seeded source; the seed is printed, and TILEHOUSE_SEED sets it.
-func seeded(t *testing.T) *rand.Rand {
-	seed := rand.Uint64()
-	if s := os.Getenv("TILEHOUSE_SEED"); s != "" {
-		n, err := strconv.ParseUint(s, 10, 64)
-		if err != nil {
-			t.Fatal(err)
-		}
-		seed = n
-	}
-	t.Logf("TILEHOUSE_SEED=%d", seed)
-	return rand.New(rand.NewPCG(seed, 1))
-}
+var seeded = seeds.Rand
 
 func soak() bool { return asked("TILEHOUSE_SOAK") }
 
