@@ -63,6 +63,7 @@ type builder struct {
 	out      *batch
 	steps    []step
 	refused  []*Rejected // by message
+	rejected []*Rejected // by message: those that are refused whatever they have; nil: none
 }
 
 // step is what one message does.
@@ -72,12 +73,11 @@ type step struct {
 	row, taken int // in rows and gone
 }
 
-// build makes a batch of messages; nil where there is nothing to commit. rejected, if it is not nil, is why the only message is no row.
-func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Relation, records []message, rejected *Rejected) (*batch, error) {
+// build makes a batch of messages; nil where there is nothing to commit. rejected, if it is not nil, is by message why it is no row, as far as that is known.
+func (c *consumer) build(ctx context.Context, cat *schema.Catalog, r *schema.Relation, records []message, rejected []*Rejected) (*batch, error) {
 	b := c.newBuilder(cat, r, len(records))
-	if rejected != nil {
-		b.refused = append(b.refused, rejected)
-	} else if err := b.addAll(records); err != nil {
+	b.rejected = rejected
+	if err := b.addAll(records); err != nil {
 		return nil, err
 	}
 	return b.complete(ctx, records)
@@ -163,6 +163,10 @@ func filledColumns(cat *schema.Catalog, r *schema.Relation, key []int) []int {
 
 // add appends what a message does, or notes why it does nothing. An error says that it cannot be read now.
 func (b *builder) add(rec *message, index int) error {
+	if b.rejected != nil && b.rejected[index] != nil {
+		b.refused = append(b.refused, b.rejected[index])
+		return nil
+	}
 	if rec.of != nil {
 		b.addArchived(rec, index)
 		return nil

@@ -164,8 +164,7 @@ func (c *consumer) take(ctx context.Context, l *load) error {
 	}
 }
 
-// commit commits messages in one transaction; where a row of them is refused, in several, of which the last one has it alone, as a
-// dead letter.
+// commit commits messages in one transaction, those of which a row is refused as dead letters.
 func (c *consumer) commit(ctx context.Context, records []message) error {
 	return c.commitBut(ctx, records, nil)
 }
@@ -187,8 +186,8 @@ func (c *consumer) commitLoad(ctx context.Context, l *load) error {
 	return c.commitBatch(ctx, cat, l.records, out, nil)
 }
 
-// commitBut is commit; rejected, if it is not nil, is why the only message is no row.
-func (c *consumer) commitBut(ctx context.Context, records []message, rejected *Rejected) error {
+// commitBut is commit; rejected, if it is not nil, is by message why it is no row, as far as that is known.
+func (c *consumer) commitBut(ctx context.Context, records []message, rejected []*Rejected) error {
 	cat := c.cfg.Catalog.Current()
 	r := cat.Relations[c.id]
 	if r == nil || r.Suspended {
@@ -201,24 +200,66 @@ func (c *consumer) commitBut(ctx context.Context, records []message, rejected *R
 	return c.commitBatch(ctx, cat, records, b, rejected)
 }
 
-// commitBatch commits the batch of messages, or halves of them where it is refused.
-func (c *consumer) commitBatch(ctx context.Context, cat *schema.Catalog, records []message, b *batch, rejected *Rejected) error {
+// commitBatch commits the batch of messages. Where it is refused, the rows that are to blame are looked for, and the rest is committed without them; where none is found, halves of
+// the messages are committed, in the end each alone.
+func (c *consumer) commitBatch(ctx context.Context, cat *schema.Catalog, records []message, b *batch, rejected []*Rejected) error {
 	err := c.write(ctx, b)
 	if err == nil {
 		return nil
 	}
 	why := c.cfg.OfRow(cat, b.changes, err)
 	switch {
-	case why == nil || rejected != nil:
+	case why == nil || len(records) == 1 && rejected != nil:
 		return err
 	case len(records) == 1:
-		return c.commitBut(ctx, records, why)
+		return c.commitBut(ctx, records, []*Rejected{why})
 	}
-	half := len(records) / 2
-	if err := c.commit(ctx, records[:half]); err != nil {
+	if rejected == nil {
+		rejected = make([]*Rejected, len(records))
+	}
+	found, err := c.refusals(ctx, cat, records, b, rejected)
+	if err != nil {
 		return err
 	}
-	return c.commit(ctx, records[half:])
+	if found {
+		return c.commitBut(ctx, records, rejected)
+	}
+	half := len(records) / 2
+	for _, part := range [][2]int{{0, half}, {half, len(records)}} {
+		known := rejected[part[0]:part[1]]
+		if len(known) == 1 && known[0] == nil {
+			known = nil
+		}
+		if err := c.commitBut(ctx, records[part[0]:part[1]], known); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// refusals notes in rejected which messages of a batch are rows of which features cannot be computed, and reports whether there are some.
+func (c *consumer) refusals(ctx context.Context, cat *schema.Catalog, records []message, b *batch, rejected []*Rejected) (found bool, err error) {
+	type place struct{ partition, offset int64 }
+	places := make(map[place]int, len(records))
+	for i := range records {
+		places[place{int64(records[i].Partition), records[i].Offset}] = i
+	}
+	for i := range b.changes {
+		rows := b.changes[i].Inserts
+		if rows == nil {
+			continue
+		}
+		why, err := c.cfg.Refusals(ctx, cat, uint32(b.changes[i].Source), rows)
+		if err != nil {
+			return false, err
+		}
+		for row, w := range why {
+			if at, ok := places[place{rows.Cols[b.declared].I64[row], rows.Cols[b.declared+1].I64[row]}]; ok && rejected[at] == nil {
+				rejected[at], found = w, true
+			}
+		}
+	}
+	return found, nil
 }
 
 // write commits a batch.

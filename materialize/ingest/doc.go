@@ -12,7 +12,8 @@
 //   - Offsets are the log's, never the broker's: what a consumer reads next is what no committed transaction has. It commits
 //     nothing to the broker, and joins no consumer group. Of an archived source they are the archive's.
 //   - Each message below a partition's next offset has done to the rows what it says, or is a dead letter. A message that cannot be a row does not hold up
-//     those behind it; anything else that fails does, and is tried again, with a state and a reason that can be seen.
+//     those behind it; anything else that fails does, and is tried again, with a state and a reason that can be seen. Where a transaction is refused for rows that features
+//     cannot be computed of, these are looked for without commits (Config.Refusals), and the rest is committed at once.
 //   - A transaction takes what was read and decoded while the one before it was committed (ahead): a single message where they come
 //     slowly, up to mostMessages where reading is behind. What waits is bounded by Config.FetchBytes; the rest is on the broker.
 //   - Who writes a source holds its turn: its consumer, or a replay of dead letters. A letter goes in the transaction that takes its

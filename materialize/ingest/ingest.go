@@ -52,9 +52,11 @@ type Config struct {
 	Decoder func(cat *schema.Catalog, r *schema.Relation) (Decoder, error)
 	// OfRow says whether an error of committing rows is one of the rows themselves, that any try would have: a feature cannot be
 	// computed of one. Then it is a *Rejected.
-	OfRow  func(cat *schema.Catalog, changes []reclog.Change, err error) *Rejected
-	Clock  func() time.Time
-	Logger *slog.Logger
+	OfRow func(cat *schema.Catalog, changes []reclog.Change, err error) *Rejected
+	// Refusals finds which rows of a source have such an error, by row, without committing any. It may leave some out.
+	Refusals func(ctx context.Context, cat *schema.Catalog, source uint32, rows *vector.Chunk) (map[int]*Rejected, error)
+	Clock    func() time.Time
+	Logger   *slog.Logger
 	// Tracer makes a span of each transaction of a source; nil: there are none.
 	Tracer trace.Tracer
 	// Freshness takes, by source, the seconds from the time of each message that became a row to the commit that makes it count; nil:

@@ -188,7 +188,7 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 	if e.disperse, err = disperse.New(ctx, disperse.Config{Tracer: cfg.Tracer, DB: e.log.DB(), Tiles: e.tiles, Catalog: e.catalog, Groups: e.mat.Served, Kept: e.mat.KeptOf, Fold: e.mat.FoldNow, Clock: cfg.Clock, Logger: cfg.Log}); err != nil {
 		return nil, err
 	}
-	e.ingest = ingest.New(ctx, ingest.Config{Tracer: cfg.Tracer, Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh,
+	e.ingest = ingest.New(ctx, ingest.Config{Tracer: cfg.Tracer, Log: e.log, Catalog: e.catalog, Decoder: e.decoder, Text: writtenValue, Live: e.mat.LiveRows, Assigned: e.noteAssigned, FetchBytes: e.memory.fetch, OfRow: e.ofRow, Refusals: e.refusals, Clock: cfg.Clock, Logger: cfg.Log, LetterBytes: streams.MaxLetterBytes, Freshness: e.fresh,
 		ArchiveRoot: cfg.ArchiveRoot, ArchiveGroup: cfg.Group})
 	return e, nil
 }

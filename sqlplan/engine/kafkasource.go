@@ -205,6 +205,24 @@ func (e *Engine) ofRow(cat *schema.Catalog, changes []reclog.Change, err error) 
 	return nil
 }
 
+// refusals are the rows of a source of which features cannot be computed.
+func (e *Engine) refusals(ctx context.Context, cat *schema.Catalog, source uint32, rows *vector.Chunk) (map[int]*ingest.Rejected, error) {
+	r := cat.Relations[source]
+	if r == nil {
+		return nil, nil
+	}
+	changes := []reclog.Change{{Source: reclog.SourceID(source), Inserts: rows}}
+	found, err := e.mat.Refusals(ctx, r, rows, func(err error) bool { return e.ofRow(cat, changes, err) != nil })
+	if err != nil {
+		return nil, err
+	}
+	out := map[int]*ingest.Rejected{}
+	for row, err := range found {
+		out[row] = e.ofRow(cat, changes, err)
+	}
+	return out, nil
+}
+
 // hiddenColumns are the columns of Kafka sources that SELECT * does not give, and which of them a statement names.
 type hiddenColumns struct {
 	names map[string]bool
