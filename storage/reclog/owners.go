@@ -2,6 +2,8 @@ package reclog
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -37,22 +39,53 @@ func (l *Log) Keys(source SourceID, c *vector.Chunk, key []int) (*Keys, error) {
 	return k, l.owners(source, k)
 }
 
-// sortKeys is the numbers of keys in their order, those of equal ones ascending.
+// sortKeys is the numbers of keys in their order, those of equal ones ascending. Most are told apart by the eight bytes after those that all
+// begin with, which stand beside their number.
 func sortKeys(keys [][]byte) []uint32 {
-	sorted := make([]uint32, len(keys))
-	for i := range sorted {
-		sorted[i] = uint32(i)
+	type numbered struct {
+		head uint64
+		i    uint32
 	}
-	order := func(a, b uint32) int {
-		if c := bytes.Compare(keys[a], keys[b]); c != 0 {
+	common := commonPrefix(keys)
+	order := func(a, b numbered) int {
+		if a.head != b.head {
+			return cmp.Compare(a.head, b.head)
+		}
+		if c := bytes.Compare(keys[a.i], keys[b.i]); c != 0 {
 			return c
 		}
-		return int(a) - int(b)
+		return cmp.Compare(a.i, b.i)
 	}
-	if !slices.IsSortedFunc(sorted, order) {
-		slices.SortFunc(sorted, order)
+	heads := make([]numbered, len(keys))
+	for i, k := range keys {
+		var head [8]byte // a shorter key's ends in zeros: it is not after one that it is the beginning of
+		copy(head[:], k[common:])
+		heads[i] = numbered{binary.BigEndian.Uint64(head[:]), uint32(i)}
+	}
+	if !slices.IsSortedFunc(heads, order) {
+		slices.SortFunc(heads, order)
+	}
+	sorted := make([]uint32, len(keys))
+	for i, h := range heads {
+		sorted[i] = h.i
 	}
 	return sorted
+}
+
+// commonPrefix is how many bytes all keys begin with.
+func commonPrefix(keys [][]byte) int {
+	if len(keys) == 0 {
+		return 0
+	}
+	first := keys[0]
+	n := len(first)
+	for _, k := range keys[1:] {
+		n = min(n, len(k))
+		for !bytes.Equal(first[:n], k[:n]) {
+			n--
+		}
+	}
+	return n
 }
 
 // fewKeys are looked for one by one: a Bloom filter says of most that they are not there.

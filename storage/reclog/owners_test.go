@@ -1,9 +1,11 @@
 package reclog
 
 import (
+	"bytes"
 	"context"
 	"maps"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -75,6 +77,31 @@ func TestKeysAgainstScan(t *testing.T) {
 				t.Fatal(err)
 			}
 			verify(t, l, 1)
+		}
+	}
+}
+
+// TestSortKeys compares with a plain sort: keys that share more or less, that begin others, and that are equal.
+func TestSortKeys(t *testing.T) {
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rnd := rand.New(rand.NewPCG(seed, 2))
+	for range 2000 {
+		shared := make([]byte, rnd.IntN(12))
+		keys := make([][]byte, rnd.IntN(40))
+		for i := range keys {
+			keys[i] = bytes.Clone(shared)
+			for range rnd.IntN(14) {
+				keys[i] = append(keys[i], byte(rnd.IntN(2+rnd.IntN(2)*254)))
+			}
+		}
+		want := make([]uint32, len(keys))
+		for i := range want {
+			want[i] = uint32(i)
+		}
+		slices.SortStableFunc(want, func(a, b uint32) int { return bytes.Compare(keys[a], keys[b]) })
+		if got := sortKeys(keys); !slices.Equal(got, want) {
+			t.Fatalf("%x in the order %d, want %d", keys, got, want)
 		}
 	}
 }
