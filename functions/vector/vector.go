@@ -2,6 +2,7 @@ package vector
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow/decimal128"
 )
@@ -257,33 +258,46 @@ func (v *Vector) AppendRange(src *Vector, from, to int) {
 	}
 }
 
-// Gather appends n values; at says of each which vector, of the same type, has it, and where.
-func (v *Vector) Gather(n int, at func(k int) (src *Vector, i int)) {
+// Place is where a value is: the number of a vector of a list, and of a value in it.
+type Place struct{ Of, At int32 }
+
+// Gather appends the values at places of srcs, which are of the type of v.
+func (v *Vector) Gather(srcs []*Vector, places []Place) {
+	nulls := v.HasNulls()
+	for _, src := range srcs {
+		nulls = nulls || src.HasNulls()
+	}
 	buf := v.Type.Buffer()
-	for k := range n {
-		src, i := at(k)
-		if v.HasNulls() || src.HasNulls() {
-			v.AppendFrom(src, i)
-			continue
+	if nulls || buf == BufNested || buf == BufNone {
+		for _, p := range places {
+			v.AppendFrom(srcs[p.Of], int(p.At))
 		}
-		switch buf {
-		case BufI64:
-			v.I64 = append(v.I64, src.I64[i])
-			v.N++
-		case BufF64:
-			v.F64 = append(v.F64, src.F64[i])
-			v.N++
-		case BufI128:
-			v.I128 = append(v.I128, src.I128[i])
-			v.N++
-		case BufBytes:
-			v.Data = append(v.Data, src.Bytes(i)...)
+		return
+	}
+	switch buf {
+	case BufI64:
+		v.I64 = slices.Grow(v.I64, len(places))
+		for _, p := range places {
+			v.I64 = append(v.I64, srcs[p.Of].I64[p.At])
+		}
+	case BufF64:
+		v.F64 = slices.Grow(v.F64, len(places))
+		for _, p := range places {
+			v.F64 = append(v.F64, srcs[p.Of].F64[p.At])
+		}
+	case BufI128:
+		v.I128 = slices.Grow(v.I128, len(places))
+		for _, p := range places {
+			v.I128 = append(v.I128, srcs[p.Of].I128[p.At])
+		}
+	case BufBytes:
+		v.Off = slices.Grow(v.Off, len(places))
+		for _, p := range places {
+			v.Data = append(v.Data, srcs[p.Of].Bytes(int(p.At))...)
 			v.Off = append(v.Off, uint32(len(v.Data)))
-			v.N++
-		case BufNested, BufNone:
-			v.AppendFrom(src, i)
 		}
 	}
+	v.N += len(places)
 }
 
 // Chunk is columns of equal length N.

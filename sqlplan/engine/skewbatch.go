@@ -225,16 +225,16 @@ func (a *skewBatch) assemble(b *binder, part *viewPart) error {
 		if err := s.mergeEach(b.ctx, b.cat, req, slices.Compact(positions), func(req joinRequest) error { return s.e.join(b.ctx, b.cat, req) }); err != nil {
 			return err
 		}
-		place := make([]int, a.bound.N) // of a read among the values, which come in any order
+		places := make([]vector.Place, a.bound.N) // of a read among the values, which come in any order
 		for i, row := range values.Cols[0].I64 {
-			place[row] = i
+			places[row].At = int32(i)
 		}
 		if values.N != a.bound.N {
 			return fail(codeInternal, "%d reads were made again of %d", values.N, a.bound.N)
 		}
 		for i, o := range g.outputs {
 			in := vector.New(types[i+1], a.bound.N)
-			in.Gather(a.bound.N, func(k int) (*vector.Vector, int) { return values.Cols[i+1], place[k] })
+			in.Gather(values.Cols[i+1:i+2], places)
 			a.parts.row[schema.ViewValue(part.base[o.at])] = in
 		}
 	}

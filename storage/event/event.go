@@ -46,6 +46,18 @@ func NewRows(l Layout, n int) *Rows {
 // N is the number of rows.
 func (r *Rows) N() int { return len(r.TS) }
 
+// MemBytes is about how many bytes the rows take.
+func (r *Rows) MemBytes() int64 {
+	n := int64(r.N())*(8+8) + int64(r.Key.MemBytes())
+	if r.Tie != nil {
+		n += int64(r.Tie.MemBytes())
+	}
+	for _, c := range r.Cols {
+		n += int64(c.MemBytes())
+	}
+	return n
+}
+
 // Append appends row i of src, of the same layout.
 func (r *Rows) Append(src *Rows, i int) {
 	r.Key.AppendFrom(src.Key, i)

@@ -52,6 +52,7 @@
 //		Add ─► growing generation ─ freeze ─► folding generation ─ slices of keys, ascending ─► tiles
 //		            └───────────── read by key, sorted, beside the pieces of the tiles ──┘
 //
+//	  - A fold orders the rows of its generation by key once, by the numbers that keys were given as they came.
 //	  - A fold's slice of keys and how far the fold has come are one commit: the position record has the position that it leads to, and the
 //	    last key that is there. So after a crash the keys that were folded are known, and the others' rows are given again by the caller.
 //	  - Where somebody waits for a fold, parts of a slice are made at once: what is of one key is of one part, and all are one commit.

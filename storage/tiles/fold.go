@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
-	"slices"
 	"sort"
 	"sync"
 
@@ -78,18 +77,18 @@ func (s *Store) freeze(prefix uint32, w *waiting) (gen *generation, waits bool) 
 }
 
 func (s *Store) foldGeneration(ctx context.Context, g *Group, w *waiting, gen *generation) error {
-	var keys [][]byte
-	to := w.resume
+	order, to := &byKey{}, w.resume
 	if gen != nil {
-		keys, to = gen.keys(), max(to, gen.upTo())
+		order, to = gen.byKey(), max(to, gen.upTo())
 	}
 	p, err := s.position(s.db, g)
 	if err != nil {
 		return err
 	}
+	keys := order.all()
 	if p != nil && p.foldTo > 0 {
 		to = p.foldTo
-		keys = keys[sort.Search(len(keys), func(i int) bool { return bytes.Compare(keys[i], p.through) > 0 }):]
+		keys.from = sort.Search(len(order.keys), func(i int) bool { return bytes.Compare(order.keys[i], p.through) > 0 })
 	}
 	folders := []*folder{newFolder(g)}
 	for last := false; !last; {
@@ -101,8 +100,8 @@ func (s *Store) foldGeneration(ctx context.Context, g *Group, w *waiting, gen *g
 				folders = append(folders, newFolder(g))
 			}
 		}
-		n := min(s.o.FoldKeys, len(keys))
-		last = n == len(keys)
+		slice := keys.first(s.o.FoldKeys)
+		last = slice.to == keys.to
 		if err := s.update(pebble.NoSync, func(t *txn) error {
 			s.instants.Lock()
 			forgotten := s.waiting[g.Prefix] != w
@@ -111,11 +110,11 @@ func (s *Store) foldGeneration(ctx context.Context, g *Group, w *waiting, gen *g
 				return errForgotten
 			}
 			t.cold = true
-			return t.foldSlice(folders, gen, keys[:n], to, last)
+			return t.foldSlice(folders, slice, to, last)
 		}); err != nil {
 			return err
 		}
-		keys = keys[n:]
+		keys.from = slice.to
 	}
 	s.instants.Lock()
 	defer s.instants.Unlock()
@@ -129,21 +128,34 @@ func (s *Store) foldGeneration(ctx context.Context, g *Group, w *waiting, gen *g
 	return nil
 }
 
+// someKeys is the keys from ≤ i < to of an order.
+type someKeys struct {
+	*byKey
+	from, to int
+}
+
+func (o *byKey) all() someKeys { return someKeys{o, 0, len(o.keys)} }
+
+func (k someKeys) n() int { return k.to - k.from }
+
+// first is the first n keys at most.
+func (k someKeys) first(n int) someKeys { return someKeys{k.byKey, k.from, min(k.to, k.from+n)} }
+
 // foldParts is how many parts of a slice of keys are made at once, at most, where somebody waits for the fold.
 const foldParts = 4
 
 // foldSlice applies the rows of some keys, up to position to, and notes how far the fold has come. There is a part for each folder.
-func (t *txn) foldSlice(folders []*folder, gen *generation, keys [][]byte, to uint64, last bool) error {
+func (t *txn) foldSlice(folders []*folder, keys someKeys, to uint64, last bool) error {
 	g := folders[0].g
 	m, err := t.meta(g)
 	if err != nil {
 		return err
 	}
 	var grown, more int64
-	if len(folders) == 1 || len(keys) < len(folders)*ascendKeys || t.s.journal.on.Load() {
-		grown, more, err = t.foldKeys(folders[0], m, gen, keys)
+	if len(folders) == 1 || keys.n() < len(folders)*ascendKeys || t.s.journal.on.Load() {
+		grown, more, err = t.foldKeys(folders[0], m, keys)
 	} else {
-		grown, more, err = t.foldTogether(folders, m, gen, keys)
+		grown, more, err = t.foldTogether(folders, m, keys)
 	}
 	if err != nil {
 		return err
@@ -153,13 +165,13 @@ func (t *txn) foldSlice(folders []*folder, gen *generation, keys [][]byte, to ui
 		if last {
 			p.pos, p.foldTo, p.through = max(p.pos, to), 0, nil
 		} else {
-			p.foldTo, p.through = to, bytes.Clone(keys[len(keys)-1])
+			p.foldTo, p.through = to, bytes.Clone(keys.keys[keys.to-1])
 		}
 	})
 }
 
 // foldTogether is foldKeys in parts, each in a transaction within this one: what is of one key is of one part.
-func (t *txn) foldTogether(folders []*folder, m *groupMeta, gen *generation, keys [][]byte) (rows, more int64, err error) {
+func (t *txn) foldTogether(folders []*folder, m *groupMeta, keys someKeys) (rows, more int64, err error) {
 	type part struct {
 		t          *txn
 		rows, keys int64
@@ -170,8 +182,8 @@ func (t *txn) foldTogether(folders []*folder, m *groupMeta, gen *generation, key
 	for i := range parts {
 		p := &parts[i]
 		p.t = &txn{s: t.s, batch: t.s.db.NewBatch(), version: t.version, overlay: map[string]change{}, from: t.from, cold: t.cold}
-		own := keys[i*len(keys)/len(parts) : (i+1)*len(keys)/len(parts)]
-		all.Go(func() { p.rows, p.keys, p.err = p.t.foldKeys(folders[i], m, gen, own) })
+		own := someKeys{keys.byKey, keys.from + i*keys.n()/len(parts), keys.from + (i+1)*keys.n()/len(parts)}
+		all.Go(func() { p.rows, p.keys, p.err = p.t.foldKeys(folders[i], m, own) })
 	}
 	all.Wait()
 	for i := range parts {
@@ -189,9 +201,9 @@ func (t *txn) foldTogether(folders []*folder, m *groupMeta, gen *generation, key
 }
 
 // foldKeys applies the rows of some keys, and says by how many rows and keys the tiles grew.
-func (t *txn) foldKeys(f *folder, m *groupMeta, gen *generation, keys [][]byte) (grown, more int64, err error) {
+func (t *txn) foldKeys(f *folder, m *groupMeta, keys someKeys) (grown, more int64, err error) {
 	g := f.g
-	if len(keys) >= ascendKeys {
+	if keys.n() >= ascendKeys {
 		a, failed := newAscending(t.s.db, g.Prefix)
 		if failed != nil {
 			return 0, 0, failed
@@ -203,27 +215,21 @@ func (t *txn) foldKeys(f *folder, m *groupMeta, gen *generation, keys [][]byte) 
 			err = errors.Join(err, a.close())
 		}()
 	}
-	ends := make([]int, len(keys))
-	var found []freshRow
-	for i, key := range keys {
-		from := len(found)
-		found = gen.of(t.s.cache.seed, key, found)
-		own := found[from:]
-		slices.Reverse(own)
-		if !slices.IsSortedFunc(own, compareFresh) {
-			slices.SortFunc(own, compareFresh)
-		}
-		ends[i] = len(found)
+	for i := keys.from; i < keys.to; i++ {
+		own := keys.part(keys.start(i), keys.ends[i])
+		own.sort()
 	}
-	rows := f.rows(gatherFresh(&g.Layout, found))
+	start := keys.start(keys.from)
+	all := keys.part(start, keys.start(keys.to))
+	rows := f.rows(all.gather(&g.Layout))
 	none := f.rows(newRows(&g.Layout, 0))
-	from := 0
-	for i, key := range keys {
-		dr, dk, err := t.applyKey(f, m, key, span{rows, from, ends[i]}, span{none, 0, 0})
+	for i := keys.from; i < keys.to; i++ {
+		key := keys.keys[i]
+		dr, dk, err := t.applyKey(f, m, key, span{rows, keys.start(i) - start, keys.ends[i] - start}, span{none, 0, 0})
 		if err != nil {
 			return 0, 0, fmt.Errorf("key %x: %w", key, err)
 		}
-		grown, more, from = grown+dr, more+dk, ends[i]
+		grown, more = grown+dr, more+dk
 	}
 	return grown, more, nil
 }

@@ -25,7 +25,8 @@ type part struct {
 	pos   uint64
 	first int32 // number of its first row in the generation
 	rows  *event.Rows
-	prev  []int32     // by row: the row before it whose key has the same hash, −1: none
+	prev  []int32     // by row: the row before it of its key, −1: none
+	keys  []int32     // by row: the number of its key in the generation
 	dead  atomic.Bool // its commit failed
 }
 
@@ -36,15 +37,24 @@ type generation struct {
 	rows   atomic.Int64
 	most   atomic.Int64 // about the rows of the key that has most
 	bytes  atomic.Int64
-	heads  atomic.Int64 // about its keys
+	heads  atomic.Int64 // its keys, which are numbered as they come
 }
 
 type freshShard struct {
 	mu    sync.RWMutex
-	heads map[uint64]head // by hash of the key
+	heads map[uint64]head // by hash of the key, or, where another key has that, the next one that none has
 }
 
-type head struct{ last, rows int32 }
+// head is what a generation knows of a key.
+type head struct {
+	last, rows int32 // number of the newest row, and how many there are
+	key        int32 // the key's number
+	first      int32 // of the part that has the first row
+	at         int32 // of that row in it
+}
+
+// name is the key.
+func (h *head) name(parts []*part) []byte { return parts[h.first].rows.Key.Bytes(int(h.at)) }
 
 func newGeneration() *generation {
 	g := &generation{}
@@ -58,118 +68,184 @@ func newGeneration() *generation {
 // add adds rows, which it keeps.
 func (gen *generation) add(seed maphash.Seed, pos uint64, rows *event.Rows) *part {
 	parts := *gen.parts.Load()
-	p := &part{pos: pos, rows: rows, prev: make([]int32, rows.N())}
+	p := &part{pos: pos, rows: rows, prev: make([]int32, rows.N()), keys: make([]int32, rows.N())}
 	if n := len(parts); n > 0 {
 		p.first = parts[n-1].first + int32(parts[n-1].rows.N())
 	}
+	own := int32(len(parts))
 	parts = append(slices.Clip(parts), p)
 	gen.parts.Store(&parts) // before a head names a row of it
-	most, heads := int32(0), int64(0)
+	most, heads := int32(0), int32(gen.heads.Load())
 	for i := range p.prev {
-		h := maphash.Bytes(seed, rows.Key.Bytes(i))
-		s := &gen.shards[h%freshShards]
-		s.mu.Lock()
-		e, ok := s.heads[h]
-		if p.prev[i] = e.last; !ok {
-			p.prev[i], heads = -1, heads+1
+		key := rows.Key.Bytes(i)
+		for h := maphash.Bytes(seed, key); ; h++ {
+			s := &gen.shards[h%freshShards]
+			s.mu.Lock()
+			e, ok := s.heads[h]
+			if ok && !bytes.Equal(e.name(parts), key) {
+				s.mu.Unlock()
+				continue
+			}
+			if p.prev[i] = e.last; !ok {
+				e.key, e.first, e.at = heads, own, int32(i)
+				p.prev[i], heads = -1, heads+1
+			}
+			p.keys[i] = e.key
+			e.last, e.rows = p.first+int32(i), e.rows+1
+			s.heads[h] = e
+			s.mu.Unlock()
+			most = max(most, e.rows)
+			break
 		}
-		e = head{p.first + int32(i), e.rows + 1}
-		s.heads[h] = e
-		s.mu.Unlock()
-		most = max(most, e.rows)
 	}
 	if int64(most) > gen.most.Load() {
 		gen.most.Store(int64(most))
 	}
-	gen.heads.Add(heads)
+	gen.heads.Store(int64(heads))
 	gen.rows.Add(int64(rows.N()))
 	gen.bytes.Add(freshBytes(rows))
 	return p
 }
 
-// freshBytes is about what rows take while they are fresh.
-func freshBytes(r *event.Rows) int64 {
-	n := int64(r.N())*28 + int64(r.Key.MemBytes())
-	for _, c := range r.Cols {
-		n += int64(c.MemBytes())
-	}
-	if r.Tie != nil {
-		n += int64(r.Tie.MemBytes())
-	}
-	return n
+// freshBytes is about what rows take while they are fresh: they, the part's numbers, and their order while they are folded.
+func freshBytes(r *event.Rows) int64 { return r.MemBytes() + int64(r.N())*(4+4+8) }
+
+// placed is rows where they are, in parts.
+type placed struct {
+	parts []*part
+	rows  []vector.Place
 }
 
-// freshRow is where a row is.
-type freshRow struct {
-	*part
-	i int
+// add adds a row of a part. Rows of one part are best added one after another.
+func (x *placed) add(p *part, at int32) {
+	if n := len(x.parts); n == 0 || x.parts[n-1] != p {
+		x.parts = append(x.parts, p)
+	}
+	x.rows = append(x.rows, vector.Place{Of: int32(len(x.parts) - 1), At: at})
 }
 
-func (r freshRow) key() []byte { return r.rows.Key.Bytes(r.i) }
+func (x *placed) clear() {
+	clear(x.parts)
+	x.parts, x.rows = x.parts[:0], x.rows[:0]
+}
 
-// gatherFresh copies rows, keys left out.
-func gatherFresh(l *event.Layout, found []freshRow) *event.Rows {
-	out := newRows(l, len(found))
-	for _, x := range found {
-		out.TS, out.RowID = append(out.TS, x.rows.TS[x.i]), append(out.RowID, x.rows.RowID[x.i])
+// sort orders rows of one key.
+func (x *placed) sort() {
+	compare := func(a, b vector.Place) int {
+		return event.Compare(x.parts[a.Of].rows, int(a.At), x.parts[b.Of].rows, int(b.At))
+	}
+	if !slices.IsSortedFunc(x.rows, compare) {
+		slices.SortFunc(x.rows, compare)
+	}
+}
+
+// gather copies the rows, keys left out.
+func (x *placed) gather(l *event.Layout) *event.Rows {
+	out := newRows(l, len(x.rows))
+	for _, r := range x.rows {
+		rows := x.parts[r.Of].rows
+		out.TS, out.RowID = append(out.TS, rows.TS[r.At]), append(out.RowID, rows.RowID[r.At])
+	}
+	srcs := make([]*vector.Vector, len(x.parts))
+	gather := func(into *vector.Vector, of func(r *event.Rows) *vector.Vector) {
+		for i, p := range x.parts {
+			srcs[i] = of(p.rows)
+		}
+		into.Gather(srcs, x.rows)
 	}
 	if out.Tie != nil {
-		out.Tie.Gather(len(found), func(k int) (*vector.Vector, int) { return found[k].rows.Tie, found[k].i })
+		gather(out.Tie, func(r *event.Rows) *vector.Vector { return r.Tie })
 	}
 	for c, v := range out.Cols {
-		v.Gather(len(found), func(k int) (*vector.Vector, int) { return found[k].rows.Cols[c], found[k].i })
+		gather(v, func(r *event.Rows) *vector.Vector { return r.Cols[c] })
 	}
 	return out
 }
 
-func compareFresh(a, b freshRow) int { return event.Compare(a.rows, a.i, b.rows, b.i) }
+// of adds the rows of a key that came at positions after < p ≤ upTo, those of commits that failed left out, the newest first.
+func (gen *generation) of(seed maphash.Seed, key []byte, after, upTo uint64, out *placed) {
+	for h := maphash.Bytes(seed, key); ; h++ {
+		s := &gen.shards[h%freshShards]
+		s.mu.RLock()
+		e, ok := s.heads[h]
+		s.mu.RUnlock()
+		if !ok {
+			return
+		}
+		parts := *gen.parts.Load()
+		if !bytes.Equal(e.name(parts), key) {
+			continue
+		}
+		for last := e.last; last >= 0; {
+			p := parts[sort.Search(len(parts), func(i int) bool { return parts[i].first > last })-1]
+			i := last - p.first
+			if !p.dead.Load() && p.pos > after && p.pos <= upTo {
+				out.add(p, i)
+			}
+			last = p.prev[i]
+		}
+		return
+	}
+}
 
-// chain calls each with the rows of committed parts from row number last on that share a hash, the newest first.
-func (gen *generation) chain(last int32, each func(r freshRow)) {
-	parts := *gen.parts.Load()
-	for last >= 0 {
-		p := parts[sort.Search(len(parts), func(i int) bool { return parts[i].first > last })-1]
-		i := int(last - p.first)
+// byKey is the rows of a generation by their keys, which ascend: those of keys[i] are rows[ends[i-1]:ends[i]], as they came.
+type byKey struct {
+	placed
+	keys [][]byte
+	ends []int
+}
+
+// start is where the rows of a key begin.
+func (o *byKey) start(key int) int {
+	if key == 0 {
+		return 0
+	}
+	return o.ends[key-1]
+}
+
+// part is rows from ≤ i < to.
+func (o *byKey) part(from, to int) placed { return placed{o.parts, o.rows[from:to]} }
+
+// byKey orders the rows of a generation, to which nobody adds, those of commits that failed left out.
+func (gen *generation) byKey() *byKey {
+	o := &byKey{placed: placed{parts: *gen.parts.Load()}}
+	counts := make([]int, gen.heads.Load()) // of rows, by the number of their key
+	for _, p := range o.parts {
 		if !p.dead.Load() {
-			each(freshRow{p, i})
+			for _, k := range p.keys {
+				counts[k]++
+			}
 		}
-		last = p.prev[i]
 	}
-}
-
-// of appends the rows of a key, the newest first.
-func (gen *generation) of(seed maphash.Seed, key []byte, dst []freshRow) []freshRow {
-	h := maphash.Bytes(seed, key)
-	s := &gen.shards[h%freshShards]
-	s.mu.RLock()
-	e, ok := s.heads[h]
-	s.mu.RUnlock()
-	if !ok {
-		return dst
-	}
-	gen.chain(e.last, func(r freshRow) {
-		if bytes.Equal(r.key(), key) {
-			dst = append(dst, r)
-		}
-	})
-	return dst
-}
-
-// keys are the generation's keys, ascending. Nobody adds to it.
-func (gen *generation) keys() [][]byte {
-	var out [][]byte
+	numbers := make([]int32, 0, len(counts)) // of the keys that have rows
+	names := make([][]byte, len(counts))
 	for i := range gen.shards {
 		for _, e := range gen.shards[i].heads {
-			from := len(out)
-			gen.chain(e.last, func(r freshRow) {
-				if key := r.key(); !slices.ContainsFunc(out[from:], func(k []byte) bool { return bytes.Equal(k, key) }) {
-					out = append(out, key)
-				}
-			})
+			if names[e.key] = e.name(o.parts); counts[e.key] > 0 {
+				numbers = append(numbers, e.key)
+			}
 		}
 	}
-	slices.SortFunc(out, bytes.Compare)
-	return out
+	slices.SortFunc(numbers, func(a, b int32) int { return bytes.Compare(names[a], names[b]) })
+	o.keys, o.ends = make([][]byte, len(numbers)), make([]int, len(numbers))
+	next := counts // where the next row of a key goes
+	total := 0
+	for i, k := range numbers {
+		n := counts[k]
+		o.keys[i], next[k] = names[k], total
+		total += n
+		o.ends[i] = total
+	}
+	o.rows = make([]vector.Place, total)
+	for n, p := range o.parts {
+		if !p.dead.Load() {
+			for i, k := range p.keys {
+				o.rows[next[k]] = vector.Place{Of: int32(n), At: int32(i)}
+				next[k]++
+			}
+		}
+	}
+	return o
 }
 
 // upTo is the newest position that the generation has rows of.
@@ -405,7 +481,7 @@ type freshReads struct {
 	position *position
 
 	loaded bool // of the key
-	found  []freshRow
+	found  placed
 	rows   *event.Rows
 }
 
@@ -421,22 +497,22 @@ func (f *freshReads) load(r *Reader) error {
 		}
 		f.known = true
 	}
-	f.loaded, f.found = true, f.found[:0]
+	f.loaded = true
+	f.found.clear()
 	after := uint64(0)
 	if f.position != nil {
 		after = f.position.of(r.key)
 	}
 	for _, gen := range []*generation{f.gens.folding, f.gens.growing} {
 		if gen != nil && after < f.upTo {
-			f.found = gen.of(r.s.cache.seed, r.key, f.found)
+			gen.of(r.s.cache.seed, r.key, after, f.upTo, &f.found)
 		}
 	}
-	f.found = slices.DeleteFunc(f.found, func(x freshRow) bool { return x.pos <= after || x.pos > f.upTo })
-	if len(f.found) == 0 {
+	if len(f.found.rows) == 0 {
 		return nil
 	}
-	slices.SortFunc(f.found, compareFresh)
-	f.rows = gatherFresh(&r.g.Layout, f.found)
+	f.found.sort()
+	f.rows = f.found.gather(&r.g.Layout)
 	return nil
 }
 
@@ -450,7 +526,7 @@ func (f *freshReads) cover(r *Reader, iv event.Interval, v event.Visitor) error 
 			return err
 		}
 	}
-	if len(f.found) == 0 {
+	if len(f.found.rows) == 0 {
 		return nil
 	}
 	ts := f.rows.TS
