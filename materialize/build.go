@@ -241,6 +241,7 @@ func (m *Manager) dropGroup(g *schema.Group) error {
 	m.tailMu.Lock()
 	delete(m.tails, g.ID)
 	m.tailMu.Unlock()
+	m.recent.forget(g.ID)
 	m.segments.retire(segmentsOf(g.Manifest))
 	var err error
 	if m.overtaken.since(g.ID) != 0 { // in memory the mark stays, for statements with an older catalog

@@ -34,6 +34,11 @@
 // one key has many, or nothing came for foldIdle; after a start they are read from the log again, from the tiles' position on, as
 // whatever tiles lack is. What deletes rows folds first. A commit of few rows changes the tiles itself.
 //
+// # Recent rows
+//
+// The event rows that the committer evaluated are kept until runs have them, in memory as fresh rows (recent.go). A flush, and a read of the tail, takes
+// them from there, and from the log what is older.
+//
 // # Rules
 //
 //   - What readers use changes in one catalog version. Runs change with the apply lock held, so that no commit falls in between; a new group

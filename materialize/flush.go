@@ -61,7 +61,7 @@ const foldTick = 10 * time.Millisecond
 
 // flushTail lays the tail of a group's runs over them, and publishes the result in one catalog version. Row versions that
 // went stay in the runs, hidden by tombstones, so that older positions are still served; when there are more than
-// maxTombstones of them the rows are merged without them, and positions before are read from the log. It reads the log, not the
+// maxTombstones of them the rows are merged without them, and positions before are read from the log. It reads what is recent and the log, not the
 // tail in memory, and so holds the Builder's budget however much one commit brought. The build lock is held.
 func (m *Manager) flushTail(ctx context.Context, g *Group, all bool) error {
 	cat := m.cfg.Catalog.Current()
@@ -233,6 +233,7 @@ func (m *Manager) publishRuns(ctx context.Context, changes []*runsChange, replac
 	})
 	for _, ch := range changes {
 		m.segments.retire(superseded(ch.o.g.Manifest.Segments, ch.o.man.Segments))
+		m.recent.took(ch.next.Schema.ID, ch.o.man.Position)
 	}
 	return nil
 }

@@ -15,10 +15,7 @@ const (
 	DefaultFreshRows = 1024
 	// foldRows is how many rows of a group are fresh before they are folded. Many rows of a key cost little more than one; after a start
 	// they are read from the log anew. Twice as many make commits wait.
-	foldRows = 1 << 20
-	// freshBytes is how many bytes the fresh rows of all groups may take, and two thirds of the manager's memory where that is less. Half of it
-	// makes those be folded for which it is worth most, all of it commits wait.
-	freshBytes = 192 << 20
+	foldRows = 4 << 20
 	// foldChain is how many rows of one key are fresh before all are folded: a lookup of the key folds them for itself.
 	foldChain = 4096
 	// foldIdle is how long after the last commit that had fresh rows they are folded, however few there are.
@@ -31,6 +28,7 @@ type toApply struct {
 	cat     *schema.Catalog
 	changes []*reclog.Applied
 	fresh   bool // they are kept in front of the tiles
+	lacks   bool // others of the batch are not among them
 }
 
 // toApply finds the groups that a batch changes. Where it deletes rows of one, those that are fresh are folded: only the tiles can
@@ -40,16 +38,25 @@ func (m *Manager) toApply(ctx context.Context, changes []reclog.Applied) ([]toAp
 	for _, g := range *m.live.Load() {
 		cat := m.catalogOf(g)
 		r, err := baseOf(cat, g.Schema.Relation)
-		if g.Tiles == nil || err != nil {
-			continue // its relation is being dropped
+		if g.Tiles == nil || err != nil { // its relation is being dropped, where there is none
+			m.recent.forget(g.Schema.ID)
+			continue
 		}
 		t := toApply{group: g, cat: cat}
 		for i := range changes {
-			if c := &changes[i]; c.Source == reclog.SourceID(r.ID) && m.overtaken.serves(g.Schema.ID, c.Position) {
+			c := &changes[i]
+			switch {
+			case c.Source != reclog.SourceID(r.ID):
+			case m.overtaken.serves(g.Schema.ID, c.Position):
 				t.changes = append(t.changes, c)
+			default:
+				t.lacks = true
 			}
 		}
 		if len(t.changes) == 0 {
+			if t.lacks {
+				m.recent.forget(g.Schema.ID)
+			}
 			continue
 		}
 		if t.fresh, err = m.freshly(ctx, g, t.changes); err != nil {
@@ -100,8 +107,15 @@ func (m *Manager) freshly(ctx context.Context, g *Group, changes []*reclog.Appli
 	return true, nil
 }
 
-// mostFresh is how many bytes fresh rows may take.
-func (m *Manager) mostFresh() int64 { return min(freshBytes, m.cfg.Memory/3*2) }
+// mostFresh is how many bytes the fresh rows of all groups may take, and the recent rows, which are mostly the same: two thirds of the manager's
+// memory and half of what others leave. Half of it makes those be folded for which it is worth most, all of it commits wait.
+func (m *Manager) mostFresh() int64 {
+	most := m.cfg.Memory / 3 * 2
+	if m.cfg.Spare != nil {
+		most += m.cfg.Spare() / 2
+	}
+	return most
+}
 
 // makeRoom waits for what the background folds, and folds rows of a group, or of that which is worth most, itself where that is not enough.
 func (m *Manager) makeRoom(ctx context.Context, g *Group) error {
@@ -191,7 +205,7 @@ func (m *Manager) foldFresh(ctx context.Context, all bool) (more bool, err error
 		errs = append(errs, err)
 	}
 	for range groups {
-		if m.cfg.Tiles.FreshBytes() <= m.mostFresh()/2 || ctx.Err() != nil {
+		if m.cfg.Tiles.FreshBytes() <= m.mostFresh()/4*3 || ctx.Err() != nil {
 			break
 		}
 		if g := m.worthFolding(); g != nil {

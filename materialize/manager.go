@@ -27,14 +27,16 @@ import (
 
 // Config is what a Manager works with. The stores are owned by the caller and closed after it.
 type Config struct {
-	Dir      string // holds run files and spill files
-	FS       vfs.FS
-	Log      *reclog.Log
-	DB       *duck.DB
-	Tiles    *tiles.Store
-	Catalog  *schema.Registry
-	Roots    Roots
-	Memory   int64 // bytes for one join or backfill
+	Dir     string // holds run files and spill files
+	FS      vfs.FS
+	Log     *reclog.Log
+	DB      *duck.DB
+	Tiles   *tiles.Store
+	Catalog *schema.Registry
+	Roots   Roots
+	Memory  int64 // bytes for one join or backfill
+	// Spare is how many bytes others leave now, some of which fresh and recent rows may take. nil: none.
+	Spare    func() int64
 	Threads  int
 	Logger   *slog.Logger
 	Clock    func() time.Time
@@ -80,6 +82,7 @@ type Manager struct {
 
 	tailMu sync.Mutex
 	tails  map[uint32]*tail
+	recent *recent
 
 	stop context.CancelFunc
 	done sync.WaitGroup
@@ -112,6 +115,7 @@ func New(ctx context.Context, cfg Config) (*Manager, error) {
 		graves: &graves{since: cfg.Log.Position(), sources: map[reclog.SourceID]*graveList{}},
 		proj:   &projections{db: cfg.DB, log: cfg.Log, catalog: cfg.Catalog.Current, tables: map[uint32]*projection{}},
 		eval:   &evaluator{conn: conn, tables: map[uint32]map[string][]vector.Type{}, attributes: newAttributes(conn, cfg.Log)}}
+	m.recent = newRecent(m.mostFresh)
 	m.schedule, m.trimming.wake = newSchedule(), make(chan struct{}, 1)
 	m.checkpoints = &checkpoints{m: m, by: map[string]*checkpoint{}}
 	damaged, err := m.recover(ctx)
@@ -229,6 +233,9 @@ func (m *Manager) Apply(b *pebble.Batch, changes []reclog.Applied) (func(committ
 				return nil, err
 			}
 		}
+		if t.lacks {
+			m.recent.forget(t.group.Schema.ID)
+		}
 	}
 	rows := 0
 	for i := range changes {
@@ -275,6 +282,26 @@ func (m *Manager) applyChange(ctx context.Context, cat *schema.Catalog, b *pebbl
 	if born != nil {
 		g.marks.see(born) // a time that is then not committed only settles a day early, which changes no value
 	}
+	undo := func() {}
+	if dead == nil {
+		undo = m.recent.add(g.Schema.ID, pos, c.FirstInsertID, born)
+	} else {
+		m.recent.forget(g.Schema.ID)
+	}
+	done, err := m.applyRows(b, g, pos, dead, born, fresh)
+	if err != nil {
+		undo()
+		return nil, err
+	}
+	return func(committed bool) {
+		if done(committed); !committed {
+			undo()
+		}
+	}, nil
+}
+
+// applyRows gives a group's tiles rows that go and come; one of them may be nil.
+func (m *Manager) applyRows(b *pebble.Batch, g *Group, pos uint64, dead, born *event.Rows, fresh bool) (func(bool), error) {
 	if fresh {
 		return m.cfg.Tiles.Add(b, g.Tiles, pos, born)
 	}

@@ -225,9 +225,28 @@ func (m *Manager) deletes(ctx context.Context, b *schema.Relation, after, upTo u
 const evaluatedRows = 16 << 10
 
 // changes gives the event rows of g that came at positions after < p ≤ upTo, and says which row ids went, when, and the least
-// row id that came (0: none).
+// row id that came (0: none). It reads the log, but for what is recent. What it gives is not to be changed.
 func (m *Manager) changes(ctx context.Context, cat *schema.Catalog, b *schema.Relation, g *schema.Group, after, upTo uint64, emit func(*event.Rows) error) (dead map[uint64]uint64, first uint64, err error) {
-	dead = map[uint64]uint64{}
+	came, since := m.recent.after(g.ID, after, upTo)
+	if dead, first, err = m.logged(ctx, cat, b, g, after, since, emit); err != nil {
+		return nil, 0, err
+	}
+	for _, c := range came {
+		if first == 0 {
+			first = c.first
+		}
+		if err := emit(c.rows); err != nil {
+			return nil, 0, err
+		}
+	}
+	return dead, first, nil
+}
+
+// logged is changes, from the log alone.
+func (m *Manager) logged(ctx context.Context, cat *schema.Catalog, b *schema.Relation, g *schema.Group, after, upTo uint64, emit func(*event.Rows) error) (dead map[uint64]uint64, first uint64, err error) {
+	if dead = map[uint64]uint64{}; after == upTo {
+		return dead, 0, nil
+	}
 	var many *vector.Chunk // rows of several chunks, which are evaluated at once where no position decides
 	var ids []int64
 	flush := func(pos uint64) error {
