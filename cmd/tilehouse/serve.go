@@ -160,7 +160,7 @@ func startWith(ctx context.Context, c *serveConfig, open func(context.Context, e
 	}()
 	debug.SetMemoryLimit(engine.ShareMemory(int64(c.memory)).Heap)
 	eng, err := open(ctx, engine.Config{
-		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, ArchiveRoot: c.archiveRoot, MemoryLimit: int64(c.memory), OnlineCache: int64(c.cache), Threads: c.threads, Log: log, Tracer: tracer,
+		Dir: c.data, FileRoots: c.fileRoots, ExportRoot: c.exportRoot, ArchiveRoot: c.archiveRoot, MemoryLimit: int64(c.memory), SetHeap: func(bytes int64) { debug.SetMemoryLimit(bytes) }, OnlineCache: int64(c.cache), Threads: c.threads, Log: log, Tracer: tracer,
 	})
 	if err != nil {
 		return nil, err

@@ -41,8 +41,11 @@ type Config struct {
 	ExportRoot  string   // the directory that COPY … TO 'file' may write under; "": none
 	ArchiveRoot string   // the directory that archives of sources are below, which the servers of a group share; "": none
 	MemoryLimit int64    // bytes, shared out by ShareMemory; default 2 GiB
-	OnlineCache int64    // bytes of values of hot keys; default 64 MiB, at most a sixteenth of what is shared out
-	Threads     int      // default: the processors
+	// SetHeap is told to how many bytes Go's heap is to keep, each time that changes: what DuckDB does not use of its share is lent to it. nil: it
+	// keeps to ShareMemory's, which it is not told.
+	SetHeap     func(bytes int64)
+	OnlineCache int64 // bytes of values of hot keys; default 64 MiB, at most a sixteenth of what is shared out
+	Threads     int   // default: the processors
 	Log         *slog.Logger
 	Clock       func() time.Time
 	Tracer      trace.Tracer // makes spans; nil: there are none
@@ -95,6 +98,7 @@ type Engine struct {
 	exports  *exports            // nil: none
 	disperse *disperse.Disperser // to the online store; nil on a gateway
 	gateway  *gateway            // nil: the data is here
+	lender   *lender
 	lookups  prometheus.Histogram
 	fresh    *prometheus.HistogramVec
 
@@ -178,9 +182,10 @@ func Open(ctx context.Context, cfg Config) (_ *Engine, err error) {
 			return nil, err
 		}
 	}
+	e.lender = lend(e.memory, cfg.SetHeap)
 	e.mat, err = materialize.New(ctx, materialize.Config{
 		Dir: dir, FS: cfg.FS, Log: e.log, DB: e.db, Tiles: e.tiles, Catalog: e.catalog, Roots: roots,
-		Tracer: cfg.Tracer, Memory: e.memory.join, Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
+		Tracer: cfg.Tracer, Memory: e.memory.join, Spare: e.lender.lent, Threads: cfg.Threads, Logger: cfg.Log, Clock: cfg.Clock, NoSettle: cfg.NoSettle, Days: cfg.Days,
 	})
 	if err != nil {
 		return nil, err
@@ -206,6 +211,7 @@ func (e *Engine) Close() error {
 	if e.mat != nil {
 		errs = append(errs, e.mat.Close())
 	}
+	e.lender.stop()
 	if e.db != nil {
 		errs = append(errs, e.db.Close())
 	}

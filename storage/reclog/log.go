@@ -236,7 +236,8 @@ func (l *Log) pebbleOptions(cache *pebble.Cache) *pebble.Options {
 		Lock:                       l.lock,
 		FormatMajorVersion:         pebble.FormatWALSyncChunks, // raising it is a change of format
 		MemTableSize:               uint64(l.o.MemTableBytes),
-		L0CompactionThreshold:      2,
+		L0CompactionThreshold:      4,
+		LBaseMaxBytes:              256 << 20,
 		L0StopWritesThreshold:      24,
 		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
 		Logger:                     pebbleLogger{l},
