@@ -108,11 +108,11 @@ func (m *Manager) freshly(ctx context.Context, g *Group, changes []*reclog.Appli
 }
 
 // mostFresh is how many bytes the fresh rows of all groups may take, and the recent rows, which are mostly the same: two thirds of the manager's
-// memory and half of what others leave. Half of it makes those be folded for which it is worth most, all of it commits wait.
+// memory and three quarters of what others leave. Three quarters of it make those be folded for which it is worth most, all of it commits wait.
 func (m *Manager) mostFresh() int64 {
 	most := m.cfg.Memory / 3 * 2
 	if m.cfg.Spare != nil {
-		most += m.cfg.Spare() / 2
+		most += m.cfg.Spare() / 4 * 3
 	}
 	return most
 }

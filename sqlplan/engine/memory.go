@@ -19,5 +19,5 @@ type Memory struct {
 // less than the process takes, and is exceeded: its shares are of minMemory then, of which everything still works.
 func ShareMemory(limit int64) Memory {
 	rest := max(limit-fixedMemory-limit/20, minMemory)
-	return Memory{Heap: rest * 3 / 8, duck: rest / 2, Blocks: rest / 16, table: min(32<<20, rest/32), join: rest / 8, cache: rest / 16, fetch: rest / 32}
+	return Memory{Heap: rest * 3 / 8, duck: rest / 2, Blocks: rest / 16, table: min(64<<20, rest/32), join: rest / 8, cache: rest / 16, fetch: rest / 32}
 }
