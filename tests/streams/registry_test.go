@@ -149,9 +149,11 @@ func TestRegistry(t *testing.T) {
 	exec(t, conn, "REPLAY DEAD LETTERS FROM s; REPLAY DEAD LETTERS FROM u")
 	eventually(t, conn, "SELECT string_agg(message_offset || ' ' || code, ', ' ORDER BY number) FROM tilehouse.dead_letters WHERE source = 's'", "2 42804, 3 22P02, 4 22P02, 5 23505")
 
-	// A login that the registry refuses.
+	// A login that the registry refuses. What reads when the message comes has it.
+	exec(t, conn, "ALTER SOURCE s SUSPEND")
 	exec(t, conn, connection("pq"))
 	v1(8, 7)
+	exec(t, conn, "ALTER SOURCE s RESUME")
 	eventually(t, conn, "SELECT state || ' ' || last_error FROM tilehouse.sources WHERE name = 's'", "retrying the schema registry refuses the login (HTTP status 401)")
 	exec(t, conn, connection("pw"))
 	eventually(t, conn, messages+"'s'", "9 5 4")
