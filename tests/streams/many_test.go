@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -102,37 +103,67 @@ func (m *many) produce(t *testing.T, client *kgo.Client, rate float64) {
 // TestMany reads many messages by a server that is killed at any moment: each is a row or a dead letter, and the features are the oracle's.
 func TestMany(t *testing.T) {
 	bus, client := cluster(t, manyPartitions, "events")
-	manyMessages(t, bus.ListenAddrs()[0], client, 40_000, 3, func(int) {})
+	manyMessages(t, bus.ListenAddrs()[0], client, 40_000, 3, nil, func(int) {})
+}
+
+// TestManyShared is TestMany with a second server, which joins and leaves.
+func TestManyShared(t *testing.T) {
+	bus, client := cluster(t, manyPartitions, "events")
+	addr := bus.ListenAddrs()[0]
+	manyMessages(t, addr, client, 20_000, 5, newGroup(t, addr, 2, manyStatements(true)), func(int) {})
 }
 
 // TestKafkaMany is TestMany with a real Kafka, whose broker is killed, too. Ten million messages take a good ten minutes.
 func TestKafkaMany(t *testing.T) {
-	skipFast(t)
-	n, kills := 200_000, 10
-	if soak() {
-		n, kills = 10_000_000, 200
-	}
+	n, kills := manySize(t)
 	b, client := realKafka(t, kafka.Options{}, manyPartitions, "events")
-	manyMessages(t, b.Addr, client, n, kills, func(i int) {
+	manyMessages(t, b.Addr, client, n, kills, nil, restarts(t, b))
+}
+
+// TestKafkaManyShared is TestManyShared with a real Kafka, whose broker is killed, too.
+func TestKafkaManyShared(t *testing.T) {
+	n, kills := manySize(t)
+	b, client := realKafka(t, kafka.Options{}, manyPartitions, "events")
+	manyMessages(t, b.Addr, client, n, kills, newGroup(t, b.Addr, 2, manyStatements(true)), restarts(t, b))
+}
+
+func manySize(t *testing.T) (messages, kills int) {
+	t.Helper()
+	skipFast(t)
+	if soak() {
+		return 10_000_000, 200
+	}
+	return 200_000, 10
+}
+
+func restarts(t *testing.T, b *kafka.Broker) func(i int) {
+	return func(i int) {
 		if i%20 == 7 {
 			b.Kill()
 			time.Sleep(time.Second)
 			b.Restart(t)
 		}
-	})
+	}
 }
 
-func manyMessages(t *testing.T, brokers string, client *kgo.Client, n, kills int, more func(i int)) {
+// manyStatements are the source, whose reading servers share or not, and the features.
+func manyStatements(shared bool) []string {
+	source := throughputSource
+	if shared {
+		source = strings.Replace(source, "WITH (", "WITH (archive = 'payments', ", 1)
+	}
+	return append([]string{source}, throughputFeatures...)
+}
+
+// manyMessages has n messages read by a server, which is killed. Where there is a group, it is of two servers: the second one joins and leaves.
+func manyMessages(t *testing.T, brokers string, client *kgo.Client, n, kills int, g *group, more func(i int)) {
 	rng := seeded(t)
 	m := newMany(rng.Uint64(), n)
-	dir := t.TempDir()
-	s := servertest.Start(t, dir, servertest.Options{})
-	conn := dial(t, s.DSN())
-	exec(t, conn, fmt.Sprintf("CREATE CONNECTION bus WITH (type = 'kafka', brokers = '%s')", brokers))
-	exec(t, conn, throughputSource)
-	for _, sql := range throughputFeatures {
-		exec(t, conn, sql)
+	shared := g != nil
+	if !shared {
+		g = &group{t: t, root: t.TempDir(), brokers: brokers, statements: manyStatements(false), servers: make([]*servertest.Server, 1), dirs: []string{filepath.Join(t.TempDir(), "data")}}
 	}
+	g.start(0)
 	began := time.Now()
 	done := make(chan struct{})
 	go func() {
@@ -142,34 +173,43 @@ func manyMessages(t *testing.T, brokers string, client *kgo.Client, n, kills int
 	peak := int64(0)
 	for i := range kills {
 		time.Sleep(time.Duration(rng.Int64N(2 * int64(manyWait))))
-		peak = max(peak, s.PeakMemory(t))
-		s.Kill()
+		peak = max(peak, g.servers[0].PeakMemory(t))
+		g.end(0, true)
 		more(i)
-		s = servertest.Start(t, dir, servertest.Options{})
-	}
-	<-done
-	conn = dial(t, s.DSN())
-	for rows, dead := 0, 0; rows+dead < n && !t.Failed(); time.Sleep(50 * time.Millisecond) {
-		if err := conn.QueryRow(context.Background(), "SELECT rows, dead_letters FROM tilehouse.sources WHERE name = 's'").Scan(&rows, &dead); err != nil {
-			t.Fatal(err)
+		g.start(0)
+		if shared && i%2 == 1 {
+			if g.servers[1] == nil {
+				g.start(1)
+			} else {
+				g.end(1, rng.IntN(2) == 0)
+			}
 		}
 	}
-	took := time.Since(began)
+	<-done
 	letters := 0
 	for i := range n {
 		if m.dead(i) {
 			letters++
 		}
 	}
-	same(t, "counts", texts(t, conn, "SELECT rows || ' ' || dead_letters FROM tilehouse.sources WHERE name = 's'"), []string{fmt.Sprintf("%d %d", n-letters, letters)})
-	same(t, "rows", texts(t, conn, "SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || sum(id) FROM s"), []string{m.ids()})
-	values := m.check(t, conn, rng)
-	compared := m.rebuilt(t, conn, rng)
-	s.Terminate(time.Minute)
-	s = servertest.Start(t, dir, servertest.Options{})
-	values += m.check(t, dial(t, s.DSN()), rng)
-	t.Logf("soak: %d messages, %d of them dead letters, %d kills, %v, at most %d kB resident: none lost, none twice; %d values equal the oracle, %d equal a grouping of the rows",
-		n, letters, kills, took.Round(time.Second), peak>>10, values, compared)
+	values, compared := 0, 0
+	took := time.Duration(0)
+	for i, conn := range g.all(len(g.servers)) {
+		for rows, dead := 0, 0; rows+dead < n && !t.Failed(); time.Sleep(50 * time.Millisecond) {
+			if err := conn.QueryRow(context.Background(), "SELECT rows, dead_letters FROM tilehouse.sources WHERE name = 's'").Scan(&rows, &dead); err != nil {
+				t.Fatal(err)
+			}
+		}
+		took = time.Since(began)
+		same(t, "counts", texts(t, conn, "SELECT rows || ' ' || dead_letters FROM tilehouse.sources WHERE name = 's'"), []string{fmt.Sprintf("%d %d", n-letters, letters)})
+		same(t, "rows", texts(t, conn, "SELECT count(*) || ' ' || count(DISTINCT id) || ' ' || sum(id) FROM s"), []string{m.ids()})
+		values += m.check(t, conn, rng)
+		compared += m.rebuilt(t, conn, rng)
+		g.end(i, false)
+		values += m.check(t, g.start(i), rng)
+	}
+	t.Logf("soak: %d messages, %d of them dead letters, %d kills, %d servers, %v, at most %d kB resident: none lost, none twice; %d values equal the oracle, %d equal a grouping of the rows",
+		n, letters, kills, len(g.servers), took.Round(time.Second), peak>>10, values, compared)
 }
 
 // ids is how many rows there must be, how many keys, and the sum of the keys.
