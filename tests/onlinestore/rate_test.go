@@ -301,7 +301,7 @@ func (s *stream) produce(card int, at time.Time) {
 func (s *stream) fill(n int) {
 	now := time.Now()
 	for i := range n {
-		age := 30 * 24 * time.Hour * time.Duration(n-i) / time.Duration(n)
+		age := time.Duration(n-i) * (30 * 24 * time.Hour / time.Duration(n))
 		if i > n*9/10 {
 			age = time.Duration(n-i) * time.Millisecond
 		}
