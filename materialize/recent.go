@@ -1,6 +1,8 @@
 package materialize
 
 import (
+	"slices"
+	"sort"
 	"sync"
 
 	"github.com/tilehouse/tilehouse/storage/event"
@@ -29,6 +31,9 @@ type cameRows struct {
 	bytes int64
 }
 
+// cameBytes is about what the rows of a commit take beside their values: many commits are of a single row.
+const cameBytes = 1 << 10
+
 func newRecent(most func() int64) *recent {
 	return &recent{most: most, groups: map[uint32]*recentRows{}}
 }
@@ -46,7 +51,7 @@ func (r *recent) add(group uint32, pos, first uint64, rows *event.Rows) (undo fu
 	if pos <= g.since { // something went, too
 		return func() {}
 	}
-	c := cameRows{pos, first, rows, rows.MemBytes()}
+	c := cameRows{pos, first, rows, rows.MemBytes() + cameBytes}
 	g.came = append(g.came, c)
 	most := r.most()
 	for r.bytes += c.bytes; r.bytes > most; { // the oldest of all first, so that flushes of all groups read little of the log
@@ -111,10 +116,7 @@ func (r *recent) after(group uint32, after, upTo uint64) (came []cameRows, since
 		return nil, upTo
 	}
 	since = max(after, g.since)
-	for _, c := range g.came {
-		if c.pos > since && c.pos <= upTo {
-			came = append(came, c)
-		}
-	}
-	return came, since
+	from := sort.Search(len(g.came), func(i int) bool { return g.came[i].pos > since })
+	to := sort.Search(len(g.came), func(i int) bool { return g.came[i].pos > upTo })
+	return slices.Clone(g.came[from:to]), since
 }
