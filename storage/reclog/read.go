@@ -340,6 +340,14 @@ func (l *Log) timeOf(pos uint64) (int64, bool) {
 	return t, true
 }
 
+// committedAfter reports of positions whether they were committed after t. Of one that was trimmed it is not known, and false.
+func (l *Log) committedAfter(t int64) func(pos uint64) bool {
+	return func(pos uint64) bool {
+		at, ok := l.timeOf(pos)
+		return ok && at > t
+	}
+}
+
 // PositionAt is the last position committed at or before t, in microseconds UTC; 0: none, or closed.
 func (l *Log) PositionAt(t int64) uint64 {
 	if l.enter() != nil {
@@ -347,10 +355,7 @@ func (l *Log) PositionAt(t int64) uint64 {
 	}
 	defer l.leave()
 	n := l.Position()
-	after := func(pos uint64) bool {
-		at, ok := l.timeOf(pos)
-		return ok && at > t
-	}
+	after := l.committedAfter(t)
 	if n == 0 || !after(n) {
 		return n
 	}
@@ -366,10 +371,7 @@ func (l *Log) PositionFrom(from uint64, t int64) uint64 {
 	}
 	defer l.leave()
 	n := l.Position()
-	after := func(pos uint64) bool {
-		at, ok := l.timeOf(pos)
-		return ok && at > t
-	}
+	after := l.committedAfter(t)
 	for step := uint64(1); from < n; step *= 2 {
 		next := min(n, from+step)
 		if after(next) {
