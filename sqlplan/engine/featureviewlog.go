@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
@@ -226,7 +227,8 @@ func (r *skewRead) execute(b *binder) error {
 	}); err != nil {
 		return err
 	}
-	for _, a := range batches {
+	// The oldest read first, so that the example is the same each time.
+	for _, a := range slices.SortedFunc(maps.Values(batches), func(a, b *skewBatch) int { return slices.Compare(a.positions, b.positions) }) {
 		if err := r.compare(b, a, tallies); err != nil {
 			return err
 		}
